@@ -1,0 +1,223 @@
+"""Decoded audio of whole folders in one memory-mapped file that all workers share.
+
+Layout: int16 samples of all files, then their activity (one byte a 20 ms frame), then the index (JSON), then the
+index's length in eight bytes and a magic word. The file is written beside its place and renamed, so it is whole or
+absent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from frcrn.data.activity import Frames, Wave, active_frames, decibels, frame_length, frame_powers
+
+logger = logging.getLogger(__name__)
+
+MAGIC = b"FRCRNau1"
+FULL_SCALE = 32767.0
+SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".w64", ".rf64", ".caf", ".au"})
+BATCH = 64
+
+
+class Listed(NamedTuple):
+    """One audio file before it is decoded; `folder` is its folder's place in the list of folders."""
+
+    path: Path
+    folder: int
+    source: str
+    name: str
+
+
+def list_folders(folders: Sequence[str | Path]) -> list[Listed]:
+    """List all audio files under `folders`, sorted; a missing or empty folder is a ValueError.
+
+    A file's source is the first directory under its folder, or the folder itself for files that lie directly in it.
+    """
+    return [listed for number, folder in enumerate(folders) for listed in _list_folder(Path(folder), number)]
+
+
+def _list_folder(folder: Path, number: int) -> Iterator[Listed]:
+    if not folder.is_dir():
+        raise ValueError(
+            f"{folder}: expected a folder of audio files, found {'a file' if folder.exists() else 'nothing'}"
+        )
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not paths:
+        raise ValueError(f"{folder}: expected audio files ({', '.join(sorted(SUFFIXES))}), found none")
+    for path in paths:
+        parts = path.relative_to(folder).parts
+        source = parts[0] if len(parts) > 1 else folder.resolve().name
+        yield Listed(path, number, source, f"{source}/{'/'.join(parts[-1:] if len(parts) == 1 else parts[1:])}")
+
+
+def fingerprint(listing: Sequence[Listed], rate: int) -> str:
+    """Return a hash that changes with any file's name, size or time of change, and with the rate."""
+    digest = hashlib.sha256(f"{MAGIC!r} {rate}\n".encode())
+    for item in listing:
+        stat = item.path.stat()
+        digest.update(f"{item.folder}\t{item.name}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+class AudioCache:
+    """The decoded files: `names`, `sources`, `folders`, `lengths` [n] in samples, `levels` [n] in dBFS where active."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Map an existing cache file; ValueError where it is not one."""
+        self.path = str(path)
+        self._map(_read_index(Path(path)))
+
+    def _map(self, index: dict[str, Any]) -> None:
+        self.rate: int = index["rate"]
+        self.fingerprint: str = index["fingerprint"]
+        self.names: list[str] = index["names"]
+        self.sources: list[str] = index["sources"]
+        self.folders: NDArray[np.int64] = np.array(index["folders"], dtype=np.int64)
+        self.lengths: NDArray[np.int64] = np.array(index["lengths"], dtype=np.int64)
+        self.levels: NDArray[np.float64] = np.array(index["levels"], dtype=np.float64)
+        self._starts = np.concatenate([[0], np.cumsum(self.lengths)])
+        frames = self.lengths // frame_length(self.rate)
+        self._frame_starts = np.concatenate([[0], np.cumsum(frames)])
+        samples, total = int(self._starts[-1]), int(self._frame_starts[-1])
+        self._samples = np.memmap(self.path, np.int16, "r", shape=(samples,))
+        self._activity = (
+            np.memmap(self.path, np.bool_, "r", offset=2 * samples, shape=(total,)) if total else np.zeros(0, bool)
+        )
+
+    def __len__(self) -> int:
+        """Return the number of files."""
+        return len(self.names)
+
+    def __getstate__(self) -> dict[str, str]:
+        """Send only the path to another process; the samples stay in the shared file."""
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        """Map the same file again."""
+        self.__init__(state["path"])  # type: ignore[misc]
+
+    def wave(self, file: int, start: int = 0, stop: int | None = None) -> Wave:
+        """Return samples start to stop of one file, float32 in -1..1."""
+        begin, end = int(self._starts[file]), int(self._starts[file + 1])
+        stop = end if stop is None else min(begin + stop, end)
+        return self._samples[begin + start : stop].astype(np.float32) * np.float32(1 / FULL_SCALE)
+
+    def activity(self, file: int) -> Frames:
+        """Return which 20 ms frames of one file are active."""
+        return np.asarray(self._activity[self._frame_starts[file] : self._frame_starts[file + 1]])
+
+    def active_seconds(self) -> NDArray[np.float64]:
+        """Return each file's seconds of active frames [n]."""
+        sums = np.concatenate([[0], np.cumsum(self._activity, dtype=np.int64)])
+        seconds: NDArray[np.float64] = np.diff(sums[self._frame_starts]) * frame_length(self.rate) / self.rate
+        return seconds
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 16, 0))
+        tail = file.read(16)
+        length = int.from_bytes(tail[:8], "little")
+        if tail[8:] != MAGIC or length > size - 16:
+            raise ValueError(
+                f"{path}: expected a cache of decoded audio, found something else; delete it or name another file"
+            )
+        file.seek(size - 16 - length)
+        index: dict[str, Any] = json.loads(file.read(length))
+    return index
+
+
+def open_cache(
+    path: str | Path,
+    folders: Sequence[str | Path],
+    rate: int,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> AudioCache:
+    """Map the cache of `folders` at `path`; decode them first where it is absent or the files have changed.
+
+    `progress(done, total)` is called while files are decoded.
+    """
+    listing = list_folders(folders)
+    key = fingerprint(listing, rate)
+    if Path(path).exists():
+        cache = AudioCache(path)
+        if cache.fingerprint == key:
+            return cache
+        logger.info("%s: the audio files have changed, decoding them again", path)
+    _build(Path(path), listing, rate, key, threads or min(os.cpu_count() or 1, 16), progress)
+    return AudioCache(path)
+
+
+def _build(
+    path: Path, listing: list[Listed], rate: int, key: str, threads: int, progress: Callable[[int, int], None] | None
+) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("wb") as file:
+            _write(file, listing, rate, key, threads, progress)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _write(
+    file: BinaryIO,
+    listing: list[Listed],
+    rate: int,
+    key: str,
+    threads: int,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    lengths, levels, activity = [], [], []
+    with ThreadPoolExecutor(threads) as pool:
+        for first in range(0, len(listing), BATCH):
+            batch = [item.path for item in listing[first : first + BATCH]]
+            for samples, active, level in pool.map(lambda p: _decode(p, rate), batch):
+                file.write(samples.tobytes())
+                lengths.append(len(samples))
+                levels.append(level)
+                activity.append(active)
+            if progress:
+                progress(min(first + BATCH, len(listing)), len(listing))
+    file.write(np.concatenate(activity).tobytes())
+    index = {
+        "rate": rate,
+        "fingerprint": key,
+        "names": [item.name for item in listing],
+        "sources": [item.source for item in listing],
+        "folders": [item.folder for item in listing],
+        "lengths": lengths,
+        "levels": levels,
+    }
+    text = json.dumps(index).encode()
+    file.write(text + len(text).to_bytes(8, "little") + MAGIC)
+
+
+def _decode(path: Path, rate: int) -> tuple[NDArray[np.int16], Frames, float]:
+    """Decode one file -> int16 samples [T], active frames [N], level in dBFS over them (-120 for silence)."""
+    try:
+        samples, found = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise ValueError(f"{path}: cannot be decoded ({error}); `frcrn data check` lists all such files") from None
+    mono = np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32))
+    wave = mono if found == rate else soxr.resample(mono, found, rate)
+    wave = np.nan_to_num(np.clip(wave, -1, 1))
+    powers = frame_powers(wave, rate)
+    active = active_frames(powers)
+    level = decibels(float(powers[active].mean())) if active.any() else -120.0
+    return np.rint(wave * FULL_SCALE).astype(np.int16), active, level
