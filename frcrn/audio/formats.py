@@ -1,0 +1,131 @@
+"""Containers and sample formats: which extension holds what, and what was found where no audio was."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import soundfile
+
+
+class AudioError(ValueError):
+    """Audio that cannot be read, used or written; the message is one sentence that names it."""
+
+
+class MissingPackage(ImportError):
+    """An optional package that is needed and not installed; the message says how to install it."""
+
+
+class AudioFormat(NamedTuple):
+    """How samples are stored, in libsndfile's names: ("WAV", "PCM_16"), ("OGG", "OPUS")."""
+
+    container: str
+    subtype: str
+
+
+ACCEPTED = "wav, flac, ogg, opus, mp3 (and aiff, au, caf, w64, rf64)"
+
+# The first container of an extension is its default; the others are kept where the source has them.
+CONTAINERS: dict[str, tuple[str, ...]] = {
+    ".wav": ("WAV", "WAVEX", "RF64"),
+    ".wave": ("WAV", "WAVEX", "RF64"),
+    ".flac": ("FLAC",),
+    ".ogg": ("OGG",),
+    ".oga": ("OGG",),
+    ".opus": ("OGG",),
+    ".mp3": ("MP3",),
+    ".aiff": ("AIFF",),
+    ".aif": ("AIFF",),
+    ".aifc": ("AIFF",),
+    ".au": ("AU",),
+    ".caf": ("CAF",),
+    ".w64": ("W64",),
+    ".rf64": ("RF64",),
+}
+
+# What to write where the container does not know the source's sample format, best first.
+NEAREST: dict[str, tuple[str, ...]] = {
+    "PCM_32": ("PCM_32", "PCM_24"),
+    "PCM_24": ("PCM_24",),
+    "PCM_S8": ("PCM_S8", "PCM_U8"),
+    "PCM_U8": ("PCM_U8", "PCM_S8"),
+    "FLOAT": ("FLOAT", "PCM_24"),
+    "DOUBLE": ("DOUBLE", "FLOAT", "PCM_24"),
+}
+LOSSY = {"MP3": "MPEG_LAYER_III", "OGG": "VORBIS"}
+
+BYTES = {"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+WAV_LIMIT = 2**32 - 2**16  # a wav header counts bytes in 32 bits; leave room for the header itself
+
+MAGIC: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"RIFF", "a damaged or truncated wav file"),
+    (0, b"RF64", "a damaged or truncated rf64 file"),
+    (0, b"riff", "a damaged or truncated w64 file"),
+    (0, b"caff", "a damaged or truncated caf file"),
+    (0, b".snd", "a damaged or truncated au file"),
+    (0, b"fLaC", "a damaged or truncated flac file"),
+    (0, b"OggS", "a damaged or truncated ogg file, or one without Vorbis or Opus audio"),
+    (0, b"ID3", "a damaged or truncated mp3 file"),
+    (0, b"FORM", "a damaged or truncated aiff file"),
+    (0, b"\xff\xfb", "a damaged or truncated mp3 file"),
+    (4, b"ftyp", "an MPEG-4 file (m4a, mp4)"),
+    (0, b"\xff\xf1", "an AAC stream"),
+    (0, b"\xff\xf9", "an AAC stream"),
+    (0, b"\x1aE\xdf\xa3", "a Matroska or WebM file"),
+    (0, b"0&\xb2u", "a Windows Media file"),
+    (0, b"PK\x03\x04", "a zip archive"),
+    (0, b"\x1f\x8b", "a gzip archive"),
+    (0, b"%PDF", "a PDF document"),
+    (0, b"\x89PNG", "a PNG picture"),
+    (0, b"\xff\xd8\xff", "a JPEG picture"),
+)
+
+
+def kind_of(head: bytes) -> str:
+    """Say in words what the first bytes of something unreadable look like."""
+    for start, magic, kind in MAGIC:
+        if head[start : start + len(magic)] == magic:
+            return kind
+    try:
+        text = head[:512].decode("ascii")
+    except UnicodeDecodeError:
+        return "data of no known audio format"
+    readable = all(letter.isprintable() or letter.isspace() for letter in text)
+    return "text" if readable else "data of no known audio format"
+
+
+def is_audio_name(path: str | os.PathLike[str]) -> bool:
+    """Tell whether the extension is one that we read and write."""
+    return Path(path).suffix.lower() in CONTAINERS
+
+
+def format_for(path: str | os.PathLike[str], source: AudioFormat | None = None) -> AudioFormat:
+    """Choose what to write to `path`: the extension's container, and the source's sample format as near as it goes."""
+    suffix = Path(path).suffix.lower()
+    if suffix not in CONTAINERS:
+        found = f"the extension {suffix}" if suffix else "a name without extension"
+        raise AudioError(f"{path}: {found} does not say which audio format to write; accepted are {ACCEPTED}")
+    containers = CONTAINERS[suffix]
+    container = source.container if source and source.container in containers else containers[0]
+    if suffix == ".opus":
+        return AudioFormat(container, "OPUS")
+    return AudioFormat(container, _subtype(container, source))
+
+
+def _subtype(container: str, source: AudioFormat | None) -> str:
+    """Keep the source's sample format where it can be written, else take the nearest one."""
+    if source and (container == source.container or container not in LOSSY):
+        for subtype in (source.subtype, *NEAREST.get(source.subtype, ())):
+            if subtype not in _UNWRITABLE and soundfile.check_format(container, subtype):
+                return subtype
+    return LOSSY.get(container, "PCM_16")
+
+
+_UNWRITABLE = {"MPEG_LAYER_I", "MPEG_LAYER_II"}
+
+
+def holding(form: AudioFormat, channels: int, frames: int) -> AudioFormat:
+    """Widen wav to RF64, its 64-bit form, where so many frames would not fit."""
+    size = frames * channels * BYTES.get(form.subtype, 0)
+    return form._replace(container="RF64") if form.container in ("WAV", "WAVEX") and size > WAV_LIMIT else form

@@ -1,0 +1,218 @@
+"""Read audio from paths, bytes and file objects, whole or block by block; whatever is wrong is one `AudioError`."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from frcrn.audio.formats import ACCEPTED, AudioError, AudioFormat, is_audio_name, kind_of
+from frcrn.audio.integrity import cut_short, log_of_missing
+
+Samples = NDArray[np.float32]
+Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+
+BLOCK = 1 << 16
+SALVAGE = 4096  # frames read at once under repair, so that little is lost where the damage begins
+_SAYS_NOTHING = ("Format not recognised", "File does not exist")
+MP3_SLACK = 1152  # a frame: encoders and taggers disagree by as much about what an mp3 file holds
+
+
+class Audio(NamedTuple):
+    """Samples float32 [C, T], their rate, and how they were stored."""
+
+    samples: Samples
+    rate: int
+    format: AudioFormat
+
+
+class Reader:
+    """An open audio file, read in blocks; with `repair`, NaN and Inf become zeros and a truncated file just ends."""
+
+    def __init__(self, source: Source, *, repair: bool = False) -> None:
+        self.name = str(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "audio bytes")
+        self.repair = repair
+        self.position = 0
+        self._stream, self._ours = _open(source, self.name)
+        try:
+            if not repair:
+                self._refuse(cut_short(self._stream))
+            self._sound = _decode(self._stream, self.name, by_descriptor=isinstance(self._stream, io.FileIO))
+            self._announced = self._sound.frames if self._sound.frames < 2**48 else None
+            if not repair:
+                self._refuse(log_of_missing(self._sound.extra_info))
+        except BaseException:
+            self._close_stream()
+            raise
+        self.rate: int = self._sound.samplerate
+        self.channels: int = self._sound.channels
+        self.format = AudioFormat(self._sound.format, self._sound.subtype)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._sound.close()
+        self._close_stream()
+
+    def read(self, frames: int) -> Samples:
+        """Read the next frames, fewer at the end: [C, up to frames]."""
+        block = self._salvage(frames) if self.repair else self._next(frames)
+        if len(block) < frames and not self.repair:
+            self._refuse_short(self.position + len(block))
+        samples = finite(np.ascontiguousarray(block.T), self.name, self.rate, start=self.position, repair=self.repair)
+        self.position += samples.shape[1]
+        return samples
+
+    def blocks(self, size: int = BLOCK) -> Iterator[Samples]:
+        """Yield the rest in blocks [C, size], the last one shorter."""
+        while True:
+            block = self.read(size)
+            if block.shape[1]:
+                yield block
+            if block.shape[1] < size:
+                return
+
+    def _next(self, frames: int) -> Samples:
+        """[up to frames, C], as the decoder gives them."""
+        try:
+            block: Samples = self._sound.read(frames, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            where = f"somewhere after sample {self.position}"
+            raise AudioError(f"{self.name}: damaged or truncated {where} ({_reason(error)})") from error
+        return block
+
+    def _salvage(self, frames: int) -> Samples:
+        """[up to frames, C], as many as there are before the damage."""
+        blocks = [np.zeros((0, self.channels), np.float32)]
+        try:
+            for start in range(0, frames, SALVAGE):
+                blocks.append(self._next(min(SALVAGE, frames - start)))
+                if len(blocks[-1]) < min(SALVAGE, frames - start):
+                    break
+        except AudioError:
+            pass  # what follows the damage is given up: that is what repair asks for
+        return np.concatenate(blocks)
+
+    def _refuse(self, missing: str | None) -> None:
+        if missing:
+            raise AudioError(f"{self.name}: truncated: {missing}")
+
+    def _refuse_short(self, found: int) -> None:
+        """Raise where the samples end before the announced length."""
+        slack = MP3_SLACK if self.format.container == "MP3" else 0
+        if self._announced is not None and found + slack < self._announced:
+            self._refuse(f"its header announces {self._announced} samples, {found} are there")
+
+    def _close_stream(self) -> None:
+        if self._ours:
+            self._stream.close()
+
+
+def read(source: Source, *, repair: bool = False) -> Audio:
+    """Read a whole file, container bytes or file object: samples float32 [C, T]."""
+    with Reader(source, repair=repair) as reader:
+        blocks = list(reader.blocks())
+        if not blocks:
+            raise AudioError(f"{reader.name}: it holds no samples; at least one is needed")
+        return Audio(np.concatenate(blocks, axis=1), reader.rate, reader.format)
+
+
+def blocks(source: Source, size: int = BLOCK, *, repair: bool = False) -> Iterator[Samples]:
+    """Yield a file in blocks [C, size], the last one shorter, in bounded memory."""
+    with Reader(source, repair=repair) as reader:
+        yield from reader.blocks(size)
+
+
+def find(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """List the audio files: each path that is a file as it is, each folder's by extension, at any depth, sorted."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        found.extend(_inside(path) if path.is_dir() else [path])
+    return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    """The visible audio files below a folder; names that begin with a dot are not ours to touch."""
+    found: list[Path] = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found.extend(Path(root, name) for name in names if is_audio_name(name) and not name.startswith("."))
+    return sorted(found)
+
+
+def finite(samples: Samples, name: str, rate: int, *, start: int = 0, repair: bool = False) -> Samples:
+    """[C, T] -> [C, T]: refuse NaN and Inf by position, or with `repair` put zeros there."""
+    good = np.isfinite(samples)
+    if good.all():
+        return samples
+    if repair:
+        return np.where(good, samples, np.float32(0))
+    where = int(np.argmin(good.all(axis=0)))
+    channel = int(np.argmin(good[:, where]))
+    raise AudioError(
+        f"{name}: sample {start + where} ({(start + where) / rate:.3f} s) of channel {channel} is "
+        f"{samples[channel, where]}; accepted are finite samples (or repair, which puts zeros there)"
+    )
+
+
+def _open(source: Any, name: str) -> tuple[BinaryIO, bool]:
+    """Open what can be rewound, and say whether it is ours to close."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return io.BytesIO(source), True
+    if isinstance(source, (str, os.PathLike)):
+        return _open_path(source), True
+    if not hasattr(source, "read"):
+        raise AudioError(f"expected a path, bytes or a binary file object, found {type(source).__name__}")
+    if isinstance(source, io.TextIOBase):
+        raise AudioError(f"{name}: the file object is opened as text; open it with mode 'rb'")
+    rewinds = getattr(source, "seekable", lambda: False)()
+    return (source, False) if rewinds else (_spool(source), True)
+
+
+def _open_path(path: str | os.PathLike[str]) -> BinaryIO:
+    try:
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            raise AudioError(f"{path}: is a directory; expected an audio file")
+        stream = open(path, "rb", buffering=0)  # noqa: SIM115
+        return stream if stream.seekable() else _spool(stream)
+    except (OSError, ValueError) as error:
+        if isinstance(error, AudioError):
+            raise
+        raise AudioError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _spool(stream: BinaryIO) -> BinaryIO:
+    """Copy what cannot be rewound (a pipe) to a file that has no name."""
+    spooled = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+    shutil.copyfileobj(stream, spooled)
+    return cast(BinaryIO, spooled)
+
+
+def _decode(stream: BinaryIO, name: str, *, by_descriptor: bool) -> Any:
+    """Open the decoder, our own files by descriptor: by name, libsndfile guesses formats from extensions."""
+    stream.seek(0)
+    head = stream.read(4096)
+    stream.seek(0)
+    if not head:
+        raise AudioError(f"{name}: is empty; expected an audio file")
+    try:
+        return soundfile.SoundFile(stream.fileno() if by_descriptor else stream, closefd=False)
+    except (soundfile.LibsndfileError, TypeError) as error:
+        reason = _reason(error) if isinstance(error, soundfile.LibsndfileError) else ""
+        found = f"{kind_of(head)} ({reason})" if reason and not reason.startswith(_SAYS_NOTHING) else kind_of(head)
+        raise AudioError(f"{name}: found {found}; accepted are {ACCEPTED}") from error
+
+
+def _reason(error: soundfile.LibsndfileError) -> str:
+    """libsndfile's own words, without what frames them."""
+    return str(error.error_string).strip().rstrip(".").removeprefix("Error : ")

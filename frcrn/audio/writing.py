@@ -1,0 +1,149 @@
+"""Write audio so that a file appears under its name only when all of it is there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from frcrn.audio.formats import AudioError, AudioFormat, format_for, holding
+from frcrn.audio.reading import Samples, finite
+
+Append = Callable[[Samples], None]
+
+_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "ALAW": 16, "ULAW": 16}
+_VORBIS_CHANNELS = 255  # libvorbis crashes on more
+_PIECE = 1 << 16  # libsndfile's Vorbis encoder overflows its stack on very long blocks
+
+
+def write(path: str | os.PathLike[str], samples: Samples, rate: int, format: AudioFormat | None = None) -> None:
+    """Write [T] or [C, T], clipped at full scale where the format is an integer one; the extension is the default."""
+    wave = np.atleast_2d(samples)
+    with writer(path, rate, len(wave), format, frames=wave.shape[1]) as append:
+        append(wave)
+
+
+@contextmanager
+def writer(
+    path: str | os.PathLike[str], rate: int, channels: int, format: AudioFormat | None = None, *, frames: int = 0
+) -> Iterator[Append]:
+    """Give a function that appends blocks [C, n]; `frames` says how many are expected in all."""
+    form = holding(format or format_for(path), channels, frames)
+    try:
+        with replacing(path) as beside:
+            with _Encoder(beside, path, rate, channels, form) as encoder:
+                yield encoder.append
+            encoder.confirm()
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path to write; on success it takes the place of `path`, otherwise it is removed."""
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(21, "Is a directory", str(path))
+    special = target.exists() and not target.is_file()
+    folder = Path(tempfile.gettempdir()) if special else target.parent
+    beside = folder / f".{target.name}.{secrets.token_hex(4)}.part"
+    try:
+        yield beside
+        if special:
+            _pour(beside, target)
+        else:
+            os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _pour(source: Path, device: Path) -> None:
+    """Copy into a device or a pipe, which a rename would destroy."""
+    with open(source, "rb") as stream, open(device, "wb") as sink:
+        shutil.copyfileobj(stream, sink)
+
+
+class _Encoder:
+    """Encode blocks into the file `beside`, in whose messages `path` stands."""
+
+    def __init__(
+        self, beside: Path, path: str | os.PathLike[str], rate: int, channels: int, form: AudioFormat
+    ) -> None:
+        self.beside, self.path, self.rate, self.form = beside, path, rate, form
+        self.written = 0
+        self._file = open(beside, "w+b", buffering=0)  # noqa: SIM115
+        try:
+            self._sound = _open_encoder(self._file.fileno(), path, rate, channels, form)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> _Encoder:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._file:
+            self._sound.close()
+
+    def append(self, samples: Samples) -> None:
+        """Encode [C, n], piece by piece."""
+        for start in range(0, samples.shape[1], _PIECE):
+            block = finite(samples[:, start : start + _PIECE], str(self.path), self.rate, start=self.written)
+            try:
+                self._sound.write(_stored(block, self.form.subtype))
+            except (soundfile.LibsndfileError, AssertionError) as error:
+                raise AudioError(f"{self.path}: cannot be written: {self._cause(error)}") from error
+            self.written += block.shape[1]
+
+    def confirm(self) -> None:
+        """Open what was written once more: an encoder that fails while closing does not say so."""
+        try:
+            found = soundfile.info(self.beside).frames if self.written else 0
+        except soundfile.LibsndfileError:
+            found = 0
+        if found < self.written:
+            raise AudioError(
+                f"{self.path}: cannot be written: of {self.written} samples {found} arrived; is the disk full?"
+            )
+
+    def _cause(self, error: Exception) -> str:
+        """Ask the system why a write failed, by writing: libsndfile says only that one did."""
+        try:
+            for _ in range(2):
+                os.write(self._file.fileno(), bytes(_PIECE))
+        except OSError as refusal:
+            return str(refusal.strerror)
+        return str(getattr(error, "error_string", "the encoder took only part of it")).strip().rstrip(".")
+
+
+def _open_encoder(
+    descriptor: int, path: str | os.PathLike[str], rate: int, channels: int, form: AudioFormat
+) -> soundfile.SoundFile:
+    try:
+        if form.subtype == "VORBIS" and channels > _VORBIS_CHANNELS:
+            raise ValueError(f"at most {_VORBIS_CHANNELS} channels")
+        return soundfile.SoundFile(descriptor, "w", rate, channels, form.subtype, None, form.container, closefd=False)
+    except (soundfile.LibsndfileError, ValueError, TypeError, OverflowError) as error:
+        reason = error.error_string.removeprefix("Error : ") if hasattr(error, "error_string") else str(error)
+        what = f"{form.container} with {form.subtype}, {channels} channels at {rate} Hz"
+        raise AudioError(f"{path}: cannot be written as {what}: {reason.strip().rstrip('.')}") from error
+
+
+def _stored(samples: Samples, subtype: str) -> NDArray[Any]:
+    """[C, n] -> [n, C] as the encoder takes it: integers rounded and clipped, floats as they are."""
+    if subtype not in _BITS:
+        return np.ascontiguousarray(samples.T, dtype=np.float32)
+    bits = _BITS[subtype]
+    full = 2.0 ** (bits - 1)
+    whole = np.clip(np.rint(samples.T.astype(np.float64) * full), -full, full - 1)
+    width = 16 if bits <= 16 else 32  # libsndfile takes narrow samples in the upper bits of a wider word
+    return np.ascontiguousarray(whole * 2.0 ** (width - bits)).astype(np.int16 if width == 16 else np.int32)
