@@ -1,0 +1,7 @@
+"""FRCRN speech enhancement: speech out of noise, whole files and live."""
+
+from frcrn.checkpoint import load
+from frcrn.models import FRCRN, Enhancer, FRCRNConfig
+
+__version__ = "0.1.0"
+__all__ = ["FRCRN", "Enhancer", "FRCRNConfig", "load"]

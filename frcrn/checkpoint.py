@@ -1,0 +1,243 @@
+"""Load and save networks: safetensors, model directories, official and trainer-made checkpoints; always strict."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from frcrn import official
+from frcrn.models import MODELS, Enhancer
+
+CONFIGURATION = "configuration.json"
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin", "pytorch_model.pth")
+MODEL_TYPE = "frcrn-ans-16k"
+OFFICIAL_TYPE = "speech_frcrn_ans_cirm_16k"
+DEFAULT = "default"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used, and why."""
+
+
+def names() -> list[str]:
+    """Return the names of the bundled models."""
+    folder = resources.files("frcrn") / "weights"
+    bundled = (
+        [Path(item.name).stem for item in folder.iterdir() if item.name.endswith(".safetensors")]
+        if folder.is_dir()
+        else []
+    )
+    return sorted({DEFAULT, *bundled})
+
+
+def load(source: str | os.PathLike[str] = DEFAULT, **changes: Any) -> Enhancer:
+    """Return the network, ready for use, that a name, a model directory or a checkpoint file holds.
+
+    `changes` replace values of its configuration: `causal=True` turns an offline network into a causal one.
+    """
+    if str(source) in names() and not Path(source).exists():
+        return load_bundled(str(source), changes)
+    path = Path(source)
+    if not path.exists():
+        raise CheckpointError(
+            f"{path}: no such model; give a directory, a checkpoint file, or one of {', '.join(names())}"
+        )
+    arguments: Mapping[str, Any] = {}
+    if path.is_dir():
+        arguments = read_configuration(path)
+        path = weights_in(path)
+    entries, metadata = read_entries(path)
+    return assemble(str(path), entries, metadata or arguments, changes)
+
+
+def load_bundled(name: str, changes: Mapping[str, Any]) -> Enhancer:
+    """Return a bundled network; while there are no weights for the default one, an untrained one."""
+    file = resources.files("frcrn") / "weights" / f"{name}.safetensors"
+    if file.is_file():
+        with resources.as_file(file) as path:
+            entries, metadata = read_entries(path)
+        return assemble(name, entries, metadata, changes)
+    network, config = MODELS["frcrn"]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return network(config.compact(**changes)).eval()
+
+
+def read_configuration(folder: Path) -> dict[str, Any]:
+    """Return the `model` part of a directory's configuration, empty where there is none."""
+    file = folder / CONFIGURATION
+    if not file.exists():
+        return {}
+    try:
+        part = json.loads(file.read_text(encoding="utf-8")).get("model", {})
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise CheckpointError(f"{file}: not a JSON object ({error})") from error
+    if not isinstance(part, dict):
+        raise CheckpointError(f"{file}: expected an object under 'model', found {type(part).__name__}")
+    return part
+
+
+def weights_in(folder: Path) -> Path:
+    """Return the weights file of a model directory."""
+    for name in WEIGHT_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise CheckpointError(f"{folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
+
+
+def read_entries(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a checkpoint's tensors, and the configuration that travels with them (empty for a bare one)."""
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(str(path), framework="pt") as file:
+                header = file.metadata() or {}
+                entries = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return entries, json.loads(header.get("frcrn", "{}"))
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{path}: not a readable checkpoint ({reason})") from error
+    metadata = loaded.get("frcrn", {}) if isinstance(loaded, dict) else {}
+    while isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()) or not loaded:
+        raise CheckpointError(f"{path}: expected a state dict of tensors, bare or under 'state_dict'")
+    return loaded, metadata
+
+
+def build(arguments: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Enhancer:
+    """Return the untrained network that the `model` part of a configuration describes."""
+    values = {key: value for key, value in arguments.items() if key not in ("type", "network", "trained")}
+    network, config_class = MODELS[str(arguments.get("network", "frcrn"))]
+    if arguments.get("type") == OFFICIAL_TYPE or set(values) & set(official.ARGUMENTS):
+        config: Any = official.config_from_arguments(values)
+    else:
+        config = config_class.from_dict(values)
+    return network(replace(config, **(changes or {})))
+
+
+def assemble(
+    source: str, entries: Mapping[str, Tensor], arguments: Mapping[str, Any], changes: Mapping[str, Any]
+) -> Enhancer:
+    """Build the network and fill it; anything missing or left over is an error that lists it."""
+    theirs = official.is_official(entries)
+    try:
+        model = build({"type": OFFICIAL_TYPE} if theirs and not arguments else arguments, changes)
+    except (TypeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{source}: {error}") from error
+    fill(model, entries, source, new=bool(changes))
+    model.trained = bool(arguments.get("trained", True))
+    return model.eval()
+
+
+def fill(model: Enhancer, entries: Mapping[str, Tensor], source: str, *, new: bool = False) -> None:
+    """Put a checkpoint's tensors into a network; the causal pooling may be `new`, and then keeps its running mean."""
+    ours = model.state_dict()
+    if official.is_official(entries):
+        values, unexpected = official.from_official(entries, ours)
+    else:
+        values = official.without_prefix(entries)
+        unexpected = [name for name in values if name not in ours]
+    wanted = [name for name in ours if not name.endswith("num_batches_tracked")]
+    missing = [name for name in wanted if name not in values and not (new and name.endswith(".pool.weight"))]
+    wrong = [
+        f"{n} {tuple(values[n].shape)} not {tuple(ours[n].shape)}"
+        for n in values
+        if n in ours and values[n].shape != ours[n].shape
+    ]
+    problems = [("missing", missing), ("unexpected", unexpected), ("of another shape", wrong)]
+    if found := [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in problems if names]:
+        raise CheckpointError(f"{source}: does not fit the network; {'; '.join(found)}")
+    model.load_state_dict({name: value.to(ours[name].dtype) for name, value in values.items()}, strict=False)
+
+
+def arguments_of(model: Enhancer, trained: bool = True) -> dict[str, Any]:
+    """Return the `model` part of a configuration that describes this network."""
+    kind = next(name for name, (network, _) in MODELS.items() if isinstance(model, network))
+    return {"type": MODEL_TYPE, "network": kind, "trained": trained, **model.config.to_dict()}
+
+
+def save(
+    model: Enhancer,
+    path: str | os.PathLike[str],
+    *,
+    official_form: bool = False,
+    half: bool = False,
+    trained: bool = True,
+) -> None:
+    """Write a network's weights: safetensors with the configuration inside, or the released `.bin` form."""
+    path = Path(path)
+    entries = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    if half:
+        entries = {name: value.half() if value.is_floating_point() else value for name, value in entries.items()}
+    beside = path.with_name(f".{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        if official_form:
+            refuse_unofficial(model)
+            torch.save(official.to_official(entries), beside)
+        elif path.suffix == ".safetensors":
+            save_file(entries, beside, metadata={"format": "pt", "frcrn": json.dumps(arguments_of(model, trained))})
+        else:
+            torch.save({"state_dict": entries, "frcrn": arguments_of(model, trained)}, beside)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def refuse_unofficial(model: Enhancer) -> None:
+    """Refuse to write a network in the released form that the released code could not load."""
+    config, released = model.config, official.config_from_arguments({})
+    if type(config) is not type(released) or config != released:
+        raise CheckpointError(
+            "the official form holds the released network only: FRCRNConfig() with its defaults, offline"
+        )
+
+
+def save_directory(
+    model: Enhancer, directory: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None, trained: bool = True
+) -> None:
+    """Write a complete model directory, for `load`, the pipeline and the trainer; `extra` joins its configuration."""
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration = {
+        "framework": "pytorch",
+        "task": "acoustic-noise-suppression",
+        "model": arguments_of(model, trained),
+        "pipeline": {"type": MODEL_TYPE},
+        **(extra or {}),
+    }
+    save(model, folder / WEIGHT_FILES[0], trained=trained)
+    for name, text in (
+        (CONFIGURATION, json.dumps(configuration, indent=2) + "\n"),
+        ("ms_wrapper.py", "import frcrn.plugin  # noqa: F401\n"),
+    ):
+        beside = folder / f".{name}.part"
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, folder / name)
+
+
+def describe(model: Enhancer) -> dict[str, Any]:
+    """Return the facts about a network that a person asks for first."""
+    return {
+        "network": arguments_of(model)["network"],
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "trained": model.trained,
+        "sample_rate": model.sample_rate,
+        "window": model.window,
+        "hop": model.hop,
+        "causal": model.lookahead == 0,
+        "latency_ms": 1000 * model.latency / model.sample_rate,
+        "config": model.config.to_dict(),
+    }

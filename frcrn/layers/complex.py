@@ -1,0 +1,141 @@
+"""Complex convolutions as one real convolution with the block weight [[Wr, -Wi], [Wi, Wr]]."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def with_past(x: Tensor, past: Tensor | None, frames: int) -> tuple[Tensor, Tensor]:
+    """Put `frames` earlier frames (zeros before the start) before x [..., T]; return it and the last `frames` of it."""
+    if frames == 0:
+        return x, x[..., :0]
+    if past is None:
+        past = x.new_zeros((*x.shape[:-1], frames))
+    x = torch.cat([past, x], dim=-1)
+    return x, x[..., -frames:]
+
+
+def block_weight(real: Tensor, imag: Tensor) -> Tensor:
+    """Two weights [Co, Ci, ...] -> [2 Co, 2 Ci, ...] that multiplies stacked real and imaginary channels."""
+    return torch.cat([torch.cat([real, -imag], dim=1), torch.cat([imag, real], dim=1)], dim=0)
+
+
+class FixedWeight(nn.Module):
+    """A layer whose combined weight and bias can be computed once and kept, for inference."""
+
+    weight: Tensor | None
+    bias: Tensor | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", None)
+        self.register_buffer("bias", None)
+
+    def combined(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias computed from the parameters."""
+        raise TypeError(f"{type(self).__name__} does not define combined")
+
+    def weight_and_bias(self) -> tuple[Tensor, Tensor]:
+        """Return what was kept, or else compute it."""
+        if self.weight is not None and self.bias is not None:
+            return self.weight, self.bias
+        return self.combined()
+
+    def fix(self, scale: Tensor | None = None, shift: Tensor | None = None) -> None:
+        """Keep weight and bias, scaled and shifted for each output channel, in place of the parameters."""
+        weight, bias = self.combined()
+        if scale is not None and shift is not None:
+            repeats = len(bias) // len(scale)
+            scale, shift = scale.repeat(repeats), shift.repeat(repeats)
+            weight, bias = weight * scale[:, None, None, None], bias * scale + shift
+        for name in list(self._modules):
+            delattr(self, name)
+        self.weight = weight.detach().contiguous(memory_format=torch.channels_last)
+        self.bias = bias.detach().clone()
+
+
+def block_bias(real: Tensor, imag: Tensor) -> Tensor:
+    """Two biases [Co] -> [2 Co]: each was added once to a real and once to an imaginary product."""
+    return torch.cat([real - imag, real + imag])
+
+
+class ComplexConv2d(FixedWeight):
+    """Complex convolution that moves down in frequency; looks back in time, and ahead too unless causal."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: tuple[int, int],
+        stride: int = 1,
+        padding: int = 0,
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        self.re = nn.Conv2d(channels_in, channels_out, kernel)
+        self.im = nn.Conv2d(channels_in, channels_out, kernel)
+        self.stride, self.padding, self.causal = stride, padding, causal
+        self.past = kernel[1] - 1
+
+    def combined(self) -> tuple[Tensor, Tensor]:
+        """Return the real weight [2 Co, 2 Ci, kf, kt] and bias [2 Co] that do the same."""
+        assert self.re.bias is not None and self.im.bias is not None
+        return block_weight(self.re.weight, self.im.weight), block_bias(self.re.bias, self.im.bias)
+
+    def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """[B, 2 Ci, F, T], past [B, 2 Ci, F, kt - 1] -> [B, 2 Co, F', T'], new past; T' = T + kt - 1 unless causal."""
+        weight, bias = self.weight_and_bias()
+        if self.causal:
+            x, past = with_past(x, past, self.past)
+            return F.conv2d(x, weight, bias, (self.stride, 1), (self.padding, 0)), past
+        return F.conv2d(x, weight, bias, (self.stride, 1), (self.padding, self.past)), x[..., :0]
+
+
+class ComplexConvTranspose2d(FixedWeight):
+    """Complex transposed convolution that moves up in frequency.
+
+    Computed as a convolution with `stride` times the output channels whose results are interleaved along frequency
+    (sub-pixel form): a transposed convolution is a stride's worth of plain ones, each with every stride-th tap.
+    """
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: tuple[int, int],
+        stride: int,
+        padding: int,
+        size: int,
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        self.re = nn.ConvTranspose2d(channels_in, channels_out, kernel)
+        self.im = nn.ConvTranspose2d(channels_in, channels_out, kernel)
+        self.stride, self.padding, self.size, self.causal = stride, padding, size, causal
+        self.past = kernel[1] - 1
+        self.taps = -(-kernel[0] // stride)
+
+    def combined(self) -> tuple[Tensor, Tensor]:
+        """Return the sub-pixel weight [stride 2 Co, 2 Ci, taps, kt] and bias [stride 2 Co]."""
+        assert self.re.bias is not None and self.im.bias is not None
+        weight = block_weight(self.re.weight.transpose(0, 1), self.im.weight.transpose(0, 1))
+        weight = F.pad(weight, (0, 0, 0, self.taps * self.stride - weight.shape[2]))
+        # [2Co, 2Ci, taps, stride, kt] -> [stride, 2Co, 2Ci, taps, kt]; correlation instead of convolution, so flipped
+        weight = weight.unflatten(2, (self.taps, self.stride)).permute(3, 0, 1, 2, 4).flip(3, 4)
+        return weight.flatten(0, 1), block_bias(self.re.bias, self.im.bias).repeat(self.stride)
+
+    def interleave(self, y: Tensor) -> Tensor:
+        """[B, stride C, F', T] -> [B, C, size, T]."""
+        y = y.unflatten(1, (self.stride, -1)).permute(0, 2, 3, 1, 4).flatten(2, 3)
+        return y[:, :, self.padding : self.padding + self.size]
+
+    def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """[B, 2 Ci, F, T], past [B, 2 Ci, F, kt - 1] -> [B, 2 Co, size, T'], past; T' = T - kt + 1 unless causal."""
+        weight, bias = self.weight_and_bias()
+        if self.causal:
+            x, past = with_past(x, past, self.past)
+        else:
+            past = x[..., :0]
+        return self.interleave(F.conv2d(x, weight, bias, padding=(self.taps - 1, 0))), past

@@ -1,0 +1,6 @@
+"""Networks, and the seam that the rest of the library knows them by."""
+
+from frcrn.models.base import MODELS, Enhancer, Estimate, Stage, State
+from frcrn.models.frcrn import FRCRN, FRCRNConfig
+
+__all__ = ["FRCRN", "MODELS", "Enhancer", "Estimate", "FRCRNConfig", "Stage", "State"]

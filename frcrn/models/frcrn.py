@@ -1,0 +1,234 @@
+"""FRCRN: cascaded complex U-Nets that predict a complex ratio mask."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from frcrn.layers.features import Features
+from frcrn.layers.fuse import fuse
+from frcrn.layers.unet import Level, UNet, UNetShape, complex_cat
+from frcrn.models.base import Enhancer, Estimate, Stage, State, register
+from frcrn.stft import STFT
+
+OFFICIAL_LEVELS = (
+    Level(128),
+    Level(128),
+    Level(128, up_kernel=(6, 2)),
+    Level(128),
+    Level(128),
+    Level(128),
+    Level(128, kernel=(2, 2), up_kernel=(2, 2)),
+)
+
+
+@dataclass(frozen=True)
+class FRCRNConfig:
+    """Everything that fixes an FRCRN; the defaults are the released network."""
+
+    sample_rate: int = 16000
+    window: int = 640
+    hop: int = 320
+    levels: tuple[Level, ...] = OFFICIAL_LEVELS
+    stages: int = 2
+    causal: bool = False
+    memory: int = 20
+    time_memory: int = 20
+    time_layers: int = 2
+    time_hidden: int = 0
+    reduction: int = 8
+    se_frames: int = 64
+    add_skips: bool = False
+    head_channels: int = 1
+    bands: int = 0
+    compress: float = 1.0
+    magnitude: bool = False
+    refine: bool = False
+    mask_bound: float = 1.0
+    level_dbfs: float | None = -25.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "levels", tuple(as_level(level) for level in self.levels))
+        if self.sample_rate < 1 or self.stages < 1 or not self.levels or self.se_frames < 1:
+            raise ValueError("sample_rate, stages and se_frames must be positive, and there must be a level")
+        if self.refine and self.stages < 2:
+            raise ValueError("refine speaks of later stages: it needs stages of at least 2")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FRCRNConfig:
+        """Build from plain values; an unknown key is an error that names it."""
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(
+                f"unknown key {', '.join(unknown)} in the FRCRN configuration; known: {', '.join(sorted(known))}"
+            )
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that `from_dict` and JSON take."""
+        return {**asdict(self), "levels": [level._asdict() for level in self.levels]}
+
+    @classmethod
+    def compact(cls, **changes: Any) -> FRCRNConfig:
+        """Return the small causal network that the bundled weights belong to."""
+        config = cls(window=512, hop=256, levels=compact_levels(), causal=True, level_dbfs=None, stages=1)
+        return replace(config, **{"bands": 256, "compress": 0.3, "magnitude": True, "head_channels": 4, **changes})
+
+    @classmethod
+    def tiny(cls, causal: bool = True, **changes: Any) -> FRCRNConfig:
+        """Return a network of a few thousand parameters, for tests and smoke runs."""
+        levels = (Level(2, stride=4, padding=1, se=False), Level(4, stride=4, padding=1), Level(4, stride=4, padding=1))
+        small = {"memory": 4, "time_memory": 4, "reduction": 2, "se_frames": 8, "level_dbfs": None, **changes}
+        return replace(cls(window=128, hop=64, levels=levels, causal=causal, bands=64, compress=0.3), **small)
+
+
+def as_level(value: Any) -> Level:
+    """Return a level from a level, a mapping or a sequence of its values."""
+    try:
+        level = Level(**value) if isinstance(value, Mapping) else Level(*value)
+    except TypeError as error:
+        raise ValueError(f"level {value!r}: {error}; a level has {', '.join(Level._fields)}") from error
+    return level._replace(kernel=(level.kernel[0], level.kernel[1]), up_kernel=(level.up_kernel[0], level.up_kernel[1]))
+
+
+def compact_levels() -> tuple[Level, ...]:
+    """Return the levels of the small network: 256 bins, halved or quartered five times."""
+    return (
+        Level(8, (5, 1), (5, 1), 2, 2),
+        Level(16, (5, 2), (5, 2), 2, 2, fsmn=False, se=False),
+        Level(24, (5, 2), (5, 2), 2, 2, fsmn=False, se=False),
+        Level(32, (5, 2), (5, 2), 2, 2),
+        Level(40, (5, 2), (5, 2), 2, 2),
+        Level(48, (5, 2), (5, 2), 2, 2),
+    )
+
+
+def complex_multiply(x: Tensor, y: Tensor) -> Tensor:
+    """[B, 2, F, N] times [B, 2, F, N]."""
+    (x_re, x_im), (y_re, y_im) = x.chunk(2, dim=1), y.chunk(2, dim=1)
+    return torch.cat([x_re * y_re - x_im * y_im, x_re * y_im + x_im * y_re], dim=1)
+
+
+@register("frcrn", FRCRNConfig)
+class FRCRN(Enhancer):
+    """Each U-Net adds its bounded output to the mask; the last sum is the mask that is used."""
+
+    memory_format = torch.channels_last
+
+    def __init__(self, config: FRCRNConfig | None = None) -> None:
+        super().__init__()
+        self.config: FRCRNConfig = config or FRCRNConfig()
+        config = self.config
+        self.sample_rate, self.hop, self.window = config.sample_rate, config.hop, config.window
+        self.level_dbfs = config.level_dbfs
+        self.stft = STFT(config.window, config.hop)
+        self.features = Features(self.stft.bins, config.bands, config.sample_rate, config.compress, config.magnitude)
+        self.unets = nn.ModuleList(UNet(config.levels, self.shape(stage)) for stage in range(config.stages))
+        look = sum(level.kernel[1] - 1 for level in config.levels) * config.stages
+        self.lookahead = 0 if config.causal else look * config.hop
+
+    def shape(self, stage: int) -> UNetShape:
+        """Return what the U-Net of this stage is made of."""
+        config = self.config
+        first = self.features.channels
+        return UNetShape(
+            bins=self.features.bands,
+            channels_in=first if stage == 0 else 1 + first * config.refine,
+            memory=config.memory,
+            time_memory=config.time_memory,
+            time_layers=config.time_layers,
+            time_hidden=config.time_hidden,
+            reduction=config.reduction,
+            se_frames=config.se_frames if config.causal else 0,
+            add_skips=config.add_skips,
+            head_channels=config.head_channels,
+            causal=config.causal,
+        )
+
+    def masks(self, spec: Tensor, past: State | None = None) -> tuple[list[Tensor], State]:
+        """[B, 2, F, N] -> the mask [B, 2, F, N] after each stage, new past."""
+        x = inputs = self.features(spec).contiguous(memory_format=self.memory_format).to(self.dtype)
+        masks: list[Tensor] = []
+        new: State = {}
+        for number, unet in enumerate(self.unets, start=1):
+            prefix = f"unet{number}."
+            mine = (
+                None if past is None else {k.removeprefix(prefix): v for k, v in past.items() if k.startswith(prefix)}
+            )
+            x, kept = unet(x, mine)
+            new |= {prefix + name: memory for name, memory in kept.items()}
+            mask = self.features.to_bins(self.config.mask_bound * torch.tanh(x.to(spec.dtype)))
+            masks.append(masks[-1] + mask if masks else mask)
+            if self.config.refine:
+                x = complex_cat(x, inputs)
+        return masks, new
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that the U-Nets compute in."""
+        return next(self.unets.parameters()).dtype
+
+    def forward(self, wave: Tensor) -> Estimate:
+        """[B, T] -> Estimate with wave [B, T]."""
+        front, back = self.margins(wave.shape[1])
+        spec = self.stft.analyse(F.pad(wave, (front, back)))
+        edge = 0 if self.config.causal else self.stft.overlap // self.hop
+        seen = spec[..., edge : spec.shape[-1] - edge]
+        masks, _ = self.masks(seen)
+        return self.estimate(spec, masks, edge, front, wave.shape[1])
+
+    def margins(self, samples: int) -> tuple[int, int]:
+        """Return how many zeros go before and after a wave so that every sample is fully covered by windows."""
+        overlap = self.stft.overlap
+        whole = samples if self.config.causal else max(samples, self.window)
+        ragged = -(whole - (0 if self.config.causal else self.window)) % self.hop
+        return overlap, whole - samples + ragged + overlap
+
+    def estimate(self, spec: Tensor, masks: list[Tensor], edge: int, front: int, samples: int) -> Estimate:
+        """Apply each mask; the `edge` outermost frames, which the network has not seen, borrow their neighbour's."""
+        stages = []
+        for mask in masks:
+            wide = F.pad(mask, (edge, edge, 0, 0), mode="replicate") if edge else mask
+            clean = complex_multiply(spec, wide)
+            wave = self.stft.synthesise(clean)[:, front : front + samples]
+            stages.append(Stage(clean[..., edge : clean.shape[-1] - edge], mask, wave))
+        return Estimate(stages[-1].wave, tuple(stages))
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state before the first sample: silence."""
+        if self.lookahead or not self.config.causal:
+            return super().initial_state(batch)
+        weight = self.stft.forward_basis
+        quiet = weight.new_zeros(batch, self.stft.overlap)
+        state = {"analysis": quiet, "synthesis": quiet.clone()}
+        with torch.no_grad():
+            _, past = self.masks(weight.new_zeros(batch, 2, self.stft.bins, 1))
+        return state | {name: torch.zeros_like(memory) for name, memory in past.items() if memory.numel()}
+
+    def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
+        """[B, k hop] -> [B, k hop], late by window - hop samples."""
+        if not self.config.causal:
+            return super().step(frame, state)
+        wave = torch.cat([state["analysis"], frame], dim=1)
+        spec = self.stft.analyse(wave)
+        masks, past = self.masks(spec, state)
+        out, tail = self.stft.overlap_add(complex_multiply(spec, masks[-1]), state["synthesis"])
+        kept = {name: past[name] for name in state if name in past}
+        return out, {"analysis": wave[:, -self.stft.overlap :], "synthesis": tail} | kept
+
+    def optimize(self, precision: str = "fp32") -> FRCRN:
+        """Return a copy for inference: block weights built once, batch norm folded in; precision fp32 or bf16."""
+        if precision not in ("fp32", "bf16"):
+            raise ValueError(f"precision {precision!r}: choose fp32 or bf16")
+        model = copy.deepcopy(self).eval().requires_grad_(False)
+        for unet in model.unets:
+            fuse(unet)
+        if precision == "bf16":
+            model.unets.to(torch.bfloat16)
+        return model
