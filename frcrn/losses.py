@@ -1,0 +1,296 @@
+"""Losses on an estimate: objects, summed with weights.
+
+Every loss is the mean over all examples of the batch, so that two processes of batch B agree with one of 2 B. None
+gives NaN or infinite gradients on silence: where a target is silent, the ratios that it leaves undefined count zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from frcrn.models.base import Estimate, Stage
+from frcrn.stft import STFT
+from frcrn.strict import build, require
+
+Stages = Literal["last", "all"]
+Norm = Literal["l1", "mse"]
+
+TINY_POWER = 1e-8
+SILENCE_DBFS = -60.0
+
+
+class Loss(Protocol):
+    """Estimate, noisy [B, T], clean [B, T] -> a number that falls as the estimate gets better."""
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+
+
+def chosen(estimate: Estimate, stages: Stages) -> tuple[Stage, ...]:
+    """Return the stages that a loss looks at."""
+    return estimate.stages if stages == "all" else estimate.stages[-1:]
+
+
+def distance(a: Tensor, b: Tensor, norm: Norm) -> Tensor:
+    """Return the mean absolute or squared difference."""
+    return (a - b).abs().mean() if norm == "l1" else (a - b).square().mean()
+
+
+@lru_cache(maxsize=16)
+def transform(window: int, hop: int, device: torch.device) -> STFT:
+    """Return a shared STFT."""
+    return STFT(window, hop).to(device)
+
+
+def frames(wave: Tensor, window: int, hop: int, count: int) -> Tensor:
+    """[B, T] -> [B, 2, F, count]: the windows of a mask, which start at the wave or just before it."""
+    overlap = window - hop
+    inside = max(0, -(-(wave.shape[1] - window) // hop)) + 1
+    front = overlap if count > inside else 0
+    length = window + (count - 1) * hop
+    padded = nn.functional.pad(wave, (front, max(0, length - front - wave.shape[1])))[:, :length]
+    return transform(window, hop, wave.device).analyse(padded)
+
+
+def spectrum(wave: Tensor, window: int, hop: int) -> Tensor:
+    """[B, T] -> [B, 2, F, N]: zeros around it, so that the edges weigh as much as the middle."""
+    overlap = window - hop
+    rest = -(wave.shape[1] + overlap) % hop
+    padded = nn.functional.pad(wave, (overlap, overlap + rest))
+    return transform(window, hop, wave.device).analyse(padded)
+
+
+def power(spec: Tensor) -> Tensor:
+    """[B, 2, F, N] -> [B, F, N], never zero."""
+    return spec.square().sum(dim=1) + TINY_POWER
+
+
+def audible(clean: Tensor) -> Tensor:
+    """[B, T] -> [B]: 1 where the target has sound, 0 where it is silent."""
+    return (clean.square().mean(dim=1) > 10 ** (SILENCE_DBFS / 10)).to(clean.dtype)
+
+
+def scale_invariant_snr(estimate: Tensor, clean: Tensor, ceiling_db: float | None = None) -> Tensor:
+    """[B, T], [B, T] -> [B] in dB; with a ceiling it flattens out there, and better examples stop pulling."""
+    dot = (estimate * clean).sum(dim=1, keepdim=True)
+    target = dot / (clean.square().sum(dim=1, keepdim=True) + TINY_POWER) * clean
+    kept = target.square().sum(dim=1)
+    lost = (estimate - target).square().sum(dim=1) + TINY_POWER
+    if ceiling_db is not None:
+        lost = lost + 10 ** (-ceiling_db / 10) * kept
+    return 10 * torch.log10(kept / lost + TINY_POWER)
+
+
+@dataclass(frozen=True)
+class SiSnr:
+    """Minus the scale-invariant SNR in dB; examples with a silent target count zero."""
+
+    stages: Stages = "last"
+    ceiling_db: float | None = None
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        waves = [stage.wave for stage in chosen(estimate, self.stages)]
+        ratios = torch.stack([scale_invariant_snr(wave, clean, self.ceiling_db) for wave in waves])
+        return -(ratios * audible(clean)).mean(dim=1).sum()
+
+
+def ideal_mask(noisy: Tensor, clean: Tensor, bound: float) -> Tensor:
+    """[B, 2, F, N] spectra -> the complex mask between them; parts beyond the bound become 1 or -1."""
+    real = (clean * noisy).sum(dim=1)
+    imaginary = clean[:, 1] * noisy[:, 0] - clean[:, 0] * noisy[:, 1]
+    mask = torch.stack([real, imaginary], dim=1) / power(noisy).unsqueeze(1)
+    return torch.where(mask.abs() > bound, mask.sign(), mask)
+
+
+@dataclass(frozen=True)
+class MaskError:
+    """Squared error of the complex mask, summed over frequency, real and imaginary part as the released recipe does."""
+
+    stages: Stages = "last"
+    bound: float = 2.0
+    window: int = 640
+    hop: int = 320
+
+    def __post_init__(self) -> None:
+        require(self.bound > 0, "bound", "more than 0", self.bound)
+        check_transform(self.window, self.hop)
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        _, _, bins, count = estimate.stages[-1].mask.shape
+        of_noisy, of_clean = (frames(wave, self.window, self.hop, count)[:, :, :bins] for wave in (noisy, clean))
+        target = ideal_mask(of_noisy, of_clean, self.bound)
+        errors = [(stage.mask - target).square().mean() for stage in chosen(estimate, self.stages)]
+        return 4 * bins * torch.stack(errors).sum()
+
+
+@dataclass(frozen=True)
+class CompressedSpectrum:
+    """Squared error of magnitude and of complex spectrum, both with the magnitude raised to a power below one."""
+
+    stages: Stages = "last"
+    magnitude: float = 70.0
+    complex: float = 30.0
+    power: float = 0.3
+    window: int = 640
+    hop: int = 320
+
+    def __post_init__(self) -> None:
+        require(0 < self.power <= 1, "power", "more than 0, at most 1", self.power)
+        require(self.magnitude >= 0, "magnitude", "0 or more", self.magnitude)
+        require(self.complex >= 0, "complex", "0 or more", self.complex)
+        check_transform(self.window, self.hop)
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        target = self.compress(clean)
+        return torch.stack([self.error(stage.wave, target) for stage in chosen(estimate, self.stages)]).sum()
+
+    def error(self, wave: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
+        """[B, T], compressed magnitude and spectrum of the target -> a scalar."""
+        magnitude, spec = self.compress(wave)
+        of_magnitude = (magnitude - target[0]).square().mean()
+        of_spectrum = (spec - target[1]).square().sum(dim=1).mean()
+        return self.magnitude * of_magnitude + self.complex * of_spectrum
+
+    def compress(self, wave: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, T] -> compressed magnitude [B, F, N], compressed spectrum [B, 2, F, N]."""
+        spec = spectrum(wave, self.window, self.hop)
+        energy = power(spec)
+        magnitude = energy ** (self.power / 2)
+        return magnitude, spec * (magnitude * energy.rsqrt()).unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class MultiResolutionStft:
+    """Spectral convergence plus L1 on log magnitudes, averaged over several windows (hop a quarter of each)."""
+
+    stages: Stages = "last"
+    windows: tuple[int, ...] = (512, 1024, 2048)
+
+    def __post_init__(self) -> None:
+        require(len(self.windows) > 0, "windows", "at least one window", self.windows)
+        for window in self.windows:
+            require(window >= 8 and window % 4 == 0, "windows", "multiples of 4 from 8 up", window)
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        waves = [stage.wave for stage in chosen(estimate, self.stages)]
+        return torch.stack([self.error(wave, clean, window) for wave in waves for window in self.windows]).sum() / len(
+            self.windows
+        )
+
+    def error(self, wave: Tensor, clean: Tensor, window: int) -> Tensor:
+        """[B, T], [B, T] -> a scalar, for one window."""
+        found, target = (power(spectrum(part, window, window // 4)) for part in (wave, clean))
+        difference = (found.sqrt() - target.sqrt()).square().sum(dim=(1, 2))
+        convergence = (difference + TINY_POWER).sqrt() / target.sum(dim=(1, 2)).sqrt()
+        return (convergence * audible(clean)).mean() + distance(found.log() / 2, target.log() / 2, "l1")
+
+
+@dataclass(frozen=True)
+class WaveError:
+    """L1 or squared error of the samples."""
+
+    stages: Stages = "last"
+    norm: Norm = "l1"
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        return torch.stack([distance(stage.wave, clean, self.norm) for stage in chosen(estimate, self.stages)]).sum()
+
+
+@dataclass(frozen=True)
+class LogPowerError:
+    """L1 or squared error of the log power spectrum, in nepers."""
+
+    stages: Stages = "last"
+    norm: Norm = "l1"
+    window: int = 640
+    hop: int = 320
+
+    def __post_init__(self) -> None:
+        check_transform(self.window, self.hop)
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        target = self.log_power(clean)
+        waves = [stage.wave for stage in chosen(estimate, self.stages)]
+        return torch.stack([distance(self.log_power(wave), target, self.norm) for wave in waves]).sum()
+
+    def log_power(self, wave: Tensor) -> Tensor:
+        """[B, T] -> [B, F, N]."""
+        return power(spectrum(wave, self.window, self.hop)).log()
+
+
+LOSSES: dict[str, type[Any]] = {
+    "si_snr": SiSnr,
+    "mask": MaskError,
+    "spectrum": CompressedSpectrum,
+    "multi_resolution_stft": MultiResolutionStft,
+    "wave": WaveError,
+    "log_power": LogPowerError,
+}
+
+
+class LossValue(NamedTuple):
+    """The weighted sum, with its gradient, and each part before its weight."""
+
+    total: Tensor
+    parts: dict[str, Tensor]
+
+
+class Losses:
+    """Several losses, each with a name and a weight."""
+
+    def __init__(self, parts: Mapping[str, tuple[Loss, float]]) -> None:
+        self.parts = dict(parts)
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> LossValue:
+        """Return the weighted sum and its parts, computed in single precision whatever the network ran in."""
+        with torch.autocast(noisy.device.type, enabled=False):
+            estimate = Estimate(
+                estimate.wave.float(), tuple(Stage(*(part.float() for part in stage)) for stage in estimate.stages)
+            )
+            values = {name: loss(estimate, noisy, clean) for name, (loss, _) in self.parts.items()}
+        total = torch.stack([weight * values[name] for name, (_, weight) in self.parts.items()]).sum()
+        return LossValue(total, {name: value.detach() for name, value in values.items()})
+
+
+def build_losses(config: Sequence[Mapping[str, Any]], *, window: int, hop: int) -> Losses:
+    """Return the losses of a list such as [{"name": "si_snr", "weight": 0.1}]; the network's STFT by default."""
+    if isinstance(config, (str, Mapping)) or not config:
+        raise ValueError(f"loss: expected a list of tables such as {{'name': 'si_snr'}}, found {config!r}")
+    parts: dict[str, tuple[Loss, float]] = {}
+    for index, entry in enumerate(config):
+        where = f"loss[{index}]"
+        if not isinstance(entry, Mapping) or entry.get("name") not in LOSSES:
+            raise ValueError(f"{where}: expected a table whose name is one of {', '.join(LOSSES)}, found {entry!r}")
+        name = entry["name"] if entry["name"] not in parts else f"{entry['name']}_{index}"
+        parts[name] = build_loss(entry, where, window, hop)
+    return Losses(parts)
+
+
+def build_loss(entry: Mapping[str, Any], where: str, window: int, hop: int) -> tuple[Loss, float]:
+    """Return one loss and its weight."""
+    cls = LOSSES[entry["name"]]
+    known = {field.name for field in fields(cls)}
+    options = {key: value for key, value in (("window", window), ("hop", hop)) if key in known}
+    options.update({key: value for key, value in entry.items() if key not in ("name", "weight")})
+    weight = entry.get("weight", 1.0)
+    if not isinstance(weight, (int, float)) or isinstance(weight, bool) or not 0 < weight < float("inf"):
+        raise ValueError(f"{where}.weight: expected a number above 0, found {weight!r}")
+    return build(cls, options, where), float(weight)
+
+
+def check_transform(window: int, hop: int) -> None:
+    """Refuse a window and hop that the STFT cannot do."""
+    possible = hop > 0 and window % 2 == 0 and window % hop == 0 and window >= 2 * hop
+    require(possible, "window", "an even multiple of the hop, at least 2 hops", (window, hop))

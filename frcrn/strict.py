@@ -1,0 +1,87 @@
+"""Build frozen dataclasses from JSON values, refusing what they do not know in one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+Config = TypeVar("Config")
+
+NAMES = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    type(None): "null",
+    dict: "a table",
+}
+
+
+def build(cls: type[Config], values: Any, where: str) -> Config:
+    """Return `cls(**values)` after checking every key and type; `where` names the place in errors."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{where}: expected a table of settings, found {values!r}")
+    fields = [field.name for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
+    for key in values:
+        if key not in fields:
+            raise ValueError(f"{where}: unknown key {key!r}; accepted: {', '.join(fields) or 'none'}")
+    hints = get_type_hints(cls)
+    checked = {key: convert(value, hints[key], f"{where}.{key}") for key, value in values.items()}
+    try:
+        return cls(**checked)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"{where}.{error}") from None
+
+
+def convert(value: Any, hint: Any, where: str) -> Any:
+    """Return the JSON value in the form that the annotation asks for, or refuse it."""
+    if dataclasses.is_dataclass(hint):
+        return value if isinstance(value, hint) else build(hint, value, where)  # type: ignore[arg-type]
+    if get_origin(hint) is tuple and isinstance(value, Sequence) and not isinstance(value, str):
+        items = get_args(hint)
+        hints = [items[0]] * len(value) if items[-1] is Ellipsis else list(items)
+        if len(hints) == len(value):
+            return tuple(
+                convert(item, of, f"{where}[{i}]") for i, (item, of) in enumerate(zip(value, hints, strict=True))
+            )
+    if not fits(value, hint):
+        raise ValueError(f"{where}: expected {describe(hint)}, found {value!r}")
+    return float(value) if hint is float else value
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Tell whether a JSON value has the annotated type; whole numbers are numbers, booleans are not."""
+    if hint is Any:
+        return True
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(fits(value, choice) for choice in get_args(hint))
+    if get_origin(hint) is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    kind = get_origin(hint) or hint
+    return isinstance(value, kind)
+
+
+def describe(hint: Any) -> str:
+    """Say an annotation in words."""
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(describe(choice) for choice in get_args(hint))
+    if get_origin(hint) is Literal:
+        return " or ".join(repr(choice) for choice in get_args(hint))
+    if get_origin(hint) is tuple:
+        return f"a list of {describe(get_args(hint)[0])}"
+    return NAMES.get(get_origin(hint) or hint, str(hint))
+
+
+def require(condition: bool, key: str, accepted: str, found: Any) -> None:
+    """Refuse an impossible value; `build` puts the place in front of the key."""
+    if not condition:
+        raise ValueError(f"{key}: expected {accepted}, found {found!r}")

@@ -1,0 +1,91 @@
+"""Make the parts of a run from its recipe, refusing in one sentence what cannot work."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import torch
+from torch import nn
+
+from frcrn.models.base import Enhancer
+from frcrn.training.recipe import Recipe, Train, build_model
+
+logger = logging.getLogger("frcrn.training")
+
+VALID_SEED = 1_000_003
+"""Validation examples are the same for every seed of training, so that runs can be compared."""
+
+
+def choose_model(recipe: Recipe, given: Enhancer | None) -> Enhancer:
+    """Return the network to train, with the weights that it starts from."""
+    source = recipe.train.init_from
+    if given is None and not recipe.model and source is None:
+        raise ValueError("recipe.model: expected a network here, or weights in train.init_from, found neither")
+    if source is None:
+        return given if given is not None else build_model(recipe.model)
+    from frcrn.checkpoint import load
+
+    start = load(source)
+    if given is None and not recipe.model:
+        return start.requires_grad_(True).train()
+    model = given if given is not None else build_model(recipe.model)
+    adopt(model, start, source, partial=recipe.train.init_partial)
+    return model
+
+
+def adopt(model: nn.Module, start: nn.Module, source: str, *, partial: bool) -> None:
+    """Copy weights; with `partial`, those whose name and shape fit, else all of them or none."""
+    weights, own = start.state_dict(), model.state_dict()
+    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    if not partial and not len(fitting) == len(own) == len(weights):
+        odd = sorted((own.keys() ^ weights.keys()) or (own.keys() - fitting.keys()))[0]
+        raise ValueError(
+            f"{source}: its weights do not fit recipe.model ({odd} differs); leave recipe.model out to train"
+            " their own network, or set train.init_partial to take what fits"
+        )
+    logger.info("%s: took %d of %d tensors", source, len(fitting), len(own))
+    model.load_state_dict({**own, **fitting})
+
+
+def build_data(recipe: Recipe, section: str, rate: int, given: Any) -> Any:
+    """Return the training ("data") or validation ("valid") set; no validation set is None."""
+    table = getattr(recipe, section)
+    if given is None and not table:
+        if section == "valid":
+            return None
+        raise ValueError("recipe.data: expected a training set, found none")
+    data = given
+    if data is None:
+        from frcrn.data import build
+
+        data = build(table, sample_rate=rate, seed=recipe.train.seed if section == "data" else VALID_SEED)
+    check_data(data, f"recipe.{section}")
+    return data
+
+
+def check_data(data: Any, where: str) -> None:
+    """Refuse an empty set, and one whose first example is not a pair of waves [T]."""
+    if len(data) == 0:
+        raise ValueError(f"{where}: the set is empty")
+    example = data[0, 0]
+    if not isinstance(example, dict) or not {"noisy", "clean"} <= example.keys():
+        raise ValueError(f"{where}: expected examples with noisy and clean, found {type(example).__name__}")
+    shapes = [tuple(torch.as_tensor(example[key]).shape) for key in ("noisy", "clean")]
+    if len(shapes[0]) != 1 or shapes[0] != shapes[1] or shapes[0][0] == 0:
+        raise ValueError(
+            f"{where}: expected noisy and clean as waves of one length, found shapes {shapes[0]} and {shapes[1]}"
+        )
+
+
+def build_optimizer(model: nn.Module, plan: Train) -> torch.optim.Optimizer:
+    """Return the optimizer; weight decay acts on matrices and kernels, not on biases, scales and slopes."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    groups = [
+        {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": plan.weight_decay},
+        {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
+    return kind(
+        [group for group in groups if group["params"]], lr=plan.lr, betas=(plan.betas[0], plan.betas[1]), fused=True
+    )

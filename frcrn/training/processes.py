@@ -1,0 +1,69 @@
+"""One process or several: accelerate finds out which, wraps the network and carries values between them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from frcrn.audio import MissingPackage
+
+Value = TypeVar("Value")
+
+
+class Processes:
+    """The processes of a run; in a run of one, nothing is sent anywhere."""
+
+    def __init__(self, device: str = "auto") -> None:
+        try:
+            from accelerate import Accelerator
+        except ImportError:
+            raise MissingPackage('training needs accelerate: pip install "frcrn[train]"') from None
+        # precision and accumulation are the loop's own: accelerate fixes them once for a whole program
+        self.accelerator = Accelerator(mixed_precision="no", cpu=device == "cpu")
+        self.count: int = self.accelerator.num_processes
+        self.rank: int = self.accelerator.process_index
+        self.first: bool = self.accelerator.is_main_process
+        own = device in ("auto", "cuda") or self.count > 1
+        self.device: torch.device = self.accelerator.device if own else torch.device(device)
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """Return the network in the form whose backward pass averages gradients over the processes."""
+        wrapped: nn.Module = self.accelerator.prepare_model(model, device_placement=False)
+        return wrapped
+
+    def together(self, network: nn.Module, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """Return a context in which gradients are averaged on the last batch of a step only."""
+        context: contextlib.AbstractContextManager[Any] = (
+            contextlib.nullcontext() if last else self.accelerator.no_sync(network)
+        )
+        return context
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        self.accelerator.wait_for_everyone()
+
+    def all(self, value: Value) -> list[Value]:
+        """Return every process's value, in order."""
+        if self.count == 1:
+            return [value]
+        from accelerate.utils import gather_object
+
+        gathered: list[Value] = gather_object([value])
+        return gathered
+
+    def agree(self, elapsed: float, number: float) -> tuple[float, float]:
+        """Return the largest of each over the processes, so that all take the same decision."""
+        if self.count == 1:
+            return elapsed, number
+        mine = torch.tensor([[elapsed, number]], dtype=torch.float64 if self.device.type == "cpu" else torch.float32)
+        both = self.accelerator.gather(mine.to(self.device)).amax(dim=0).tolist()
+        return both[0], both[1]
+
+    def mean(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Return the mean of each value over the processes."""
+        found = self.all(dict(values))
+        return {name: sum(each[name] for each in found) / len(found) for name in values}

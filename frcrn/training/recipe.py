@@ -1,0 +1,176 @@
+"""What a training run is made of: a JSON table, checked key by key before anything starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from frcrn.models.base import MODELS, Enhancer
+from frcrn.strict import build, require
+
+
+@dataclass(frozen=True)
+class Train:
+    """How the loop runs; batch_size is per process."""
+
+    max_steps: int | None = None
+    max_minutes: float | None = None
+    batch_size: int = 8
+    accumulate: int = 1
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    lr: float = 1e-3
+    betas: tuple[float, ...] = (0.9, 0.999)
+    weight_decay: float = 0.01
+    warmup_steps: int = 0
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    decay_from: float = 0.0
+    final_lr: float = 0.0
+    plateau_factor: float = 0.98
+    plateau_patience: int = 2
+    clip_norm: float | None = 3.0
+    ema_decay: float = 0.998
+    precision: Literal["fp32", "bf16"] = "fp32"
+    seed: int = 0
+    workers: int = 0
+    device: str = "auto"
+    log_every: int = 20
+    save_every: int = 500
+    keep: int = 2
+    patience: int | None = None
+    nonfinite_limit: int = 20
+    tensorboard: bool = False
+    init_from: str | None = None
+    init_partial: bool = False
+
+    def __post_init__(self) -> None:
+        budget = self.max_steps is not None or self.max_minutes is not None
+        require(budget, "max_steps", "a number here or in train.max_minutes", None)
+        counts = ("batch_size", "accumulate", "log_every", "save_every", "keep", "nonfinite_limit", "plateau_patience")
+        for name in counts:
+            require(getattr(self, name) >= 1, name, "1 or more", getattr(self, name))
+        for name in ("workers", "warmup_steps", "weight_decay", "seed"):
+            require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+        for name in ("max_steps", "max_minutes", "clip_norm", "patience", "lr"):
+            value = getattr(self, name)
+            require(value is None or value > 0, name, "more than 0", value)
+        for name in ("decay_from", "final_lr", "plateau_factor"):
+            require(0 <= getattr(self, name) <= 1, name, "0 to 1", getattr(self, name))
+        require(0 <= self.ema_decay < 1, "ema_decay", "0 or more, below 1", self.ema_decay)
+        require(len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas), "betas", "two, 0 to 1", self.betas)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is measured on the validation set while training; PESQ and STOI on the first `clips` examples only."""
+
+    every: int = 1000
+    examples: int | None = None
+    clips: int = 0
+    best: Literal["si_snr", "loss", "pesq", "stoi"] = "si_snr"
+
+    def __post_init__(self) -> None:
+        require(self.every >= 1, "every", "1 or more", self.every)
+        require(self.examples is None or self.examples >= 1, "examples", "1 or more", self.examples)
+        require(self.clips >= 0, "clips", "0 or more", self.clips)
+        by_clips = self.best in ("pesq", "stoi")
+        require(not by_clips or self.clips > 0, "clips", f"1 or more, for best = {self.best}", self.clips)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run; without a model table it trains the network of `train.init_from`, or one given in Python."""
+
+    train: Train
+    loss: tuple[dict[str, Any], ...]
+    model: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
+    valid: dict[str, Any] = field(default_factory=dict)
+    evaluation: Evaluation = field(default_factory=Evaluation)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values that JSON and `parse` take."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+
+def parse(values: Any) -> Recipe:
+    """Return the recipe that a table (or a recipe) describes."""
+    return values if isinstance(values, Recipe) else build(Recipe, values, "recipe")
+
+
+def read(path: str | Path, changes: Iterable[str] = ()) -> Recipe:
+    """Return the recipe in a JSON file after changes such as "train.max_steps=100"."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: expected a recipe in JSON, found no such file") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: expected a recipe in JSON, found {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected a table of settings, found {type(values).__name__}")
+    for change in changes:
+        apply(values, change)
+    return parse(values)
+
+
+def apply(values: dict[str, Any], change: str) -> None:
+    """Carry out one change such as "train.lr=0.001" or "loss.0.weight=2" in place."""
+    place, equals, text = change.partition("=")
+    if not equals or not place:
+        raise ValueError(f"{change!r}: expected SECTION.KEY=VALUE, such as train.max_steps=100")
+    *path, last = place.split(".")
+    target: Any = values
+    for name in path:
+        target = target.setdefault(name, {}) if isinstance(target, dict) else target[position(target, name, place)]
+    if not isinstance(target, (dict, list)):
+        raise ValueError(f"{place}: {'.'.join(path)} is a single value, not a table")
+    if isinstance(target, dict):
+        target[last] = value_of(text)
+    else:
+        target[position(target, last, place)] = value_of(text)
+
+
+def position(items: Any, name: str, place: str) -> int:
+    """Return the index into a list that one part of a change names."""
+    if not isinstance(items, list) or not name.isdigit() or int(name) >= len(items):
+        raise ValueError(f"{place}: nothing there to change at {name!r}")
+    return int(name)
+
+
+def value_of(text: str) -> Any:
+    """Read a value as JSON, else as text."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+FREE = {f"recipe.train.{key}" for key in ("keep", "save_every", "workers", "tensorboard", "patience", "init_from")}
+
+
+def differences(old: Any, new: Any, place: str = "recipe") -> list[str]:
+    """Return the settings that changed, but for those that only say how long to run and what to report."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(old.keys() | new.keys())
+        return [name for key in keys for name in differences(old.get(key), new.get(key), f"{place}.{key}")]
+    return [] if old == new or place in FREE else [place]
+
+
+def build_model(values: Mapping[str, Any]) -> Enhancer:
+    """Return a fresh network: `name` in the table of models, `preset`, and any keys of its configuration."""
+    changes = dict(values)
+    name, preset = changes.pop("name", "frcrn"), changes.pop("preset", None)
+    if name not in MODELS:
+        raise ValueError(f"recipe.model.name: expected one of {', '.join(MODELS)}, found {name!r}")
+    network, config = MODELS[name]
+    presets = [key for key, value in vars(config).items() if isinstance(value, classmethod) and key != "from_dict"]
+    if preset not in (None, "official", *presets):
+        raise ValueError(f"recipe.model.preset: expected one of official, {', '.join(presets)}, found {preset!r}")
+    base = config() if preset in (None, "official") else getattr(config, preset)()
+    try:
+        return network(config.from_dict({**base.to_dict(), **changes}))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"recipe.model: {error}") from None

@@ -1,0 +1,58 @@
+"""How far a run is, and the learning rate that belongs to it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from frcrn.training.recipe import Train
+
+
+@dataclass
+class Progress:
+    """Where a run stands: all that a checkpoint must remember besides tensors."""
+
+    step: int = 0
+    examples: int = 0
+    elapsed: float = 0.0
+    best: float | None = None
+    best_step: int = 0
+    evaluated: int = 0
+    stale: int = 0
+    stale_rate: int = 0
+    rate_scale: float = 1.0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
+    logged: int = 0
+
+
+def share(train: Train, progress: Progress) -> float:
+    """Return how much of the budget is used, 0 to 1: of the steps or of the minutes, whichever is further."""
+    of_steps = progress.step / train.max_steps if train.max_steps else 0.0
+    of_time = progress.elapsed / (60 * train.max_minutes) if train.max_minutes else 0.0
+    return min(1.0, max(of_steps, of_time))
+
+
+def learning_rate(train: Train, progress: Progress) -> float:
+    """Return the rate of the next step: warm-up, then flat until `decay_from`, then half a cosine down."""
+    warm = min(1.0, (progress.step + 1) / train.warmup_steps) if train.warmup_steps else 1.0
+    if train.schedule == "plateau":
+        return train.lr * warm * progress.rate_scale
+    done = share(train, progress)
+    fall = (done - train.decay_from) / (1 - train.decay_from) if done > train.decay_from else 0.0
+    height = train.final_lr + (1 - train.final_lr) * 0.5 * (1 + math.cos(math.pi * fall))
+    return train.lr * warm * height
+
+
+def note_score(train: Train, progress: Progress, score: float) -> bool:
+    """Enter an evaluation (higher is better) and tell whether it is the best so far."""
+    progress.evaluated = progress.step
+    if progress.best is None or score > progress.best:
+        progress.best, progress.best_step, progress.stale, progress.stale_rate = score, progress.step, 0, 0
+        return True
+    progress.stale += 1
+    progress.stale_rate += 1
+    if train.schedule == "plateau" and progress.stale_rate > train.plateau_patience:
+        progress.rate_scale *= train.plateau_factor
+        progress.stale_rate = 0
+    return False

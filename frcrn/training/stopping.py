@@ -1,0 +1,30 @@
+"""SIGTERM and ctrl-C as a request to save and stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+
+class StopRequest:
+    """Remembers the first signal that asks to stop; a second ctrl-C interrupts at once. A context manager."""
+
+    number: int | None = None
+
+    def __enter__(self) -> StopRequest:
+        # only the main thread may listen; elsewhere the caller's own handlers stay
+        main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGTERM, signal.SIGINT) if main else ()
+        self.before = {number: signal.signal(number, self.hear) for number in numbers}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def hear(self, number: int, frame: Any) -> None:
+        """Note a signal."""
+        if self.number is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.number = number
