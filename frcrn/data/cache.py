@@ -26,6 +26,7 @@ from frcrn.data.activity import Frames, Wave, active_frames, decibels, frame_len
 logger = logging.getLogger(__name__)
 
 MAGIC = b"FRCRNau1"
+VERSION = 2
 FULL_SCALE = 32767.0
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".w64", ".rf64", ".caf", ".au"})
 BATCH = 64
@@ -64,7 +65,7 @@ def _list_folder(folder: Path, number: int) -> Iterator[Listed]:
 
 def fingerprint(listing: Sequence[Listed], rate: int) -> str:
     """Return a hash that changes with any file's name, size or time of change, and with the rate."""
-    digest = hashlib.sha256(f"{MAGIC!r} {rate}\n".encode())
+    digest = hashlib.sha256(f"{VERSION} {rate}\n".encode())
     for item in listing:
         stat = item.path.stat()
         digest.update(f"{item.folder}\t{item.name}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
@@ -72,7 +73,11 @@ def fingerprint(listing: Sequence[Listed], rate: int) -> str:
 
 
 class AudioCache:
-    """The decoded files: `names`, `sources`, `folders`, `lengths` [n] in samples, `levels` [n] in dBFS where active."""
+    """The decoded files, a list or array of each fact about them.
+
+    `names`, `sources`, `folders` (place in the list of folders), `lengths` in samples, `levels` in dBFS where
+    active, `ranges` in dB from there down to the quietest frames, `clipped` as the share of samples at full scale.
+    """
 
     def __init__(self, path: str | Path) -> None:
         """Map an existing cache file; ValueError where it is not one."""
@@ -87,6 +92,8 @@ class AudioCache:
         self.folders: NDArray[np.int64] = np.array(index["folders"], dtype=np.int64)
         self.lengths: NDArray[np.int64] = np.array(index["lengths"], dtype=np.int64)
         self.levels: NDArray[np.float64] = np.array(index["levels"], dtype=np.float64)
+        self.ranges: NDArray[np.float64] = np.array(index["ranges"], dtype=np.float64)
+        self.clipped: NDArray[np.float64] = np.array(index["clipped"], dtype=np.float64)
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)])
         frames = self.lengths // frame_length(self.rate)
         self._frame_starts = np.concatenate([[0], np.cumsum(frames)])
@@ -154,9 +161,8 @@ def open_cache(
     listing = list_folders(folders)
     key = fingerprint(listing, rate)
     if Path(path).exists():
-        cache = AudioCache(path)
-        if cache.fingerprint == key:
-            return cache
+        if _read_index(Path(path))["fingerprint"] == key:
+            return AudioCache(path)
         logger.info("%s: the audio files have changed, decoding them again", path)
     _build(Path(path), listing, rate, key, threads or min(os.cpu_count() or 1, 16), progress)
     return AudioCache(path)
@@ -183,15 +189,15 @@ def _write(
     threads: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    lengths, levels, activity = [], [], []
+    decoded: list[Decoded] = []
+    activity: list[Frames] = []
     with ThreadPoolExecutor(threads) as pool:
         for first in range(0, len(listing), BATCH):
             batch = [item.path for item in listing[first : first + BATCH]]
-            for samples, active, level in pool.map(lambda p: _decode(p, rate), batch):
+            for samples, active, facts in pool.map(lambda p: _decode(p, rate), batch):
                 file.write(samples.tobytes())
-                lengths.append(len(samples))
-                levels.append(level)
                 activity.append(active)
+                decoded.append(facts)
             if progress:
                 progress(min(first + BATCH, len(listing)), len(listing))
     file.write(np.concatenate(activity).tobytes())
@@ -201,15 +207,26 @@ def _write(
         "names": [item.name for item in listing],
         "sources": [item.source for item in listing],
         "folders": [item.folder for item in listing],
-        "lengths": lengths,
-        "levels": levels,
+        "lengths": [facts.length for facts in decoded],
+        "levels": [facts.level for facts in decoded],
+        "ranges": [facts.range for facts in decoded],
+        "clipped": [facts.clipped for facts in decoded],
     }
     text = json.dumps(index).encode()
     file.write(text + len(text).to_bytes(8, "little") + MAGIC)
 
 
-def _decode(path: Path, rate: int) -> tuple[NDArray[np.int16], Frames, float]:
-    """Decode one file -> int16 samples [T], active frames [N], level in dBFS over them (-120 for silence)."""
+class Decoded(NamedTuple):
+    """Facts about one decoded file, as in `AudioCache`."""
+
+    length: int
+    level: float
+    range: float
+    clipped: float
+
+
+def _decode(path: Path, rate: int) -> tuple[NDArray[np.int16], Frames, Decoded]:
+    """Decode one file -> int16 samples [T], active frames [N], and its facts."""
     try:
         samples, found = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
@@ -217,7 +234,14 @@ def _decode(path: Path, rate: int) -> tuple[NDArray[np.int16], Frames, float]:
     mono = np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32))
     wave = mono if found == rate else soxr.resample(mono, found, rate)
     wave = np.nan_to_num(np.clip(wave, -1, 1))
+    return np.rint(wave * FULL_SCALE).astype(np.int16), *_facts(wave, rate)
+
+
+def _facts(wave: Wave, rate: int) -> tuple[Frames, Decoded]:
     powers = frame_powers(wave, rate)
     active = active_frames(powers)
-    level = decibels(float(powers[active].mean())) if active.any() else -120.0
-    return np.rint(wave * FULL_SCALE).astype(np.int16), active, level
+    if not active.any():
+        return active, Decoded(len(wave), -120.0, 0.0, 0.0)
+    level = decibels(float(powers[active].mean()))
+    quiet = decibels(float(np.percentile(powers, 5)) + 1e-12)
+    return active, Decoded(len(wave), level, level - quiet, float(np.mean(np.abs(wave) > 0.99)))

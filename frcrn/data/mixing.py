@@ -36,6 +36,8 @@ class MixingConfig:
     valid_share: float = 0.1
     speaker: str = ""
     """Regular expression on `source/name`: its first group is the speaker. Empty: each file is its own."""
+    speech_range_db: float = 20.0
+    """Least distance from active speech down to the quietest frames; noisier and clipped speech files are left out."""
     source_weights: Mapping[str, float] = field(default_factory=dict)
     snr_db: tuple[float, float] = (-5.0, 20.0)
     level_dbfs: tuple[float, float] = (-50.0, -5.0)
@@ -94,6 +96,8 @@ RANGES = (
     ("noise_speed", 0.25, 4),
     ("rt60_s", 0.05, 5),
 )
+MOST_CLIPPED = 0.0005
+"""Share of samples at full scale above which a speech file is no target to learn from."""
 
 
 class Example(NamedTuple):
@@ -116,7 +120,8 @@ class Mixing(Dataset[dict[str, Tensor]]):
         self.samples = round(config.seconds * sample_rate)
         cache = open_cache(config.cache, [*config.speech, *config.noise], sample_rate)
         is_speech = cache.folders < len(config.speech)
-        self.speech = _shelf(cache, is_speech, config, config.speaker)
+        fit = (cache.ranges >= config.speech_range_db) & (cache.clipped <= MOST_CLIPPED)
+        self.speech = _shelf(cache, is_speech & fit, config, config.speaker)
         self.noise = _shelf(cache, ~is_speech, config, "") if config.noise else None
         self.rooms: NDArray[np.float32] | None = None
         if config.room_share:
