@@ -2,6 +2,7 @@
 
 from frcrn.checkpoint import load
 from frcrn.models import FRCRN, Enhancer, FRCRNConfig
+from frcrn.streaming import Stream
 
 __version__ = "0.1.0"
-__all__ = ["FRCRN", "Enhancer", "FRCRNConfig", "load"]
+__all__ = ["FRCRN", "Enhancer", "FRCRNConfig", "Stream", "load"]

@@ -37,6 +37,8 @@ class Enhancer(nn.Module):
     level_dbfs: float | None = None
     """The loudness that the network was trained at; None where it was trained across levels."""
     trained: bool = False
+    optimized: bool = False
+    """Whether this is a copy that `optimize` returned."""
     config: Any
 
     # Bound by the floor above (`frcrn.enhance`, `frcrn.streaming`), so that imports go downward only.

@@ -227,8 +227,9 @@ class FRCRN(Enhancer):
         if precision not in ("fp32", "bf16"):
             raise ValueError(f"precision {precision!r}: choose fp32 or bf16")
         model = copy.deepcopy(self).eval().requires_grad_(False)
-        for unet in model.unets:
-            fuse(unet)
+        if not self.optimized:
+            fuse(model.unets)
+            model.optimized = True
         if precision == "bf16":
             model.unets.to(torch.bfloat16)
         return model
