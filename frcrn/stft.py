@@ -29,7 +29,7 @@ class STFT(nn.Module):
 
     def __init__(self, window: int, hop: int) -> None:
         super().__init__()
-        if window % 2 or window % hop or window < 2 * hop:
+        if hop < 1 or window < 2 * hop or window % 2 or window % hop:
             raise ValueError(
                 f"window {window}, hop {hop}: the window must be even and a multiple of the hop, at least 2 hops"
             )
@@ -47,7 +47,7 @@ class STFT(nn.Module):
         """[B, T] -> [B, 2, F, N]: whole windows only, N = (T - window) // hop + 1."""
         hops = wave[:, : wave.shape[1] // self.hop * self.hop].unflatten(1, (-1, self.hop))
         parts = self.window // self.hop
-        count = hops.shape[1] - parts + 1
+        count = max(hops.shape[1] - parts + 1, 0)
         frames = torch.cat([hops[:, part : part + count] for part in range(parts)], dim=2)
         spec = torch.matmul(frames, self.forward_basis)
         return spec.view(*spec.shape[:2], 2, self.bins).permute(0, 2, 3, 1)
