@@ -1,7 +1,28 @@
 """Read, write and resample audio; every container's trouble becomes one `AudioError`."""
 
-from frcrn.audio.formats import ACCEPTED, AudioError, AudioFormat, MissingPackage, format_for, is_audio_name
-from frcrn.audio.reading import BLOCK, Audio, Reader, Samples, Source, blocks, find, finite, read
+from frcrn.audio.arrays import as_floats, like
+from frcrn.audio.formats import (
+    ACCEPTED,
+    AudioError,
+    AudioFormat,
+    MissingPackage,
+    format_for,
+    is_audio_name,
+    writable,
+)
+from frcrn.audio.reading import (
+    BLOCK,
+    Audio,
+    Reader,
+    Samples,
+    Source,
+    blocks,
+    find,
+    finite,
+    name_of,
+    open_source,
+    read,
+)
 from frcrn.audio.resampling import checked_rate, exactly, resample, resampled, resampled_length
 from frcrn.audio.writing import replacing, write, writer
 
@@ -15,6 +36,7 @@ __all__ = [
     "Reader",
     "Samples",
     "Source",
+    "as_floats",
     "blocks",
     "checked_rate",
     "exactly",
@@ -22,11 +44,15 @@ __all__ = [
     "finite",
     "format_for",
     "is_audio_name",
+    "like",
+    "name_of",
+    "open_source",
     "read",
     "replacing",
     "resample",
     "resampled",
     "resampled_length",
+    "writable",
     "write",
     "writer",
 ]

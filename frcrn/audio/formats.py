@@ -117,12 +117,14 @@ def _subtype(container: str, source: AudioFormat | None) -> str:
     """Keep the source's sample format where it can be written, else take the nearest one."""
     if source and (container == source.container or container not in LOSSY):
         for subtype in (source.subtype, *NEAREST.get(source.subtype, ())):
-            if subtype not in _UNWRITABLE and soundfile.check_format(container, subtype):
+            if writable(AudioFormat(container, subtype)):
                 return subtype
     return LOSSY.get(container, "PCM_16")
 
 
-_UNWRITABLE = {"MPEG_LAYER_I", "MPEG_LAYER_II"}
+def writable(form: AudioFormat) -> bool:
+    """Tell whether the container can be written with that sample format; two of those of MPEG are only read."""
+    return form.subtype not in ("MPEG_LAYER_I", "MPEG_LAYER_II") and bool(soundfile.check_format(*form))
 
 
 def holding(form: AudioFormat, channels: int, frames: int) -> AudioFormat:

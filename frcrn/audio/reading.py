@@ -38,11 +38,11 @@ class Audio(NamedTuple):
 class Reader:
     """An open audio file, read in blocks; with `repair`, NaN and Inf become zeros and a truncated file just ends."""
 
-    def __init__(self, source: Source, *, repair: bool = False) -> None:
-        self.name = str(source) if isinstance(source, (str, os.PathLike)) else getattr(source, "name", "audio bytes")
+    def __init__(self, source: Source, *, repair: bool = False, name: str | None = None) -> None:
+        self.name = name or name_of(source)
         self.repair = repair
         self.position = 0
-        self._stream, self._ours = _open(source, self.name)
+        self._stream, self._ours = open_source(source, self.name)
         try:
             if not repair:
                 self._refuse(cut_short(self._stream))
@@ -165,8 +165,16 @@ def finite(samples: Samples, name: str, rate: int, *, start: int = 0, repair: bo
     )
 
 
-def _open(source: Any, name: str) -> tuple[BinaryIO, bool]:
-    """Open what can be rewound, and say whether it is ours to close."""
+def name_of(source: Any) -> str:
+    """What messages call a source: its path, a file object's name, or what it is."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fsdecode(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "audio bytes"
+
+
+def open_source(source: Any, name: str) -> tuple[BinaryIO, bool]:
+    """Open what can be rewound and so read again, and say whether it is ours to close."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         return io.BytesIO(source), True
     if isinstance(source, (str, os.PathLike)):
