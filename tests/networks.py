@@ -21,8 +21,8 @@ def noise(*shape: int, seed: int = 1, level: float = 0.1) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * level
 
 
-def lively(network: Network, samples: int, seed: int = 0) -> Network:
-    """Give batch norms the statistics of noise passing through and affine weights that are not one and zero."""
+def lively(network: Network, *shape: int, seed: int = 0) -> Network:
+    """Give batch norms the statistics of noise of this shape and affine weights that are not one and zero."""
     random = torch.Generator().manual_seed(seed)
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
     with torch.no_grad():
@@ -32,7 +32,7 @@ def lively(network: Network, samples: int, seed: int = 0) -> Network:
             norm.momentum = None  # the plain average over all passes, so that a few are enough
         network.train()
         for number in range(3):
-            network(noise(2, samples, seed=seed + number))
+            network(noise(*shape, seed=seed + number))
     for norm in norms:
         norm.momentum = 0.1
     return network.eval()
@@ -42,7 +42,7 @@ def tiny(seed: int = 0, **changes: object) -> FRCRN:
     """Return the tiny network with lively weights, offline or causal."""
     torch.manual_seed(seed)
     model = FRCRN(FRCRNConfig.tiny(**changes))
-    return lively(model, samples=20 * model.hop, seed=seed)
+    return lively(model, 2, 20 * model.hop, seed=seed)
 
 
 def two_levels(window: int, hop: int, **changes: object) -> FRCRNConfig:
@@ -75,4 +75,4 @@ def stock() -> nn.Module:
     pytest.importorskip("six")
     module = pytest.importorskip("modelscope.models.audio.ans.frcrn")
     torch.manual_seed(0)
-    return lively(module.FRCRN(**ARGUMENTS), samples=4800)
+    return lively(module.FRCRN(**ARGUMENTS), 2, 4800)

@@ -19,12 +19,12 @@ def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 def fuse(network: nn.Module) -> None:
     """Bring every layer of a network into its inference form, in place."""
     for layer in list(network.modules()):
-        if isinstance(layer, Block):
-            assert isinstance(layer.conv, FixedWeight) and isinstance(layer.norm, nn.BatchNorm2d)
+        if isinstance(layer, Block) and isinstance(layer.norm, nn.BatchNorm2d):
+            assert isinstance(layer.conv, FixedWeight)
             layer.conv.fix(*affine(layer.norm))
             layer.norm = nn.Identity()
     for layer in list(network.modules()):
         if isinstance(layer, FixedWeight) and layer.weight is None:
             layer.fix()
-        if isinstance(layer, ComplexFsmn):
+        if isinstance(layer, ComplexFsmn) and not layer.fixed:
             layer.fix()
