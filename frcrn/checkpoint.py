@@ -24,6 +24,8 @@ WEIGHT_FILES = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model
 MODEL_TYPE = "frcrn-ans-16k"
 OFFICIAL_TYPE = "speech_frcrn_ans_cirm_16k"
 DEFAULT = "default"
+BUNDLED = "bundled"
+"""The key by which a model directory without weights of its own names the bundled model that it stands for."""
 
 
 class CheckpointError(ValueError):
@@ -56,9 +58,18 @@ def load(source: str | os.PathLike[str] = DEFAULT, **changes: Any) -> Enhancer:
     arguments: Mapping[str, Any] = {}
     if path.is_dir():
         arguments = read_configuration(path)
+        if BUNDLED in arguments and not any((path / name).is_file() for name in WEIGHT_FILES):
+            return load_bundled(known_name(path, arguments[BUNDLED]), changes)
         path = weights_in(path)
     entries, metadata = read_entries(path)
     return assemble(str(path), entries, metadata or arguments, changes)
+
+
+def known_name(folder: Path, name: object) -> str:
+    """Return the name of a bundled model that a directory stands for."""
+    if name not in names():
+        raise CheckpointError(f"{folder / CONFIGURATION}: no bundled model {name!r}; there are {', '.join(names())}")
+    return str(name)
 
 
 def load_bundled(name: str, changes: Mapping[str, Any]) -> Enhancer:
@@ -118,7 +129,7 @@ def read_entries(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def build(arguments: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Enhancer:
     """Return the untrained network that the `model` part of a configuration describes."""
-    values = {key: value for key, value in arguments.items() if key not in ("type", "network", "trained")}
+    values = {key: value for key, value in arguments.items() if key not in ("type", "network", "trained", BUNDLED)}
     network, config_class = MODELS[str(arguments.get("network", "frcrn"))]
     if arguments.get("type") == OFFICIAL_TYPE or set(values) & set(official.ARGUMENTS):
         config: Any = official.config_from_arguments(values)
