@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import soundfile
-import soxr
 from numpy.typing import NDArray
 
+from frcrn.audio import ACCEPTED, AudioError, find, read, replacing, resample
 from frcrn.data.activity import Frames, Wave, active_frames, decibels, frame_length, frame_powers
 
 logger = logging.getLogger(__name__)
@@ -28,7 +27,6 @@ logger = logging.getLogger(__name__)
 MAGIC = b"FRCRNau1"
 VERSION = 2
 FULL_SCALE = 32767.0
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".w64", ".rf64", ".caf", ".au"})
 BATCH = 64
 
 
@@ -54,9 +52,9 @@ def _list_folder(folder: Path, number: int) -> Iterator[Listed]:
         raise ValueError(
             f"{folder}: expected a folder of audio files, found {'a file' if folder.exists() else 'nothing'}"
         )
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = find([folder])
     if not paths:
-        raise ValueError(f"{folder}: expected audio files ({', '.join(sorted(SUFFIXES))}), found none")
+        raise ValueError(f"{folder}: expected audio files ({ACCEPTED}), found none")
     for path in paths:
         parts = path.relative_to(folder).parts
         source = parts[0] if len(parts) > 1 else folder.resolve().name
@@ -172,13 +170,8 @@ def _build(
     path: Path, listing: list[Listed], rate: int, key: str, threads: int, progress: Callable[[int, int], None] | None
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with beside.open("wb") as file:
-            _write(file, listing, rate, key, threads, progress)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with replacing(path) as beside, beside.open("wb") as file:
+        _write(file, listing, rate, key, threads, progress)
 
 
 def _write(
@@ -228,12 +221,10 @@ class Decoded(NamedTuple):
 def _decode(path: Path, rate: int) -> tuple[NDArray[np.int16], Frames, Decoded]:
     """Decode one file -> int16 samples [T], active frames [N], and its facts."""
     try:
-        samples, found = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise ValueError(f"{path}: cannot be decoded ({error}); `frcrn data check` lists all such files") from None
-    mono = np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32))
-    wave = mono if found == rate else soxr.resample(mono, found, rate)
-    wave = np.nan_to_num(np.clip(wave, -1, 1))
+        samples, found, _ = read(path)
+    except AudioError as error:
+        raise AudioError(f"{error}; `frcrn data check` lists all such files") from None
+    wave = np.clip(resample(samples.mean(axis=0, dtype=np.float32), found, rate), -1, 1)
     return np.rint(wave * FULL_SCALE).astype(np.int16), *_facts(wave, rate)
 
 

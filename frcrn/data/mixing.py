@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import soxr
@@ -16,10 +15,8 @@ from torch.utils.data import Dataset
 from frcrn.data import damage, noises, rooms, spectrum, talk
 from frcrn.data.activity import Wave, active_power, power
 from frcrn.data.cache import AudioCache, open_cache
-from frcrn.data.settings import require_positive, require_range, require_share
 from frcrn.data.shelf import Shelf, groups_of, held_out
-
-SPLITS = ("train", "valid", "all")
+from frcrn.strict import require
 
 
 @dataclass(frozen=True)
@@ -32,17 +29,17 @@ class MixingConfig:
     seconds: float = 3.0
     length: int = 2000
     """Examples in an epoch."""
-    split: str = "train"
+    split: Literal["train", "valid", "all"] = "train"
     valid_share: float = 0.1
     speaker: str = ""
-    """Regular expression on `source/name`: its first group is the speaker. Empty: each file is its own."""
+    """Regular expression on `source/name`: its first group is the speaker. Empty: the directory within the source."""
     speech_range_db: float = 20.0
     """Least distance from active speech down to the quietest frames; noisier and clipped speech files are left out."""
-    source_weights: Mapping[str, float] = field(default_factory=dict)
+    source_weights: dict[str, float] = field(default_factory=dict)
     snr_db: tuple[float, float] = (-5.0, 20.0)
     level_dbfs: tuple[float, float] = (-50.0, -5.0)
     """Power of the noisy wave; a peak over full scale turns it down."""
-    noise_count: tuple[float, float] = (1, 3)
+    noise_count: tuple[int, int] = (1, 3)
     noise_only_share: float = 0.04
     clean_only_share: float = 0.04
     pause_share: float = 0.15
@@ -58,8 +55,8 @@ class MixingConfig:
     band_share: float = 0.1
     room_share: float = 0.3
     room_count: int = 200
-    room_model: str = "auto"
-    room_target: str = "early"
+    room_model: Literal["auto", "pyroomacoustics", "decay"] = "auto"
+    room_target: Literal["early", "dry"] = "early"
     """`early`: the target keeps the first `early_ms` of the room; `dry`: nothing of it."""
     early_ms: float = 50.0
     rt60_s: tuple[float, float] = (0.1, 0.8)
@@ -68,24 +65,17 @@ class MixingConfig:
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
-        for name in ("speech", "noise"):
-            if isinstance(getattr(self, name), str):
-                object.__setattr__(self, name, (getattr(self, name),))
-        if not self.speech:
-            raise ValueError("speech: expected at least one folder, found none")
-        if self.split not in SPLITS:
-            raise ValueError(f"split: expected one of {', '.join(SPLITS)}, found {self.split!r}")
-        if self.room_target not in ("early", "dry"):
-            raise ValueError(f"room_target: expected early or dry, found {self.room_target!r}")
+        require(len(self.speech) > 0, "speech", "at least one folder", list(self.speech))
         for name in self.__dataclass_fields__:
             if name.endswith("_share"):
-                require_share(name, getattr(self, name))
+                require(0 <= getattr(self, name) <= 1, name, "0 to 1", getattr(self, name))
         for name in ("seconds", "length", "room_count", "early_ms"):
-            require_positive(name, getattr(self, name))
-        for name, low, high in RANGES:
-            require_range(name, getattr(self, name), low, high)
-        if self.noise_only_share + self.clean_only_share > 1:
-            raise ValueError("noise_only_share + clean_only_share: expected at most 1")
+            require(getattr(self, name) > 0, name, "more than 0", getattr(self, name))
+        for name, least, most in RANGES:
+            low, high = getattr(self, name)
+            require(least <= low <= high <= most, name, f"two rising numbers, {least} to {most}", (low, high))
+        pure = self.noise_only_share + self.clean_only_share
+        require(pure <= 1, "noise_only_share", "at most 1 together with clean_only_share", pure)
 
 
 RANGES = (
@@ -243,7 +233,10 @@ def _shelf(cache: AudioCache, among: NDArray[np.bool_], config: MixingConfig, pa
         [groups[f] for f in files], [cache.sources[f] for f in files], seconds[files], config.valid_share
     )
     side = np.ones(len(cache), bool) if config.split == "all" else valid == (config.split == "valid")
-    voices = groups if pattern else cache.sources
+    voices = [
+        source if group == name else group
+        for group, source, name in zip(groups, cache.sources, cache.names, strict=True)
+    ]
     return Shelf(cache, np.flatnonzero(among & side & (cache.active_seconds() > 0)), voices, config.source_weights)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from frcrn.audio import MissingPackage, replacing
 from frcrn.data.activity import Wave
 
 logger = logging.getLogger(__name__)
@@ -21,7 +21,6 @@ SOUND = 343.0
 TAIL_DB = 45.0
 """A response ends where it has decayed by this much."""
 MAX_ORDER = 14
-MODELS = ("auto", "pyroomacoustics", "decay")
 
 
 class Room(NamedTuple):
@@ -131,12 +130,10 @@ def make_bank(count: int, seed: int, rate: int, rt60: tuple[float, float], model
 
 
 def _use_images(model: str) -> bool:
-    if model not in MODELS:
-        raise ValueError(f"room_model: expected one of {', '.join(MODELS)}, found {model!r}")
-    if model != "auto":
-        return model == "pyroomacoustics"
-    if find_spec("pyroomacoustics"):
-        return True
+    if model == "decay" or find_spec("pyroomacoustics"):
+        return model != "decay"
+    if model == "pyroomacoustics":
+        raise MissingPackage('room_model pyroomacoustics needs `pip install "frcrn[train]"`')
     logger.warning('rooms are simulated by the simpler decay model; `pip install "frcrn[train]"` brings image sources')
     return False
 
@@ -149,11 +146,7 @@ def load_bank(
     key = hashlib.sha256(repr((count, seed, rate, rt60, kind, MAX_ORDER, TAIL_DB)).encode()).hexdigest()[:12]
     file = Path(f"{path}.rooms-{key}.npy")
     if not file.exists():
-        beside = file.with_name(f".{os.getpid()}.{file.name}")
-        try:
-            np.save(beside, make_bank(count, seed, rate, rt60, model))
-            os.replace(beside, file)
-        finally:
-            beside.unlink(missing_ok=True)
-    bank: NDArray[np.float32] = np.load(file, mmap_mode="r")
-    return bank
+        bank = make_bank(count, seed, rate, rt60, model)
+        with replacing(file) as beside, beside.open("wb") as stream:
+            np.save(stream, bank)
+    return np.asarray(np.load(file, mmap_mode="r"))

@@ -14,12 +14,24 @@ from frcrn.data.cache import AudioCache
 
 
 def groups_of(names: Sequence[str], sources: Sequence[str], pattern: str) -> list[str]:
-    """Return each file's speaker: its source and what `pattern` finds in its name, or the file itself."""
-    found = [re.search(pattern, name) if pattern else None for name in names]
-    return [
-        f"{source}/{match.group(1) if match.re.groups else match.group(0)}" if match else name
-        for name, source, match in zip(names, sources, found, strict=True)
-    ]
+    """Return each file's speaker: its source and what `pattern` finds in its name (the first group, if it has any).
+
+    Without a pattern it is the directory within the source, as in `source/speaker/file`; files for which neither is
+    known are their own speakers.
+    """
+    try:
+        speaker = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"speaker: expected a regular expression, found {pattern!r} ({error})") from None
+    return [_group(name, source, speaker) for name, source in zip(names, sources, strict=True)]
+
+
+def _group(name: str, source: str, speaker: re.Pattern[str]) -> str:
+    match = speaker.search(name) if speaker.pattern else None
+    if match:
+        return f"{source}/{match.group(min(speaker.groups, 1))}"
+    parts = name.split("/")
+    return "/".join(parts[:2]) if len(parts) > 2 and not speaker.pattern else name
 
 
 def held_out(

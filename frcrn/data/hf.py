@@ -1,0 +1,167 @@
+"""Rows of Hugging Face datasets with `noisy`, `clean` and perhaps `duration`, whole or cut by `to_segment`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from frcrn.audio import MissingPackage, read, resample
+from frcrn.audio.resampling import resampled_length
+from frcrn.data.activity import Wave
+from frcrn.data.segments import Segments
+from frcrn.strict import require
+
+COLUMNS = ("noisy", "clean")
+LOADERS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".json": "json", ".jsonl": "json"}
+
+
+@dataclass(frozen=True)
+class HfConfig:
+    """A dataset on disk (saved by `save_to_disk`, or csv, json, parquet), cut into segments."""
+
+    path: str
+    seconds: float = 1.0
+    split: str | None = None
+    """Which split of several; null where there is one."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        require(self.seconds > 0, "seconds", "more than 0", self.seconds)
+
+
+class HFRows(Segments):
+    """A dataset in memory as segments; the caller's object stays as it is.
+
+    A cell is an array, a dict with `array`, a path, bytes, or a row of `Audio(decode=False)`. A DatasetDict with one
+    split stands for that split.
+    """
+
+    def __init__(
+        self, dataset: Any, *, sample_rate: int = 16000, seconds: float = 1.0, seed: int = 0, folder: str | Path = ""
+    ) -> None:
+        """Take the rows of `dataset`; relative paths in them start at `folder`."""
+        rows = _Rows(bare(one_split(dataset, None)), sample_rate, Path(folder))
+        super().__init__(rows, round(seconds * sample_rate), seed)
+
+
+def open_hf(config: HfConfig, sample_rate: int, seed: int) -> Segments:
+    """Open a dataset on disk as segments."""
+    path = Path(config.path)
+    dataset = one_split(_load(path), config.split)
+    folder = path if path.is_dir() else path.parent
+    return HFRows(dataset, sample_rate=sample_rate, seconds=config.seconds, seed=seed, folder=folder)
+
+
+def _load(path: Path) -> Any:
+    if not path.exists():
+        raise ValueError(f"{path}: expected a saved dataset or a csv, json or parquet file, found nothing")
+    try:
+        import datasets
+    except ImportError:
+        raise MissingPackage('Hugging Face datasets need `pip install "frcrn[modelscope]"`') from None
+    if path.is_dir():
+        try:
+            return datasets.load_from_disk(str(path))
+        except FileNotFoundError:
+            raise ValueError(f"{path}: expected a folder written by save_to_disk, found something else") from None
+    loader = LOADERS.get(path.suffix.lower())
+    if loader is None:
+        raise ValueError(
+            f"{path}: expected one of {', '.join(LOADERS)} or a folder, found {path.suffix or 'no extension'}"
+        )
+    options = {"sep": "\t"} if path.suffix.lower() == ".tsv" else {}
+    return datasets.load_dataset(loader, data_files=str(path), **options)
+
+
+def one_split(dataset: Any, wanted: str | None) -> Any:
+    """Return the wanted (or only) split of a DatasetDict, and anything else as it is; unwraps a MsDataset."""
+    dataset = dataset.to_hf_dataset() if hasattr(dataset, "to_hf_dataset") else dataset
+    if not isinstance(dataset, Mapping):
+        return dataset
+    if wanted is None and len(dataset) == 1:
+        return next(iter(dataset.values()))
+    if wanted not in dataset:
+        found = f"{wanted!r}" if wanted else "none named"
+        raise ValueError(f"split: expected one of {', '.join(map(str, dataset))}, found {found}")
+    return dataset[wanted]
+
+
+def bare(dataset: Any) -> Any:
+    """Return a view of the dataset whose audio cells come undecoded and whose numbers come as numpy arrays."""
+    names = getattr(dataset, "column_names", None)
+    if names is None and len(dataset):
+        names = list(dataset[0])
+    missing = [column for column in COLUMNS if column not in (names or ())]
+    if missing:
+        raise ValueError(f"dataset: expected the columns noisy and clean, found {', '.join(names or ()) or 'no rows'}")
+    if not hasattr(dataset, "features"):
+        return dataset
+    if not hasattr(dataset, "__len__"):
+        raise ValueError("dataset: expected a dataset with a length, found a streaming one; load it without streaming")
+    encoded = [column for column in COLUMNS if type(dataset.features[column]).__name__ == "Audio"]
+    if not encoded:
+        return dataset.with_format("numpy")
+    from datasets import Audio
+
+    for column in encoded:
+        dataset = dataset.cast_column(column, Audio(decode=False))
+    return dataset.with_format(None)
+
+
+class _Rows:
+    def __init__(self, dataset: Any, rate: int, folder: Path) -> None:
+        self.dataset, self.rate, self.folder = dataset, rate, folder
+        self.lengths = np.array([self._length(self.dataset[row]) for row in range(len(dataset))], np.int64)
+
+    def _length(self, row: Mapping[str, Any]) -> int:
+        return min(cell_length(row[column], self.rate, self.folder) for column in COLUMNS)
+
+    def pair(self, row: int, start: int, stop: int) -> tuple[Wave, Wave]:
+        cells = self.dataset[row]
+        noisy, clean = (cell_wave(cells[column], self.rate, self.folder) for column in COLUMNS)
+        stop = min(stop, len(noisy), len(clean))
+        return noisy[start:stop], clean[start:stop]
+
+
+def _unwrapped(cell: Any, folder: Path) -> tuple[Any, int | None]:
+    """Return an array with its rate (None: not said), or bytes or a path for the decoder."""
+    if isinstance(cell, Mapping):
+        if cell.get("array") is not None:
+            rate = cell.get("sampling_rate")
+            return cell["array"], None if rate is None else int(rate)
+        cell = cell["bytes"] if cell.get("bytes") is not None else cell.get("path")
+    if isinstance(cell, str | os.PathLike):
+        return folder / os.fspath(cell), None
+    if cell is None:
+        raise ValueError("dataset: expected audio in every row, found an empty cell")
+    return cell, None
+
+
+def cell_length(cell: Any, rate: int, folder: Path) -> int:
+    """Return the samples of a cell at `rate`, from the header where it is a file."""
+    content, found = _unwrapped(cell, folder)
+    if isinstance(content, Path):
+        try:
+            info = soundfile.info(content)
+            return int(resampled_length(info.frames, info.samplerate, rate))
+        except (soundfile.LibsndfileError, OSError):
+            return read(content).samples.shape[1]
+    if isinstance(content, bytes | bytearray):
+        return len(cell_wave(cell, rate, folder))
+    return resampled_length(np.shape(content)[-1], found or rate, rate)
+
+
+def cell_wave(cell: Any, rate: int, folder: Path) -> Wave:
+    """Return a cell's mono samples [T] at `rate`."""
+    content, found = _unwrapped(cell, folder)
+    if isinstance(content, Path | bytes | bytearray):
+        samples, found, _ = read(content)
+    else:
+        samples = np.atleast_2d(np.asarray(content, dtype=np.float32))
+    return resample(samples.mean(axis=0, dtype=np.float32), found or rate, rate)
