@@ -1,0 +1,277 @@
+"""Losses against the released recipe, against independent formulas, and on silence."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from frcrn.losses import (
+    LOSSES,
+    CompressedSpectrum,
+    LogPowerError,
+    Losses,
+    MaskError,
+    MultiResolutionStft,
+    SiSnr,
+    WaveError,
+    build_losses,
+    frames,
+    scale_invariant_snr,
+)
+from frcrn.models import FRCRN, FRCRNConfig
+from frcrn.models.base import Estimate, Stage
+from frcrn.stft import STFT
+
+WINDOW, HOP, SAMPLES = 64, 32, 64 + 32 * 20
+EVERY = [{"name": name} for name in LOSSES if name != "multi_resolution_stft"]
+EVERY.append({"name": "multi_resolution_stft", "windows": [32, 64]})
+
+
+def waves(seed: int = 0, batch: int = 3, samples: int = SAMPLES) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    clean = 0.1 * torch.randn(batch, samples, generator=generator)
+    return clean + 0.05 * torch.randn(batch, samples, generator=generator), clean
+
+
+def estimate_of(*found: torch.Tensor, masks: tuple[torch.Tensor, ...] = ()) -> Estimate:
+    stft = STFT(WINDOW, HOP)
+    specs = [stft.analyse(wave) for wave in found]
+    masks = masks or tuple(torch.zeros_like(spec) for spec in specs)
+    stages = tuple(Stage(spec, mask, wave) for spec, mask, wave in zip(specs, masks, found, strict=True))
+    return Estimate(found[-1], stages)
+
+
+def losses_of(entries: list[dict[str, object]]) -> Losses:
+    return build_losses(entries, window=WINDOW, hop=HOP)
+
+
+def test_the_released_recipe_gives_the_stock_losses():
+    stock = pytest.importorskip("modelscope.models.audio.ans.frcrn", reason="needs modelscope and six")
+    generator = torch.Generator().manual_seed(1)
+    noisy, clean = waves(1, batch=2, samples=16000)
+    reference = stock.FRCRN(
+        complex=True,
+        model_complexity=45,
+        model_depth=14,
+        log_amp=False,
+        padding_mode="zeros",
+        win_len=640,
+        win_inc=320,
+        fft_len=640,
+        win_type="hann",
+    )
+    masks = [torch.tanh(torch.randn(2, 2, 321, 49, generator=generator)) for _ in range(2)]
+    masks[1] = masks[0] + masks[1]
+    enhanced = [clean + scale * torch.randn(2, 16000, generator=generator) for scale in (0.1, 0.02)]
+    outputs = [
+        part
+        for mask, wave in zip(masks, enhanced, strict=True)
+        for part in (mask.flatten(1, 2), wave, mask.flatten(1, 2))
+    ]
+    expected = reference.loss(noisy, clean, outputs, mode="Mix")
+    stages = tuple(Stage(mask, mask, wave) for mask, wave in zip(masks, enhanced, strict=True))
+    ours = build_losses([{"name": "mask"}, {"name": "si_snr"}], window=640, hop=320)(
+        Estimate(enhanced[-1], stages), noisy, clean
+    )
+    assert_close(ours.total, expected["loss"], rtol=1e-5, atol=1e-4)
+    assert_close(ours.parts["mask"], expected["amp_loss"] + expected["phase_loss"], rtol=1e-5, atol=1e-4)
+    assert_close(ours.parts["si_snr"], reference.loss(noisy, clean, outputs, mode="SiSNR")["sisnr"], rtol=0, atol=1e-4)
+
+
+def test_si_snr_is_scale_invariant_and_known_for_a_known_error():
+    clean = torch.zeros(1, 1000)
+    clean[0, ::2] = 0.1
+    error = torch.zeros(1, 1000)
+    error[0, 1::2] = 0.01
+    assert_close(scale_invariant_snr(clean + error, clean), torch.tensor([20.0]), rtol=0, atol=0.01)
+    assert_close(scale_invariant_snr(3 * (clean + error), clean), torch.tensor([20.0]), rtol=0, atol=0.01)
+
+
+def test_si_snr_flattens_out_at_its_ceiling():
+    clean = waves(2)[1]
+    good = clean + 1e-4 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(3))
+    assert scale_invariant_snr(good, clean).min() > 55
+    assert_close(scale_invariant_snr(good, clean, 30.0), torch.full((3,), 30.0), rtol=0, atol=0.1)
+
+
+def test_a_silent_target_adds_nothing_to_si_snr_and_leaves_the_others_as_they_were():
+    noisy, clean = waves(4)
+    found = clean + 0.02 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(5))
+    alone = SiSnr()(estimate_of(found[:2]), noisy[:2], clean[:2])
+    clean[2] = 0
+    assert_close(SiSnr()(estimate_of(found), noisy, clean), alone * 2 / 3)
+
+
+def test_the_bounded_mask_takes_a_perfect_estimate_to_zero():
+    noisy, clean = waves(6)
+    stft = STFT(WINDOW, HOP)
+    (y_re, y_im), (s_re, s_im) = (stft.analyse(wave).unbind(1) for wave in (noisy, clean))
+    power = y_re.square() + y_im.square() + 1e-8
+    mask = torch.stack([(s_re * y_re + s_im * y_im) / power, (s_im * y_re - s_re * y_im) / power], dim=1)
+    assert mask.abs().max() > 2, "no element reaches the bound: the test would not see it"
+    bounded = torch.where(mask > 2, torch.ones(()), torch.where(mask < -2, -torch.ones(()), mask))
+    loss = MaskError(window=WINDOW, hop=HOP)
+    assert loss(estimate_of(noisy, masks=(bounded,)), noisy, clean) < 1e-6
+    assert loss(estimate_of(noisy, masks=(mask,)), noisy, clean) > 1e-3
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("samples", [1600, 1000, 50])
+def test_the_mask_loss_looks_at_the_frames_that_the_network_masked(causal: bool, samples: int):
+    torch.manual_seed(0)
+    model = FRCRN(FRCRNConfig.tiny(causal=causal)).eval()
+    noisy, _ = waves(7, batch=1, samples=samples)
+    with torch.no_grad():
+        spec, mask, _ = model(noisy).stages[-1]
+    assert mask.square().sum(dim=1).min() > 0
+    seen = torch.complex(spec[:, 0], spec[:, 1]) / torch.complex(mask[:, 0], mask[:, 1])
+    ours = frames(noisy, model.window, model.hop, mask.shape[-1])
+    assert_close(torch.complex(ours[:, 0], ours[:, 1]), seen, rtol=1e-3, atol=1e-3)
+
+
+def test_stages_all_adds_what_each_stage_gives():
+    noisy, clean = waves(8)
+    found = [clean + scale * torch.randn(clean.shape) for scale in (0.2, 0.02)]
+    masks = tuple(torch.rand_like(STFT(WINDOW, HOP).analyse(wave)) for wave in found)
+    both = estimate_of(*found, masks=masks)
+    singles = [estimate_of(wave, masks=(mask,)) for wave, mask in zip(found, masks, strict=True)]
+    for entry in EVERY:
+        every, last = (losses_of([{**entry, "stages": stages}]) for stages in ("all", "last"))
+        assert_close(every(both, noisy, clean).total, sum(last(one, noisy, clean).total for one in singles))
+        assert_close(last(both, noisy, clean).total, last(singles[1], noisy, clean).total)
+
+
+def test_compressed_spectrum_against_numpy():
+    noisy, clean = waves(9, batch=1)
+    pad, taper = WINDOW - HOP, np.sin(np.pi * np.arange(WINDOW) / WINDOW)
+
+    def compressed(wave: torch.Tensor) -> np.ndarray:
+        padded = np.pad(wave[0].numpy().astype(np.float64), pad)
+        count = (len(padded) - WINDOW) // HOP + 1
+        spec = np.fft.rfft([taper * padded[i * HOP : i * HOP + WINDOW] for i in range(count)])
+        return np.abs(spec) ** 0.3 * np.exp(1j * np.angle(spec))
+
+    a, b = compressed(noisy), compressed(clean)
+    expected = 70 * np.mean((np.abs(a) - np.abs(b)) ** 2) + 30 * np.mean(np.abs(a - b) ** 2)
+    ours = CompressedSpectrum(window=WINDOW, hop=HOP)(estimate_of(noisy), noisy, clean)
+    assert_close(float(ours), float(expected), rtol=1e-3, atol=0)
+
+
+def test_wave_and_log_power_errors_are_what_their_names_say():
+    clean = waves(10)[1]
+    assert_close(WaveError(norm="mse")(estimate_of(clean + 0.5), clean, clean), torch.tensor(0.25))
+    assert_close(WaveError()(estimate_of(clean - 0.5), clean, clean), torch.tensor(0.5))
+    halved = LogPowerError(window=WINDOW, hop=HOP)(estimate_of(clean / 2), clean, clean)
+    assert_close(halved, torch.tensor(2 * math.log(2)), rtol=1e-3, atol=0)
+
+
+def test_every_loss_of_a_perfect_estimate_is_least():
+    noisy, clean = waves(11)
+    loss = losses_of([entry for entry in EVERY if entry["name"] != "mask"])
+    perfect = loss(estimate_of(clean), noisy, clean).parts
+    for name, value in loss(estimate_of(noisy), noisy, clean).parts.items():
+        assert value > perfect[name]
+    assert MultiResolutionStft(windows=(32, 64))(estimate_of(clean), noisy, clean) < 0.01
+
+
+def test_spectral_convergence_leaves_silent_targets_out():
+    noisy, clean = waves(18)
+    loss = MultiResolutionStft(windows=(32, 64))
+    assert loss(estimate_of(noisy), noisy, 0 * clean) < 20
+
+
+SILENCES = ("target", "estimate", "both", "noisy", "all", "whisper", "perfect")
+
+
+@pytest.mark.parametrize("case", SILENCES)
+@pytest.mark.parametrize("entry", EVERY, ids=[str(entry["name"]) for entry in EVERY])
+def test_value_and_gradient_are_finite_on_silence(entry: dict[str, object], case: str):
+    noisy, clean = waves(12, batch=2)
+    found = noisy.clone()
+    clean[0] *= case not in ("target", "both", "all")
+    found[0] *= case not in ("estimate", "both", "all")
+    noisy[0] *= case not in ("noisy", "all")
+    if case == "whisper":
+        clean, found = 1e-6 * clean, 1e-12 * found
+    if case == "perfect":
+        found = clean.clone()
+    found.requires_grad_(True)
+    mask = torch.zeros_like(STFT(WINDOW, HOP).analyse(noisy)).requires_grad_(True)
+    total = losses_of([entry])(estimate_of(found, masks=(mask,)), noisy, clean).total
+    assert torch.isfinite(total)
+    for gradient in torch.autograd.grad(total, (found, mask), allow_unused=True):
+        if gradient is not None:
+            assert torch.isfinite(gradient).all()
+            assert gradient.abs().max() < 1e5
+
+
+@pytest.mark.parametrize("entry", EVERY, ids=[str(entry["name"]) for entry in EVERY])
+def test_gradients_agree_with_differences(entry: dict[str, object]):
+    noisy, clean = waves(13, batch=2)
+    loss = losses_of([entry])
+    generator = torch.Generator().manual_seed(14)
+    found = noisy + 0.01 * torch.randn(noisy.shape, generator=generator)
+    mask = 0.1 * torch.randn(STFT(WINDOW, HOP).analyse(noisy).shape, generator=generator)
+    ways = [torch.randn(part.shape, generator=generator) for part in (found, mask)]
+
+    def along(step: torch.Tensor) -> torch.Tensor:
+        moved = estimate_of(found + step * 0.1 * ways[0], masks=(mask + step * ways[1],))
+        return loss(moved, noisy, clean).total
+
+    here = torch.zeros((), requires_grad=True)
+    (slope,) = torch.autograd.grad(along(here), here)
+    width = 2e-3
+    measured = (along(torch.tensor(width)) - along(torch.tensor(-width))) / (2 * width)
+    assert_close(slope, measured, rtol=0.03, atol=2e-2)
+
+
+def test_the_loss_of_two_halves_is_the_mean_of_their_losses():
+    noisy, clean = waves(15, batch=4)
+    clean[3] = 0
+    found = noisy * 0.9
+    loss = losses_of(EVERY)
+    whole = loss(estimate_of(found), noisy, clean).total
+    halves = [loss(estimate_of(found[i : i + 2]), noisy[i : i + 2], clean[i : i + 2]).total for i in (0, 2)]
+    assert_close(whole, sum(halves) / 2, rtol=1e-5, atol=1e-5)
+
+
+def test_weights_sum_up_and_parts_are_reported_before_their_weight():
+    noisy, clean = waves(16)
+    value = losses_of([{"name": "wave", "weight": 2}, {"name": "wave", "norm": "mse", "weight": 3}])(
+        estimate_of(noisy), noisy, clean
+    )
+    assert list(value.parts) == ["wave", "wave_1"]
+    assert_close(value.total, 2 * value.parts["wave"] + 3 * value.parts["wave_1"])
+
+
+def test_an_estimate_in_bf16_is_judged_in_single_precision():
+    noisy, clean = waves(17)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = losses_of(EVERY)(estimate_of(noisy.bfloat16().float()), noisy, clean)
+    assert value.total.dtype == torch.float32
+    assert_close(value.total, losses_of(EVERY)(estimate_of(noisy.bfloat16().float()), noisy, clean).total)
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([], "expected a list"),
+        ("si_snr", "expected a list"),
+        ([{"name": "sisnr"}], r"loss\[0\]: expected a table whose name is one of si_snr, mask"),
+        ([{"name": "si_snr", "ceiling": 30}], r"loss\[0\]: unknown key 'ceiling'; accepted: stages, ceiling_db"),
+        ([{"name": "si_snr", "stages": "first"}], r"loss\[0\].stages: expected 'last' or 'all', found 'first'"),
+        ([{"name": "wave"}, {"name": "wave", "weight": -1}], r"loss\[1\].weight: expected a number above 0, found -1"),
+        ([{"name": "mask", "window": 640, "hop": 300}], r"loss\[0\].window: expected an even multiple"),
+        ([{"name": "spectrum", "power": 0}], r"loss\[0\].power: expected more than 0"),
+        ([{"name": "spectrum", "power": "0.3"}], r"loss\[0\].power: expected a number, found '0.3'"),
+        ([{"name": "multi_resolution_stft", "windows": [2]}], r"loss\[0\].windows: expected multiples of 4"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_sentence(entries: object, message: str):
+    with pytest.raises(ValueError, match=message) as caught:
+        build_losses(entries, window=WINDOW, hop=HOP)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
