@@ -14,9 +14,7 @@ def band_matrix(bins: int, bands: int, sample_rate: int) -> Tensor:
     """
     top = sample_rate / 2
     centres = torch.linspace(0, 1, bins, dtype=torch.float64) * top
-    for single in range(bands + 1):
-        if single == bins:
-            return torch.eye(bins)
+    for single in range(bands + 1 if bands < bins else 0):
         first = torch.log1p(0.00437 * centres[single])
         last = torch.log1p(0.00437 * centres[-1])
         count = bands - single
@@ -25,7 +23,7 @@ def band_matrix(bins: int, bands: int, sample_rate: int) -> Tensor:
         edges = torch.expm1(torch.linspace(float(first), float(last), count, dtype=torch.float64)) / 0.00437
         if edges[1] - edges[0] >= centres[1]:
             return triangles(centres, edges, single, bands)
-    raise ValueError(f"{bands} bands do not cover {bins} bins; choose at least 8 and at most {bins}")
+    raise ValueError(f"{bands} bands do not cover {bins} bins; choose at least 2 and at most {bins}")
 
 
 def triangles(centres: Tensor, edges: Tensor, single: int, bands: int) -> Tensor:
