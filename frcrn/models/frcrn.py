@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frcrn import strict
 from frcrn.layers.features import Features
 from frcrn.layers.fuse import fuse
 from frcrn.layers.unet import Level, UNet, UNetShape, complex_cat
 from frcrn.models.base import Enhancer, Estimate, Stage, State, register
 from frcrn.stft import STFT
+from frcrn.strict import require
 
 OFFICIAL_LEVELS = (
     Level(128),
@@ -26,6 +28,22 @@ OFFICIAL_LEVELS = (
     Level(128),
     Level(128, kernel=(2, 2), up_kernel=(2, 2)),
 )
+
+LEAST = {
+    "sample_rate": 1,
+    "window": 2,
+    "hop": 1,
+    "stages": 1,
+    "memory": 1,
+    "time_memory": 1,
+    "time_layers": 0,
+    "time_hidden": 0,
+    "reduction": 1,
+    "se_frames": 1,
+    "head_channels": 1,
+    "bands": 0,
+}
+"""The smallest value of each whole number."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +73,22 @@ class FRCRNConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", tuple(as_level(level) for level in self.levels))
-        if self.sample_rate < 1 or self.stages < 1 or not self.levels or self.se_frames < 1:
-            raise ValueError("sample_rate, stages and se_frames must be positive, and there must be a level")
-        if self.refine and self.stages < 2:
-            raise ValueError("refine speaks of later stages: it needs stages of at least 2")
+        for name, least in LEAST.items():
+            require(getattr(self, name) >= least, name, f"{least} or more", getattr(self, name))
+        require(len(self.levels) > 0, "levels", "at least one level", self.levels)
+        require(0 < self.compress <= 1, "compress", "a power above 0 and at most 1", self.compress)
+        require(self.mask_bound > 0, "mask_bound", "a bound above 0", self.mask_bound)
+        require(self.stages > 1 or not self.refine, "refine", "false where there is no second stage", self.refine)
+        gated = [above.channels for above, level in zip(self.levels, self.levels[1:], strict=False) if level.se]
+        narrowest = min(gated, default=self.reduction)
+        require(self.reduction <= narrowest, "reduction", f"at most the {narrowest} channels weighed", self.reduction)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FRCRNConfig:
-        """Build from plain values; an unknown key is an error that names it."""
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise ValueError(
-                f"unknown key {', '.join(unknown)} in the FRCRN configuration; known: {', '.join(sorted(known))}"
-            )
-        return cls(**values)
+        """Build from plain values; an unknown key or a value of another type is an error that names it."""
+        if isinstance(levels := values.get("levels"), Sequence) and not isinstance(levels, str):
+            values = {**values, "levels": tuple(as_level(level) for level in levels)}
+        return strict.build(cls, values, "model")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that `from_dict` and JSON take."""
@@ -77,24 +97,33 @@ class FRCRNConfig:
     @classmethod
     def compact(cls, **changes: Any) -> FRCRNConfig:
         """Return the small causal network that the bundled weights belong to."""
-        config = cls(window=512, hop=256, levels=compact_levels(), causal=True, level_dbfs=None, stages=1)
-        return replace(config, **{"bands": 256, "compress": 0.3, "magnitude": True, "head_channels": 4, **changes})
+        shape = {"window": 512, "hop": 256, "levels": compact_levels(), "causal": True, "level_dbfs": None, "stages": 1}
+        seen = {"bands": 256, "compress": 0.3, "magnitude": True, "head_channels": 4}
+        return cls(**{**shape, **seen, **changes})
 
     @classmethod
     def tiny(cls, causal: bool = True, **changes: Any) -> FRCRNConfig:
         """Return a network of a few thousand parameters, for tests and smoke runs."""
         levels = (Level(2, stride=4, padding=1, se=False), Level(4, stride=4, padding=1), Level(4, stride=4, padding=1))
-        small = {"memory": 4, "time_memory": 4, "reduction": 2, "se_frames": 8, "level_dbfs": None, **changes}
-        return replace(cls(window=128, hop=64, levels=levels, causal=causal, bands=64, compress=0.3), **small)
+        shape = {"window": 128, "hop": 64, "levels": levels, "causal": causal, "bands": 64, "compress": 0.3}
+        small = {"memory": 4, "time_memory": 4, "reduction": 2, "se_frames": 8, "level_dbfs": None}
+        return cls(**{**shape, **small, **changes})
 
 
 def as_level(value: Any) -> Level:
     """Return a level from a level, a mapping or a sequence of its values."""
     try:
         level = Level(**value) if isinstance(value, Mapping) else Level(*value)
+        kernel, up_kernel = tuple(level.kernel), tuple(level.up_kernel)
+        fits = min(level.channels, level.stride, *kernel, *up_kernel) >= 1 and level.padding >= 0
     except TypeError as error:
         raise ValueError(f"level {value!r}: {error}; a level has {', '.join(Level._fields)}") from error
-    return level._replace(kernel=(level.kernel[0], level.kernel[1]), up_kernel=(level.up_kernel[0], level.up_kernel[1]))
+    if not fits or len(kernel) != 2 or len(up_kernel) != 2 or kernel[1] != up_kernel[1]:
+        raise ValueError(
+            f"level {value!r}: channels, stride and both kernels (frequency, time) must be positive, "
+            "padding not negative, and both kernels as long in time"
+        )
+    return level._replace(kernel=kernel, up_kernel=up_kernel)
 
 
 def compact_levels() -> tuple[Level, ...]:
