@@ -13,7 +13,7 @@ memory-mapped file, shared by all workers.
 
 In the mixing, `split` is `train`, `valid` or `all`: `valid` holds `valid_share` of each source, by speaker where
 `speaker` (a regular expression on `source/name`) or the directories tell it, else by file; noise is split by file. All
-keys with their defaults: `MixingConfig`, `DnsConfig`, `HfConfig`, `BlendConfig`. A dataset in memory: `HFRows(dataset)`.
+keys with defaults: `MixingConfig`, `DnsConfig`, `HfConfig`, `BlendConfig`. A dataset in memory: `HFRows(dataset)`.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class FileRows:
         try:
             info = soundfile.info(path)
         except (soundfile.LibsndfileError, OSError):
-            return read(path).samples.shape[1]
+            return int(read(path).samples.shape[1])
         return int(resampled_length(info.frames, info.samplerate, self.rate))
 
     def pair(self, row: int, start: int, stop: int) -> tuple[Wave, Wave]:

@@ -151,7 +151,7 @@ def cell_length(cell: Any, rate: int, folder: Path) -> int:
             info = soundfile.info(content)
             return int(resampled_length(info.frames, info.samplerate, rate))
         except (soundfile.LibsndfileError, OSError):
-            return read(content).samples.shape[1]
+            return int(read(content).samples.shape[1])
     if isinstance(content, bytes | bytearray):
         return len(cell_wave(cell, rate, folder))
     return resampled_length(np.shape(content)[-1], found or rate, rate)

@@ -260,9 +260,10 @@ def in_room(dry: Wave, response: Wave, rate: int, config: MixingConfig) -> tuple
 
 
 def early_part(response: Wave, length: int) -> Wave:
-    """Keep `length` samples, the last fifth of them fading out."""
+    """Keep `length` samples, the last fifth of them fading out; a response that is not longer stays whole."""
+    if length >= len(response):
+        return response
     early = response[:length].copy()
-    fade = len(early) // 5
-    if fade:
-        early[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)).astype(np.float32)
+    fade = max(len(early) // 5, 1)
+    early[-fade:] *= np.cos(np.linspace(0, np.pi / 2, fade)).astype(np.float32)
     return early

@@ -32,14 +32,16 @@ def utterance(shelf: Shelf, rng: np.random.Generator, file: int, room: int, insi
 
 
 def _busy_start(active: np.ndarray, rng: np.random.Generator, first: int, spare: int, room: int, frame: int) -> int:
-    """Draw starts until one sees enough speech; after four, take the last."""
-    start = 0
+    """Draw starts until one sees enough speech; after four, take the best of them."""
+    best, most = 0, -1.0
     for _ in range(4):
         start = int(rng.integers(spare + 1))
-        seen = active[(first + start) // frame : (first + start + room) // frame]
-        if len(seen) and seen.mean() >= LEAST_ACTIVE:
+        seen = active[(first + start) // frame : -(-(first + start + room) // frame)]
+        if seen.mean() > most:
+            best, most = start, float(seen.mean())
+        if most >= LEAST_ACTIVE:
             break
-    return start
+    return best
 
 
 def faded(wave: Wave, length: int) -> Wave:
@@ -64,7 +66,7 @@ def talk(
     """Fill [T] with utterances, mostly of one voice, with pauses between them."""
     out = np.zeros(length, np.float32)
     file = shelf.pick(rng)
-    place = gap_samples(rng, shelf.cache.rate, pause_share) if rng.random() < 0.3 else 0
+    place = min(gap_samples(rng, shelf.cache.rate, pause_share), length // 3) if rng.random() < 0.3 else 0
     inside = place == 0
     while place < length:
         piece = utterance(shelf, rng, file, length - place, inside)

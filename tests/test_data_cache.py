@@ -1,0 +1,159 @@
+"""The decoded audio in one file: whole or absent, decoded once, the same as the files, cheap to share."""
+
+from __future__ import annotations
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+import soundfile
+from made_audio import RATE, corpus, noise, save, speech
+
+from frcrn.audio import AudioError
+from frcrn.data import cache, rooms
+from frcrn.data.activity import active_frames, decibels, frame_powers
+from frcrn.data.cache import AudioCache, list_folders, open_cache
+
+
+@pytest.fixture
+def folders(tmp_path):
+    corpus(tmp_path, speakers=2, each=2)
+    return [tmp_path / "speech", tmp_path / "noise"]
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """Paths decoded so far."""
+    paths, decode = [], cache._decode
+
+    def counted(path, rate):
+        paths.append(path)
+        return decode(path, rate)
+
+    monkeypatch.setattr(cache, "_decode", counted)
+    return paths
+
+
+def test_files_come_back_as_they_are(folders, tmp_path):
+    stored = open_cache(tmp_path / "k", folders, RATE)
+    listing = list_folders(folders)
+    assert [item.name for item in listing] == stored.names and len(stored) == 10
+    assert set(stored.sources) == {"alpha", "beta", "noise"} and set(stored.folders) == {0, 1}
+    for file, item in enumerate(listing):
+        wave, _ = soundfile.read(item.path, dtype="float32")
+        np.testing.assert_allclose(stored.wave(file), wave, atol=1e-4)
+        np.testing.assert_array_equal(stored.wave(file, 100, 200), stored.wave(file)[100:200])
+        np.testing.assert_array_equal(stored.activity(file), active_frames(frame_powers(wave, RATE)))
+    assert stored.active_seconds() == pytest.approx([stored.activity(f).sum() * 0.02 for f in range(10)])
+
+
+def test_nothing_is_decoded_twice(folders, tmp_path, decoded):
+    for _ in range(3):
+        open_cache(tmp_path / "k", folders, RATE)
+    assert sorted(decoded) == sorted(item.path for item in list_folders(folders))
+
+
+@pytest.mark.parametrize("change", ["new", "gone", "touched"])
+def test_a_changed_listing_is_decoded_again(folders, tmp_path, decoded, change):
+    open_cache(tmp_path / "k", folders, RATE)
+    decoded.clear()
+    some = folders[1] / "noise0.wav"
+    if change == "new":
+        save(folders[1] / "more.wav", noise(1, 1))
+    elif change == "gone":
+        some.unlink()
+    else:
+        save(some, noise(2, 77))
+        os.utime(some, ns=(1, 1))
+    stored = open_cache(tmp_path / "k", folders, RATE)
+    assert decoded and stored.names == [item.name for item in list_folders(folders)]
+
+
+def test_another_rate_is_resampled_and_channels_are_averaged(tmp_path):
+    wave = speech(1.0, 1, rate=48000)
+    save(tmp_path / "a" / "stereo.wav", np.stack([wave, 0 * wave], axis=1), rate=48000)
+    stored = open_cache(tmp_path / "k", [tmp_path / "a"], RATE)
+    assert stored.lengths.tolist() == [16000]
+    level = decibels(np.mean(wave**2) / 4)
+    assert decibels(np.mean(stored.wave(0) ** 2)) == pytest.approx(level, abs=0.1)
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, MemoryError])
+def test_an_interruption_leaves_nothing_behind(folders, tmp_path, monkeypatch, failure):
+    decode, calls = cache._decode, []
+
+    def failing(path, rate):
+        calls.append(path)
+        if len(calls) > 4:
+            raise failure
+        return decode(path, rate)
+
+    monkeypatch.setattr(cache, "_decode", failing)
+    (tmp_path / "out").mkdir()
+    with pytest.raises(failure):
+        open_cache(tmp_path / "out" / "k", folders, RATE)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_what_is_no_cache_is_refused_and_kept(folders, tmp_path):
+    save(tmp_path / "precious.wav", noise(1, 1))
+    before = (tmp_path / "precious.wav").read_bytes()
+    with pytest.raises(ValueError, match=r"precious\.wav: expected a cache"):
+        open_cache(tmp_path / "precious.wav", folders, RATE)
+    assert (tmp_path / "precious.wav").read_bytes() == before
+
+
+def test_a_broken_file_is_named(folders, tmp_path):
+    (folders[0] / "alpha" / "broken.wav").write_bytes(b"RIFF nonsense")
+    with pytest.raises(AudioError, match=r"broken\.wav.*frcrn data check"):
+        open_cache(tmp_path / "k", folders, RATE)
+
+
+def test_folders_without_audio_are_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for folder, words in ((tmp_path / "empty", "found none"), (tmp_path / "none", "found nothing")):
+        with pytest.raises(ValueError, match=words):
+            open_cache(tmp_path / "k", [folder], RATE)
+
+
+def test_a_pickled_cache_holds_no_samples(folders, tmp_path):
+    stored = open_cache(tmp_path / "k", folders, RATE)
+    copy = pickle.loads(pickle.dumps(stored))
+    assert len(pickle.dumps(stored)) < 1000
+    np.testing.assert_array_equal(copy.wave(3), AudioCache(tmp_path / "k").wave(3))
+
+
+def test_activity_is_where_the_speech_is():
+    wave = np.concatenate([np.zeros(RATE), speech(2.0, 3), np.zeros(RATE)]).astype(np.float32)
+    wave += 1e-5 * np.random.default_rng(0).standard_normal(len(wave)).astype(np.float32)
+    active = active_frames(frame_powers(wave, RATE))
+    assert active[:45].sum() == 0 and active[-45:].sum() == 0 and active[50:150].mean() > 0.8
+    assert not active_frames(np.zeros(50)).any()
+    loud, quiet = active, active_frames(frame_powers(wave * 0.01, RATE))
+    assert (loud == quiet).mean() > 0.98
+
+
+@pytest.mark.parametrize("model", ["pyroomacoustics", "decay"])
+def test_rooms_are_seeded_decay_as_asked_and_are_made_once(tmp_path, monkeypatch, model):
+    if model == "pyroomacoustics":
+        pytest.importorskip("pyroomacoustics")
+    path = str(tmp_path / "k")
+    bank = rooms.load_bank(path, 6, 1, RATE, (0.3, 0.5), model)
+    monkeypatch.setattr(rooms, "make_bank", None)
+    np.testing.assert_array_equal(rooms.load_bank(path, 6, 1, RATE, (0.3, 0.5), model), bank)
+    assert (bank[:, 0] == 1).all() and np.abs(bank).max() <= 1.0 and np.isfinite(bank).all()
+    for response in bank:
+        left = np.cumsum((response.astype(np.float64) ** 2)[::-1])[::-1]
+        fall = 10 * np.log10(left / left[0] + 1e-12)
+        rt60 = 3 * (np.argmax(fall < -25) - np.argmax(fall < -5)) / RATE
+        assert 0.1 < rt60 < 0.75
+    monkeypatch.undo()
+    assert not np.array_equal(rooms.make_bank(6, 2, RATE, (0.3, 0.5), model), bank)
+
+
+def test_a_missing_room_simulator_is_named(monkeypatch):
+    monkeypatch.setattr(rooms, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install \"frcrn\[train\]\""):
+        rooms.make_bank(1, 0, RATE, (0.2, 0.3), "pyroomacoustics")
+    assert rooms.make_bank(1, 0, RATE, (0.2, 0.3), "auto").shape[0] == 1
