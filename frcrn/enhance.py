@@ -67,6 +67,8 @@ def enhance(
     samples = np.atleast_2d(floats)
     if samples.ndim > 2 or len(samples) > max(MOST_CHANNELS, samples.shape[1]):
         raise AudioError(f"wave of shape {tuple(wave.shape)}: expected [time] or [channels, time]")
+    if not samples.size:
+        raise AudioError(f"wave of shape {tuple(wave.shape)}: it holds no samples; at least one is needed")
     samples = audio.finite(samples, "wave", rate, repair=repair)
 
     def blocks() -> Iterator[Samples]:
@@ -126,12 +128,11 @@ def enhanced(model: Enhancer, recording: Recording, measure: Measure, mix: Mix) 
 
 def through(model: Enhancer, recording: Recording, noisy: Iterator[Samples], measure: Measure) -> Iterator[Samples]:
     """Noisy blocks [C, n] at the recording's rate -> clean ones, through the network at its own rate and level."""
-    rate, channels, gain = recording.rate, recording.channels, measure.gain[:, None]
-    there = _to_model_rate(model, recording, itertools.chain(noisy, [_silence(model, recording)]))
-    fed = ((block * gain).astype(np.float32) for block in there)
+    rate, channels, gain = recording.rate, recording.channels, measure.gain
+    fed = _to_model_rate(model, recording, itertools.chain(_times(noisy, gain), [_silence(model, recording)]))
     length = max(1, math.ceil(measure.length * model.sample_rate / rate))
-    clean = (_checked(block / gain, recording) for block in blockwise.run(model, fed, length, channels))
-    return audio.resampled(clean, model.sample_rate, rate, channels=channels)
+    clean = (_checked(block, recording) for block in blockwise.run(model, fed, length, channels))
+    return _times(audio.resampled(clean, model.sample_rate, rate, channels=channels), 1 / gain)
 
 
 def measured(model: Enhancer, recording: Recording) -> Measure:
@@ -141,15 +142,18 @@ def measured(model: Enhancer, recording: Recording) -> Measure:
     gets it as the released pipeline does it: that pipeline normalises all samples, then again by those whose power is
     above the mean; the second gain undoes the first, so the power of those samples is all that counts.
     """
-    length, peak, power = level.loudness(recording.blocks(), recording.channels)
+    length, peak, _ = level.loudness(recording.blocks(), recording.channels)
     if not length:
         raise AudioError(f"{recording.name}: it holds no samples; at least one is needed")
+    inside = 1 / np.maximum(peak, 1)
     if model.level_dbfs is None:
-        return Measure(length, peak, 1 / np.maximum(peak, 1))
-    if recording.rate != model.sample_rate:
-        power = level.loudness(_to_model_rate(model, recording, recording.blocks()), recording.channels).power
-    power = level.active_power(_to_model_rate(model, recording, recording.blocks()), power)
-    return Measure(length, peak, level.gain_to(model.level_dbfs, power))
+        return Measure(length, peak, inside)
+
+    def heard() -> Iterator[Samples]:
+        return _to_model_rate(model, recording, _times(recording.blocks(), inside))
+
+    power = level.active_power(heard(), level.loudness(heard(), recording.channels).power)
+    return Measure(length, peak, inside * level.gain_to(model.level_dbfs, power))
 
 
 def checked_mix(strength: float, max_attenuation_db: float | None, residual: bool) -> Mix:
@@ -209,11 +213,16 @@ def _silence(model: Enhancer, recording: Recording) -> Samples:
     return np.zeros((recording.channels, frames), np.float32)
 
 
-def _checked(clean: NDArray[np.float64], recording: Recording) -> Samples:
+def _times(blocks: Iterator[Samples], gain: NDArray[np.float64]) -> Iterator[Samples]:
+    """Blocks [C, n] times a factor per channel [C], in double precision: both may be far from 1."""
+    return ((block * gain[:, None]).astype(np.float32) for block in blocks)
+
+
+def _checked(clean: Samples, recording: Recording) -> Samples:
     """Refuse to hand out what a damaged network made."""
     if not np.isfinite(clean).all():
         raise ValueError(f"{recording.name}: the network returned NaN or Inf; its weights may be damaged")
-    return clean.astype(np.float32)
+    return clean
 
 
 Enhancer.enhance = enhance

@@ -114,12 +114,13 @@ def format_for(path: str | os.PathLike[str], source: AudioFormat | None = None) 
 
 
 def _subtype(container: str, source: AudioFormat | None) -> str:
-    """Keep the source's sample format where it can be written, else take the nearest one."""
-    if source and (container == source.container or container not in LOSSY):
-        for subtype in (source.subtype, *NEAREST.get(source.subtype, ())):
-            if writable(AudioFormat(container, subtype)):
-                return subtype
-    return LOSSY.get(container, "PCM_16")
+    """Keep the source's sample format within its container, else take the nearest uncompressed or the lossy one."""
+    if source and container == source.container and writable(source):
+        return source.subtype
+    if container in LOSSY:
+        return LOSSY[container]
+    near = NEAREST.get(source.subtype, ()) if source else ()
+    return next((subtype for subtype in near if writable(AudioFormat(container, subtype))), "PCM_16")
 
 
 def writable(form: AudioFormat) -> bool:
