@@ -151,7 +151,10 @@ def test_a_room_blurs_what_is_heard_and_the_target_keeps_its_early_part_or_nothi
 
 def test_in_room_equals_direct_convolution():
     rng = np.random.default_rng(0)
-    dry, response = speech(1.0, seed=1), rng.standard_normal(800).astype(np.float32) * np.exp(-np.arange(800) / 100).astype("f4")
+    dry, response = (
+        speech(1.0, seed=1),
+        rng.standard_normal(800).astype(np.float32) * np.exp(-np.arange(800) / 100).astype("f4"),
+    )
     config = mixing.MixingConfig(speech=("x",), early_ms=10.0)
     heard, target = mixing.in_room(dry, response, RATE, config)
     np.testing.assert_allclose(heard, np.convolve(dry, response)[: len(dry)], atol=1e-4)
