@@ -8,80 +8,37 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from frcrn import distortion
+from frcrn import distortion, dnsmos
 from frcrn.audio import MissingPackage
+from frcrn.ratios import Wave, energy, ratio_db, si_sdr, si_snr, snr
 
-if TYPE_CHECKING:  # the scoring processes need no torch
-    from torch import Tensor
-
-Wave = NDArray[np.floating]
+__all__ = [
+    "HEADLINE",
+    "METRICS",
+    "Metric",
+    "MetricError",
+    "Scores",
+    "Wave",
+    "check_names",
+    "energy",
+    "ratio_db",
+    "score",
+    "si_sdr",
+    "si_snr",
+    "snr",
+]
 HEADLINE = ("pesq", "stoi", "si_sdr")
-LIMIT_DB = 100.0
 LONGEST_PESQ = 60.0
 """Seconds; the reference code of PESQ overruns its table of utterances, and the process ends, on long clips."""
 
 
 class MetricError(ValueError):
     """Why a metric has no value on a clip."""
-
-
-def ratio_db(signal: float, noise: float) -> float:
-    """Energies -> decibels, held within +-LIMIT_DB so that equal signals have a value."""
-    if signal <= 0 or noise <= 0:
-        return LIMIT_DB if signal > 0 else -LIMIT_DB if noise > 0 else 0.0
-    return float(np.clip(10 * math.log10(signal / noise), -LIMIT_DB, LIMIT_DB))
-
-
-def energy(wave: Wave) -> float:
-    """[T] -> the sum of squares."""
-    wide = wave.astype(np.float64, copy=False)
-    return float(wide @ wide)
-
-
-@overload
-def si_snr(estimate: Wave, target: Wave) -> float: ...
-@overload
-def si_snr(estimate: Tensor, target: Tensor) -> Tensor: ...
-def si_snr(estimate: Wave | Tensor, target: Wave | Tensor) -> float | Tensor:
-    """Scale-invariant SNR in dB, means removed: numpy [T] -> float; tensors [..., T] -> [...], differentiable."""
-    if isinstance(estimate, np.ndarray) and isinstance(target, np.ndarray):
-        return si_sdr(estimate - np.mean(estimate, dtype=np.float64), target - np.mean(target, dtype=np.float64))
-    estimate, target = cast("Tensor", estimate), cast("Tensor", target)
-    estimate = estimate - estimate.mean(dim=-1, keepdim=True)
-    target = target - target.mean(dim=-1, keepdim=True)
-    return _projected_db(estimate, target)
-
-
-@overload
-def si_sdr(estimate: Wave, target: Wave) -> float: ...
-@overload
-def si_sdr(estimate: Tensor, target: Tensor) -> Tensor: ...
-def si_sdr(estimate: Wave | Tensor, target: Wave | Tensor) -> float | Tensor:
-    """Scale-invariant SDR (Le Roux 2019) in dB, means kept: numpy [T] -> float; tensors [..., T] -> [...]."""
-    if not (isinstance(estimate, np.ndarray) and isinstance(target, np.ndarray)):
-        return _projected_db(cast("Tensor", estimate), cast("Tensor", target))
-    estimate, target = estimate.astype(np.float64), target.astype(np.float64)
-    scale = float(estimate @ target) / max(energy(target), np.finfo(np.float64).tiny)
-    return ratio_db(energy(scale * target), energy(estimate - scale * target))
-
-
-def _projected_db(estimate: Tensor, target: Tensor) -> Tensor:
-    tiny = 1e-20
-    product = (estimate * target).sum(dim=-1, keepdim=True)
-    projected = product / (target.square().sum(dim=-1, keepdim=True) + tiny) * target
-    signal, noise = projected.square().sum(dim=-1) + tiny, (estimate - projected).square().sum(dim=-1) + tiny
-    floor = 10 ** (-LIMIT_DB / 10)
-    return 10 * (signal.clamp(min=noise.detach() * floor) / noise.clamp(min=signal.detach() * floor)).log10()
-
-
-def snr(estimate: Wave, target: Wave) -> float:
-    """[T] -> plain signal-to-noise ratio in dB: the target over everything that differs from it."""
-    return ratio_db(energy(target), energy(estimate.astype(np.float64) - target))
 
 
 def _package(name: str) -> Any:
@@ -94,13 +51,25 @@ def _package(name: str) -> Any:
 class Clip:
     """One clean and enhanced pair, with what several metrics share computed once."""
 
-    def __init__(self, clean: Wave, enhanced: Wave, rate: int, dnsmos: str | None = None) -> None:
-        self.clean, self.enhanced, self.rate, self.dnsmos_folder = clean, enhanced, rate, dnsmos
+    def __init__(self, clean: Wave, enhanced: Wave, rate: int, dnsmos_folder: Path | None = None) -> None:
+        self.clean, self.enhanced, self.rate, self.dnsmos_folder = clean, enhanced, rate, dnsmos_folder
 
     @cached_property
     def composite(self) -> tuple[float, float, float]:
         """CSIG, CBAK, COVL."""
         return distortion.composite(self.clean, self.enhanced, self.rate, self.pesq)
+
+    @cached_property
+    def opinions(self) -> dict[str, float]:
+        """DNSMOS P.835 of the enhanced clip alone."""
+        return dnsmos.opinions(self.enhanced, self.dnsmos_models())
+
+    def dnsmos_models(self) -> Path:
+        """Return where the DNSMOS models lie."""
+        if self.dnsmos_folder is None:
+            raise ValueError("DNSMOS needs the folder of its ONNX models (dnsmos=, --dnsmos)")
+        self.demand_rate("DNSMOS", (dnsmos.RATE,))
+        return self.dnsmos_folder
 
     @cached_property
     def speech_kept(self) -> tuple[float, float]:
@@ -214,6 +183,16 @@ METRICS: dict[str, Metric] = {
         -1,
         3,
     ),
+    "dnsmos_sig": Metric(lambda clip: clip.opinions["sig"], "DNSMOS SIG", "DNSMOS P.835, speech, 1 to 5", 1, 3),
+    "dnsmos_bak": Metric(lambda clip: clip.opinions["bak"], "DNSMOS BAK", "DNSMOS P.835, background, 1 to 5", 1, 3),
+    "dnsmos_ovrl": Metric(lambda clip: clip.opinions["ovrl"], "DNSMOS OVRL", "DNSMOS P.835, overall, 1 to 5", 1, 3),
+    "dnsmos_p808": Metric(
+        lambda clip: dnsmos.overall_p808(clip.enhanced, clip.dnsmos_models()),
+        "DNSMOS P.808",
+        "DNSMOS P.808, overall, 1 to 5",
+        1,
+        3,
+    ),
     "csig": Metric(lambda clip: clip.composite[0], "CSIG", "predicted opinion of the speech, 1 to 5", 1, 3),
     "cbak": Metric(lambda clip: clip.composite[1], "CBAK", "predicted opinion of the background, 1 to 5", 1, 3),
     "covl": Metric(lambda clip: clip.composite[2], "COVL", "predicted overall opinion, 1 to 5", 1, 3),
@@ -246,14 +225,14 @@ def score(
     rate: int = 16000,
     names: Iterable[str] = ("si_snr", "pesq", "stoi"),
     *,
-    dnsmos: str | None = None,
+    dnsmos_folder: str | Path | None = None,
 ) -> Scores:
     """Score [T] against [T]; a metric without a value is named with its reason, never dropped."""
     names = check_names(names)
     clean, enhanced = np.asarray(clean), np.asarray(enhanced)
     if problem := _problem(clean, enhanced):
         return Scores(failures=dict.fromkeys(names, problem))
-    clip, scores = Clip(clean, enhanced, rate, dnsmos), Scores()
+    clip, scores = Clip(clean, enhanced, rate, Path(dnsmos_folder) if dnsmos_folder else None), Scores()
     for name in names:
         try:
             value = METRICS[name].measure(clip)

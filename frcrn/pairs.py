@@ -1,9 +1,8 @@
-"""Noisy and clean clips to score a model on: DNS folders, two folders, or a Hugging Face set on disk."""
+"""Noisy and clean clips in a fixed order, read when asked for, and the matching of two folders."""
 
 from __future__ import annotations
 
 import logging
-import os
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,12 +11,10 @@ from typing import NamedTuple, overload
 
 import numpy as np
 
-from frcrn.audio import Audio, find, read, resample
-from frcrn.metrics import Wave
+from frcrn.audio import Audio, Samples, find, read, resample
 
 FILE_ID = re.compile(r"fileid_(\d+)")
 NAMED_AT_MOST = 5
-Location = str | os.PathLike[str]
 log = logging.getLogger(__name__)
 
 
@@ -25,8 +22,8 @@ class Pair(NamedTuple):
     """One clip: noisy [T] and clean [T] at one rate."""
 
     name: str
-    noisy: Wave
-    clean: Wave
+    noisy: Samples
+    clean: Samples
 
 
 class Pairs(Sequence[Pair]):
@@ -59,7 +56,8 @@ class FolderPairs(Pairs):
     """Two folders whose files match by name, or by DNS file id."""
 
     def __init__(self, noisy: Path, clean: Path, rate: int) -> None:
-        self.rate, self.source = rate, f"{noisy} and {clean}"
+        self.rate = rate
+        self.source = noisy.parent.name if noisy.parent == clean.parent else f"{noisy.name} and {clean.name}"
         self.files, self.unmatched = match(noisy, clean)
         if not self.files:
             raise ValueError(
@@ -77,7 +75,7 @@ class FolderPairs(Pairs):
         return Pair(name, mono(read(noisy), self.rate), mono(read(clean), self.rate))
 
 
-def mono(audio: Audio, rate: int) -> Wave:
+def mono(audio: Audio, rate: int) -> Samples:
     """Average the channels and resample: -> [T] at `rate`."""
     samples = audio.samples.mean(axis=0, keepdims=True, dtype=np.float32)
     return np.asarray(resample(samples, audio.rate, rate)[0])
@@ -123,17 +121,3 @@ def _some(names: Sequence[str]) -> str:
     shown = ", ".join(Path(name).name for name in names[:NAMED_AT_MOST])
     more = len(names) - NAMED_AT_MOST
     return (shown or "no audio files") + (f" and {more} more" if more > 0 else "")
-
-
-def open_pairs(noisy: Location, clean: Location | None = None, *, rate: int = 16000) -> Pairs:
-    """Open a folder that holds `noisy` and `clean`, a saved Hugging Face set, or a noisy and a clean folder."""
-    first = Path(noisy)
-    for path in (first, *([Path(clean)] if clean else [])):
-        if not path.is_dir():
-            found = "a file" if path.exists() else "nothing"
-            raise ValueError(f"{path}: expected a folder of noisy and clean clips, found {found}")
-    if clean:
-        return FolderPairs(first, Path(clean), rate)
-    if (first / "noisy").is_dir() and (first / "clean").is_dir():
-        return FolderPairs(first / "noisy", first / "clean", rate)
-    raise ValueError(f"{first}: expected the folders noisy and clean, or a Hugging Face set saved there; found neither")

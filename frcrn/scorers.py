@@ -45,9 +45,10 @@ class Scorers:
         self._processes: list[subprocess.Popen[bytes]] = []
         self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="frcrn-scorer")
 
-    def submit(self, clean: Wave, enhanced: Wave) -> Future[Scores]:
-        """Queue one pair [T], [T]."""
-        return self._threads.submit(self._score, np.asarray(clean), np.asarray(enhanced), self.names)
+    def submit(self, clean: Wave, enhanced: Wave, names: Iterable[str] | None = None) -> Future[Scores]:
+        """Queue one pair [T], [T]; `names` in place of the pool's."""
+        chosen = self.names if names is None else check_names(names)
+        return self._threads.submit(self._score, np.asarray(clean), np.asarray(enhanced), chosen)
 
     def _score(self, clean: Wave, enhanced: Wave, names: tuple[str, ...]) -> Scores:
         process = self._process()

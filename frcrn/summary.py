@@ -74,6 +74,8 @@ def summarise(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
     """Return means, medians, intervals and counts by metric, and every clip that failed or lost speech."""
     seconds, processing = sum(row.seconds for row in rows), sum(row.processing for row in rows)
     metrics = {name: _column(rows, name) for name in names}
+    if "wer" in metrics:
+        metrics["wer"]["pooled"] = _pooled_errors(rows)
     return {
         "clips": len(rows),
         "seconds": seconds,
@@ -92,6 +94,13 @@ def summarise(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Any]:
 def _column(rows: Sequence[Row], name: str) -> dict[str, float | int | None]:
     values = [row.scores.values[name] for row in rows if name in row.scores.values]
     return describe(values) | {"failed": sum(name in row.scores.failures for row in rows)}
+
+
+def _pooled_errors(rows: Sequence[Row]) -> float | None:
+    """Word errors over words of the whole set, which is what is called its word error rate."""
+    known = [row.scores.values for row in rows if "wer" in row.scores.values]
+    total = sum(values["words"] for values in known)
+    return sum(values["wer"] * values["words"] for values in known) / total if total else None
 
 
 def paired_difference(reference: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float | int | None]:

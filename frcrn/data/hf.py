@@ -52,10 +52,14 @@ class HFRows(Segments):
 
 def open_hf(config: HfConfig, sample_rate: int, seed: int) -> Segments:
     """Open a dataset on disk as segments."""
-    path = Path(config.path)
-    dataset = one_split(_load(path), config.split)
-    folder = path if path.is_dir() else path.parent
+    dataset, folder = open_rows(config)
     return HFRows(dataset, sample_rate=sample_rate, seconds=config.seconds, seed=seed, folder=folder)
+
+
+def open_rows(config: HfConfig) -> tuple[Any, Path]:
+    """Open a dataset on disk: its rows, audio undecoded, and the folder where relative paths in them start."""
+    path = Path(config.path)
+    return bare(one_split(_load(path), config.split)), path if path.is_dir() else path.parent
 
 
 def _load(path: Path) -> Any:
