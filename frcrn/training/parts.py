@@ -59,7 +59,8 @@ def build_data(recipe: Recipe, section: str, rate: int, given: Any) -> Any:
     if data is None:
         from frcrn.data import build
 
-        data = build(table, sample_rate=rate, seed=recipe.train.seed if section == "data" else VALID_SEED)
+        seed = recipe.train.seed if section == "data" else VALID_SEED
+        data = build(table, sample_rate=rate, seed=seed, where=f"recipe.{section}")
     check_data(data, f"recipe.{section}")
     return data
 
