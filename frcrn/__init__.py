@@ -1,8 +1,9 @@
 """FRCRN speech enhancement: speech out of noise, whole files and live."""
 
 from frcrn.checkpoint import load
+from frcrn.enhance import enhance_file
 from frcrn.models import FRCRN, Enhancer, FRCRNConfig
 from frcrn.streaming import Stream
 
 __version__ = "0.1.0"
-__all__ = ["FRCRN", "Enhancer", "FRCRNConfig", "Stream", "load"]
+__all__ = ["FRCRN", "Enhancer", "FRCRNConfig", "Stream", "enhance_file", "load"]
