@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from frcrn.summary import paired_difference
 from frcrn.systems import System
 from frcrn.tables import about, between, differences, markdown
 
+Watch = Callable[[str], AbstractContextManager[Progress | None]]
 COMPARISON = "comparison"
 
 
@@ -38,17 +40,17 @@ def compare(
     pairs: Sequence[tuple[str, Samples, Samples]],
     out: str | Path,
     options: Options | None = None,
-    progress: Callable[[str], Progress | None] = lambda label: None,
+    watch: Watch = lambda label: nullcontext(),
 ) -> Comparison:
     """Score systems on the same clips; the first is what the others are measured against.
 
-    `out` gets one folder of scores a system, comparison.md, comparison.json and report.html; `progress` is asked for
-    one progress function a system.
+    `out` gets one folder of scores a system, comparison.md, comparison.json and report.html; `watch` is
+    entered once a system and gives its progress function.
     """
     options, folder = options or Options(probes=20), Path(out)
     folders = _folders([system.label for system in systems])
     reports = tuple(
-        run(system, pairs, options, folder / place, progress(system.label))
+        _watched(system, pairs, options, folder / place, watch)
         for system, place in zip(systems, folders, strict=True)
     )
     found = {report.label: difference(reports[0], report) for report in reports[1:]}
@@ -61,10 +63,17 @@ def compare(
     return comparison
 
 
+def _watched(
+    system: System, pairs: Sequence[tuple[str, Samples, Samples]], options: Options, folder: Path, watch: Watch
+) -> Report:
+    with watch(system.label) as progress:
+        return run(system, pairs, options, folder, progress)
+
+
 def _folders(labels: Sequence[str]) -> list[str]:
     """Return a folder name for each label, or refuse labels that would share one."""
     if len(labels) < 2:
-        raise ValueError(f"{len(labels)} systems to compare; at least two are needed")
+        raise ValueError(f"{len(labels)} system to compare; expected at least two")
     names = [re.sub(r"[^\w.-]+", "_", label).strip("._") or "system" for label in labels]
     for place, name in enumerate(names):
         if name.lower() in (other.lower() for other in names[:place]):

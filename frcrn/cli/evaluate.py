@@ -1,0 +1,158 @@
+"""`frcrn evaluate` and `frcrn compare`."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frcrn.cli.common import progress_bar
+
+if TYPE_CHECKING:
+    from frcrn.evaluation import Options, Progress
+    from frcrn.pairs import Pairs
+
+WORSE = 1
+"""The exit code of `compare --gate` where a system is worse than the first."""
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add both commands."""
+    evaluate = commands.add_parser("evaluate", help="score a model on noisy and clean clips")
+    evaluate.add_argument("--model", "-m", default="default", help="a model, a peer's JSON, or enhanced files")
+    evaluate.add_argument("--out", "-o", type=Path, help="where scores.csv, summary.json and report.html go")
+    _add_common(evaluate)
+    evaluate.set_defaults(run=run_evaluate)
+
+    compare = commands.add_parser("compare", help="score several models on the same clips, side by side")
+    compare.add_argument(
+        "systems",
+        nargs="+",
+        metavar="SYSTEM",
+        help="two or more, the first one the reference: a model, the JSON of an ONNX peer, a folder of enhanced "
+        "files, or `noisy` for the clips as they are; NAME=SYSTEM gives it a name",
+    )
+    compare.add_argument("--out", "-o", type=Path, required=True, help="where the tables, scores and report.html go")
+    compare.add_argument(
+        "--gate",
+        action="store_true",
+        help="exit with 1 where any later system is worse than the first beyond the interval of the difference, or "
+        "fails on more clips",
+    )
+    _add_common(compare)
+    compare.set_defaults(run=run_compare)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        "-d",
+        nargs="+",
+        required=True,
+        metavar="PLACE",
+        help="a folder with noisy and clean in it, a Hugging Face set on disk, or a noisy and a clean folder",
+    )
+    parser.add_argument("--split", help="which split of a Hugging Face set that has several")
+    parser.add_argument("--metrics", metavar="A,B,...", help="default: pesq,stoi,si_sdr; `all` for all")
+    parser.add_argument("--dnsmos", type=Path, metavar="DIR", help="score with the DNSMOS ONNX models that lie there")
+    parser.add_argument("--wer", metavar="RECOGNISER", help="count word errors: pocketsphinx, or module:function")
+    parser.add_argument("--transcripts", type=Path, metavar="CSV", help="what is said: the columns clip and text")
+    parser.add_argument("--workers", type=int, metavar="N", help="scoring processes (default: one a core)")
+    parser.add_argument(
+        "--probes", type=int, default=20, metavar="N", help="clips to measure the harm on (default: 20)"
+    )
+    parser.add_argument("--fresh", action="store_true", help="start again instead of going on where a run stopped")
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """Score one system and print its table."""
+    from frcrn.evaluation import run
+    from frcrn.report import write_report
+    from frcrn.systems import open_system
+    from frcrn.tables import markdown
+
+    pairs, options = _pairs(args), _options(args)
+    system = open_system(args.model)
+    with _progress(system.label) as progress:
+        report = run(system, pairs, options, args.out, progress)
+    print(markdown([report.summary]))
+    if args.out:
+        print(write_report(args.out, [report], [system], pairs, options.rate))
+    return 0
+
+
+def run_compare(args: argparse.Namespace) -> int:
+    """Score several systems, print their tables, and say who is worse."""
+    from frcrn.compare import compare
+    from frcrn.systems import open_system
+
+    pairs, options = _pairs(args), _options(args)
+    found = compare([open_system(place) for place in args.systems], pairs, args.out, options, _progress)
+    print(found.markdown)
+    print(args.out / "report.html")
+    if not args.gate:
+        return 0
+    for line in found.worse:
+        print(f"worse: {line}", file=sys.stderr)
+    return WORSE if found.worse else 0
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Progress]:
+    with progress_bar(1, label) as bar:
+        yield lambda done, total: bar(done / total)
+
+
+def _pairs(args: argparse.Namespace) -> Pairs:
+    from frcrn.evaluation import open_pairs
+
+    if len(args.data) > 2:
+        raise ValueError(f"--data: {len(args.data)} places; accepted are one set, or a noisy and a clean folder")
+    return open_pairs(*args.data, split=args.split)
+
+
+def _options(args: argparse.Namespace) -> Options:
+    from frcrn.evaluation import NAMES, Options
+    from frcrn.recognition import open_recogniser
+
+    for flag in ("workers", "probes"):
+        value = getattr(args, flag)
+        if value is not None and value < (flag == "workers"):
+            raise ValueError(f"--{flag} {value}: accepted are whole numbers from {int(flag == 'workers')}")
+    if args.transcripts and not args.wer:
+        raise ValueError(f"--transcripts {args.transcripts}: needs --wer, which says who recognises the words")
+    if args.wer:
+        sys.path.insert(0, os.getcwd())  # where a person keeps the module of a recogniser
+    return Options(
+        names=_names(args) if args.metrics else NAMES,
+        workers=args.workers,
+        dnsmos_folder=args.dnsmos,
+        recogniser=open_recogniser(args.wer) if args.wer else None,
+        transcripts=_transcripts(args.transcripts) if args.transcripts else None,
+        probes=args.probes,
+        fresh=args.fresh,
+    )
+
+
+def _names(args: argparse.Namespace) -> tuple[str, ...]:
+    from frcrn.metrics import HEADLINE, METRICS, check_names
+
+    if args.metrics == "all":
+        return tuple(name for name in METRICS if not name.startswith("dnsmos"))
+    wanted = check_names(name.strip() for name in args.metrics.split(","))
+    if missing := [name for name in HEADLINE if name not in wanted and getattr(args, "gate", False)]:
+        raise ValueError(f"--gate judges {', '.join(HEADLINE)}; --metrics leaves out {', '.join(missing)}")
+    return wanted
+
+
+def _transcripts(path: Path) -> dict[str, str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        if not {"clip", "text"} <= set(rows.fieldnames or ()):
+            raise ValueError(f"{path}: expected the columns clip and text, found {', '.join(rows.fieldnames or ())}")
+        return {row["clip"]: row["text"] for row in rows}
