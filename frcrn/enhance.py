@@ -99,8 +99,7 @@ def enhance_file(
     mix = checked_mix(strength, max_attenuation_db, residual)
     network = model if isinstance(model, Enhancer) else _loaded(model)
     with _recording(source, mono=mono, repair=repair) as (recording, found):
-        same = Path(recording.name).suffix.lower() == Path(target).suffix.lower()
-        form = found if same and audio.writable(found) else audio.format_for(target, found)
+        form = _form(found, recording.name, Path(target))
         measure = measured(network, recording)
         with audio.writer(target, recording.rate, recording.channels, form, frames=measure.length) as append:
             done = 0
@@ -195,6 +194,13 @@ def _recording(source: Source, *, mono: bool, repair: bool) -> Iterator[tuple[Re
     finally:
         if ours:
             stream.close()
+
+
+def _form(found: audio.AudioFormat, name: str, target: Path) -> audio.AudioFormat:
+    """Keep the source's format under the same extension, and for a device or a pipe, whose name says nothing."""
+    same = Path(name).suffix.lower() == target.suffix.lower()
+    keeps = same or (target.exists() and not target.is_file())
+    return found if keeps and audio.writable(found) else audio.format_for(target, found)
 
 
 def _loaded(model: str | os.PathLike[str]) -> Enhancer:
