@@ -42,6 +42,8 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     """Return the JSON value in the form that the annotation asks for, or refuse it."""
     if dataclasses.is_dataclass(hint):
         return value if isinstance(value, hint) else build(hint, value, where)  # type: ignore[arg-type]
+    if isinstance(value, Mapping) and (cls := chosen_class(value, hint, where)) is not None:
+        return build(cls, value, where)
     if get_origin(hint) is tuple and isinstance(value, Sequence) and not isinstance(value, str):
         items = get_args(hint)
         hints = [items[0]] * len(value) if items[-1] is Ellipsis else list(items)
@@ -52,6 +54,17 @@ def convert(value: Any, hint: Any, where: str) -> Any:
     if not fits(value, hint):
         raise ValueError(f"{where}: expected {describe(hint)}, found {value!r}")
     return float(value) if hint is float else value
+
+
+def chosen_class(value: Mapping[str, Any], hint: Any, where: str) -> type[Any] | None:
+    """Return the dataclass of a union that a table is meant for: the only one, or the one whose `type` it has."""
+    classes: list[type[Any]] = [kind for kind in get_args(hint) if hasattr(kind, "__dataclass_fields__")]
+    if len(classes) < 2:
+        return classes[0] if classes else None
+    kinds = {kind: cls for cls in classes for kind in get_args(get_type_hints(cls)["type"])}
+    if value.get("type") not in kinds:
+        raise ValueError(f"{where}.type: expected one of {', '.join(kinds)}, found {value.get('type')!r}")
+    return kinds[value["type"]]
 
 
 def fits(value: Any, hint: Any) -> bool:

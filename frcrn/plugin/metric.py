@@ -1,0 +1,111 @@
+"""The metric `frcrn-ans-metric`: SI-SNR, PESQ and STOI with counts, for any trainer of the framework."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Future
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from modelscope.metrics.base import Metric
+
+from frcrn.metrics import Scores, check_names
+from frcrn.scorers import Scorers
+
+logger = logging.getLogger(__name__)
+
+NAMES = {"si_snr": None, "pesq": "pesq", "stoi": "pystoi"}
+"""What is measured -> the package that it needs."""
+
+
+class FRCRNMetric(Metric):  # type: ignore[misc]
+    """Collects clips as a trainer evaluates them; merges with others of its kind, and can be pickled."""
+
+    def __init__(self, rate: int = 16000) -> None:
+        """Start with no clips; `rate` is that of the waves."""
+        self.rate = rate
+        self.waiting: list[Future[Scores]] = []
+        self.done: list[Scores] = []
+        self.losses: list[tuple[float, int]] = []
+        self.scorers: Scorers | None = None
+
+    def add(self, outputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+        """Take one batch: `wav_l2` (and `loss`) of the model's outputs, `clean` of its inputs, each wave [B, T]."""
+        enhanced, clean = (np.atleast_2d(wave_of(wave)) for wave in (outputs["wav_l2"], inputs["clean"]))
+        length = min(enhanced.shape[1], clean.shape[1])
+        if "loss" in outputs:
+            self.losses.append((float(outputs["loss"]), len(clean)))
+        for estimate, target in zip(enhanced[:, :length], clean[:, :length], strict=True):
+            self.waiting.append(self.pool().submit(target, estimate))
+
+    def evaluate(self) -> dict[str, Any]:
+        """Return the means over the clips that have a value, how many these are, and which clips have none and why."""
+        self.finish()
+        losses = {"loss": self.losses} if self.losses else {}
+        values = {name: [(each.values[name], 1) for each in self.done if name in each.values] for name in NAMES}
+        means = {name: weighted_mean(found) for name, found in (losses | values).items() if found}
+        counts = {f"{name}_clips": len(found) for name, found in values.items()}
+        failed = [
+            f"example {number}: {reason}"
+            for number, each in enumerate(self.done)
+            for reason in sorted(set(each.failures.values()))
+        ]
+        return report({**means, **counts, "examples": len(self.done), "failed": failed})
+
+    def merge(self, other: FRCRNMetric) -> None:
+        """Add the clips of another process."""
+        self.finish()
+        other.finish()
+        self.done += other.done
+        self.losses += other.losses
+
+    def pool(self) -> Scorers:
+        """Return the processes that measure, so that a crash in a metric's C code costs a clip and not the run."""
+        if self.scorers is None:
+            self.scorers = Scorers(measurable(), rate=self.rate, workers=1)
+        return self.scorers
+
+    def finish(self) -> None:
+        """Wait for what is being measured."""
+        self.done += [future.result() for future in self.waiting]
+        self.waiting = []
+        if self.scorers is not None:
+            self.scorers.close()
+            self.scorers = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what has been measured, the processes left out."""
+        self.finish()
+        return self.__dict__
+
+
+def measurable() -> tuple[str, ...]:
+    """Return the names of what can be measured here, and say what cannot."""
+    missing = [name for name, package in NAMES.items() if package is not None and find_spec(package) is None]
+    if missing:
+        logger.warning('%s left out: it needs pip install "frcrn[eval]"', " and ".join(missing))
+    return check_names(name for name in NAMES if name not in missing)
+
+
+def wave_of(wave: Any) -> np.ndarray[Any, Any]:
+    """A tensor or array -> float32 numpy."""
+    return np.asarray(wave.detach().cpu() if hasattr(wave, "detach") else wave, dtype=np.float32)
+
+
+def weighted_mean(pairs: list[tuple[float, int]]) -> float:
+    """(value, weight) each -> the mean."""
+    return sum(value * weight for value, weight in pairs) / sum(weight for _, weight in pairs)
+
+
+def report(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scores under the names that the framework's users know, ours beside them; None where there is no value.
+
+    `avg_sisnr` is positive where it is good, and the loss is the sum of its parts, each counted once.
+    """
+    known = {"avg_sisnr": "si_snr", "avg_loss": "loss", "total_loss": "loss", "pesq": "pesq", "stoi": "stoi"}
+    found = {theirs: scores.get(ours) for theirs, ours in known.items()}
+    counts = {key: value for key, value in scores.items() if key.endswith("_clips")}
+    noisy = {"avg_sisnr_noisy": scores["si_snr_noisy"]} if "si_snr_noisy" in scores else {}
+    return {**found, **noisy, **counts, "examples": scores.get("examples", 0), "failed": scores.get("failed", [])}

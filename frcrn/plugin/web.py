@@ -1,0 +1,95 @@
+"""Read a file from the web, within a time and a size."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+
+from frcrn.audio import AudioError
+
+SECONDS = 60.0
+MEGABYTES = 1024.0
+QUIET_SECONDS = 10.0  # without a single byte
+PIECE = 1 << 16
+
+
+def is_url(text: str) -> bool:
+    """Tell whether a string is an address and not a path; refuse what we have no way to read."""
+    scheme, mark, _ = text.partition("://")
+    if not mark or not scheme.isalnum():
+        return False
+    if scheme.lower() not in ("http", "https"):
+        raise AudioError(f"{text}: found an address of the kind {scheme}; accepted are http, https and local paths")
+    return True
+
+
+def name_in(url: str) -> str:
+    """Return the file name at the end of an address, empty where there is none."""
+    name = urllib.parse.unquote(urllib.parse.urlsplit(url).path).replace("\\", "/").rpartition("/")[2]
+    return "" if name in (".", "..") else name
+
+
+def fetch(url: str, *, seconds: float = SECONDS, megabytes: float = MEGABYTES) -> bytes:
+    """Return what is at an address, or say in one sentence why it cannot be had."""
+    failures: list[Exception] = []
+    content: list[bytes] = []
+
+    def work() -> None:
+        try:
+            content.append(download(url, time.monotonic() + seconds, int(megabytes * 2**20)))
+        except Exception as error:  # noqa: BLE001 - carried to the caller's thread
+            failures.append(error)
+
+    # a thread, because looking up a host's name cannot be told how long it may take
+    waited_for(work, seconds)
+    if failures:
+        raise AudioError(f"{url}: cannot be read: {reason_of(failures[0])}") from failures[0]
+    if not content:
+        raise AudioError(f"{url}: cannot be read: {reason_of(TimeoutError())}")
+    return content[0]
+
+
+def waited_for(work: Callable[[], None], seconds: float) -> None:
+    """Run something that may hang, and go on without it after so many seconds."""
+    thread = threading.Thread(target=work, daemon=True, name="frcrn-download")
+    thread.start()
+    thread.join(seconds)
+
+
+def download(url: str, deadline: float, limit: int) -> bytes:
+    """Read an address piece by piece."""
+    request = urllib.request.Request(url, headers={"User-Agent": "frcrn"})
+    with urllib.request.urlopen(request, timeout=min(QUIET_SECONDS, deadline - time.monotonic())) as response:
+        announced = response.length
+        pieces, size = [], 0
+        while piece := b"" if (announced or 0) > limit else response.read1(PIECE):
+            pieces.append(piece)
+            size += len(piece)
+            if size > limit or time.monotonic() > deadline:
+                break
+    if max(size, announced or 0) > limit:
+        raise ValueError(f"it is larger than {limit / 2**20:g} MB")
+    if time.monotonic() > deadline:
+        raise TimeoutError
+    if announced is not None and size < announced:
+        raise ValueError(f"the connection broke after {size} of {announced} bytes")
+    return b"".join(pieces)
+
+
+def reason_of(error: Exception) -> str:
+    """Say in words why a download failed."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server answered {error.code} {error.reason}"
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(cause, TimeoutError):
+        return "it takes too long; check the network, or give a local file"
+    if isinstance(error, OSError):
+        return f"the server cannot be reached ({cause}); check the network, or give a local file"
+    if isinstance(error, http.client.HTTPException):
+        return f"not an address or an answer of HTTP ({type(error).__name__}: {error})"
+    return str(error)
