@@ -16,10 +16,10 @@ def speech(seconds: float, seed: int, rate: int = RATE) -> np.ndarray:
     time = np.arange(round(seconds * rate)) / rate
     pitch = rng.uniform(90, 250) * (1 + 0.1 * np.sin(2 * np.pi * rng.uniform(0.5, 2) * time))
     phase = 2 * np.pi * np.cumsum(pitch) / rate
-    tone = sum(np.sin(k * phase + rng.uniform(0, 6)) / k for k in range(1, 12))
+    tone = sum(np.sin(k * phase + rng.uniform(0, 6)) / k for k in range(1, 20))
     syllables = np.clip(np.sin(2 * np.pi * (rng.uniform(2, 4) * time + rng.random())), 0, 1) ** 0.5
     sentence = (time % 3.0) < 2.5
-    wave = tone * syllables * sentence * 0.12 + 1e-4 * rng.standard_normal(len(time))
+    wave = tone * syllables * sentence * 0.12 + 2e-4 * rng.standard_normal(len(time))
     return wave.astype(np.float32)
 
 

@@ -1,0 +1,209 @@
+"""Divide and balance a corpus: new folders beside the old, whole or absent."""
+
+from __future__ import annotations
+
+import csv
+import os
+import secrets
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from frcrn.audio import AudioError
+from frcrn.data.cache import list_folders
+from frcrn.data.dns import open_folder
+from frcrn.data.shelf import groups_of, held_out
+from frcrn.pairs import match
+
+MANIFEST = "files.csv"
+Progress = Callable[[int, int], None]
+
+
+class Item(NamedTuple):
+    """What moves together: one file, or the files of one clip of a DNS set."""
+
+    files: tuple[Path, ...]
+    source: str
+    speaker: str
+    seconds: float
+
+
+class Share(NamedTuple):
+    """One side of a division."""
+
+    items: list[Item]
+
+    @property
+    def seconds(self) -> float:
+        """Return the length of all of it."""
+        return sum(item.seconds for item in self.items)
+
+
+def items_of(folder: str | Path, speaker: str = "") -> list[Item]:
+    """List a corpus; a folder in DNS form clip by clip."""
+    root = Path(folder)
+    if (root / "clean").is_dir() and ((root / "noisy").is_dir() or (root / "noise").is_dir()):
+        return _dns_items(root, speaker)
+    listing = list_folders([root])
+    speakers = groups_of([item.name for item in listing], [item.source for item in listing], speaker)
+    return [
+        Item((item.path,), item.source, group, _seconds(item.path))
+        for item, group in zip(listing, speakers, strict=True)
+    ]
+
+
+def _dns_items(root: Path, speaker: str) -> list[Item]:
+    pairs = open_folder(root).pairs
+    by_key: dict[str, list[Path]] = defaultdict(list)
+    if (root / "noise").is_dir() and (root / "noisy").is_dir():
+        for _, noise, clean in match(root / "noise", root / "clean")[0]:
+            by_key[str(clean)].append(noise)
+    names = [item.clean.stem for item in pairs]
+    speakers = groups_of(names, [root.name] * len(pairs), speaker)
+    return [
+        Item((item.clean, item.other, *by_key[str(item.clean)]), root.name, group, _seconds(item.clean))
+        for item, group in zip(pairs, speakers, strict=True)
+    ]
+
+
+def _seconds(path: Path) -> float:
+    try:
+        return float(soundfile.info(path).duration)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise AudioError(f"{path}: cannot be read ({error}); `frcrn data check` lists all such files") from None
+
+
+def split(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    share: float = 0.8,
+    speaker: str = "",
+    seed: int = 0,
+    link: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Share]:
+    """Write out/train and out/test: no speaker in both, and of each source about `share` of the seconds in train.
+
+    Sources are the folders inside `folder`; the speaker is what the pattern `speaker` finds in `source/name`, else the
+    directory within the source, else the file. A source of one speaker stays in train.
+    """
+    if not 0 < share < 1:
+        raise ValueError(f"share: expected a number between 0 and 1, found {share}")
+    items = items_of(folder, speaker)
+    seconds = [item.seconds for item in items]
+    test = held_out([item.speaker for item in items], [item.source for item in items], seconds, 1 - share, seed)
+    sides = {
+        "train": Share([item for item, held in zip(items, test, strict=True) if not held]),
+        "test": Share([item for item, held in zip(items, test, strict=True) if held]),
+    }
+    for side, part in sides.items():
+        if not part.items:
+            raise ValueError(f"{folder}: expected speakers enough for both sides, found none for {side}")
+    _write(Path(folder), Path(out), sides, link, force, progress)
+    return sides
+
+
+def balance(
+    folder: str | Path,
+    out: str | Path,
+    *,
+    hours: float | None = None,
+    seed: int = 0,
+    link: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Share]:
+    """Write into `out` an equal share of seconds of each folder inside `folder`, files drawn at random.
+
+    The share is what the smallest folder has, or `hours` over the number of folders.
+    """
+    if (Path(folder) / "clean").is_dir() and (Path(folder) / "noisy").is_dir():
+        raise ValueError(f"{folder}: expected one folder a language or source, found a set in DNS form")
+    by_source: dict[str, list[Item]] = defaultdict(list)
+    for item in items_of(folder):
+        by_source[item.source].append(item)
+    smallest = min(by_source, key=lambda source: Share(by_source[source]).seconds)
+    least = Share(by_source[smallest]).seconds
+    wanted = least if hours is None else hours * 3600 / len(by_source)
+    if wanted > least + 1e-6:
+        found = f"{least / 3600:.2f} h in {smallest}"
+        raise ValueError(f"hours: expected at most {least * len(by_source) / 3600:.2f}, {found}, found {hours}")
+    rng = np.random.default_rng(seed)
+    parts = {source: Share(_drawn(items, wanted, rng)) for source, items in sorted(by_source.items())}
+    together = Share([item for part in parts.values() for item in part.items])
+    _write(Path(folder), Path(out), {"": together}, link, force, progress)
+    return parts
+
+
+def _drawn(items: Sequence[Item], wanted: float, rng: np.random.Generator) -> list[Item]:
+    """Draw files until the next one would lead further from the wanted seconds."""
+    chosen, total = [], 0.0
+    for place in rng.permutation(len(items)):
+        seconds = items[place].seconds
+        if total + seconds / 2 <= wanted:
+            chosen.append(items[place])
+            total += seconds
+    return chosen
+
+
+def _write(root: Path, out: Path, sides: dict[str, Share], link: bool, force: bool, progress: Progress | None) -> None:
+    total, done = sum(len(part.items) for part in sides.values()), 0
+    with _whole_folder(out, force) as beside, (beside / MANIFEST).open("w", newline="") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(("file", "side", "source", "speaker", "seconds"))
+        for side, part in sides.items():
+            for item in part.items:
+                for path in item.files:
+                    place = Path(side) / path.relative_to(root)
+                    _place(path, beside / place, link)
+                    table.writerow((place.as_posix(), side, item.source, item.speaker, f"{item.seconds:.3f}"))
+                done += 1
+                if progress:
+                    progress(done, total)
+
+
+def _place(path: Path, target: Path, link: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if link:
+        target.symlink_to(path.resolve())
+    else:
+        shutil.copyfile(path, target)
+
+
+@contextmanager
+def _whole_folder(out: Path, force: bool) -> Iterator[Path]:
+    """Give a folder beside `out` that takes its place at the end; only a folder that was so written is replaced."""
+    _refuse_foreign(out, force)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
+    beside.mkdir()
+    try:
+        yield beside
+        if out.exists():
+            old = out.with_name(f".{out.name}.{secrets.token_hex(4)}.old")
+            os.replace(out, old)
+            os.replace(beside, out)
+            shutil.rmtree(old)
+        else:
+            os.replace(beside, out)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _refuse_foreign(out: Path, force: bool) -> None:
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: expected a folder to write, found a file")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not (out / MANIFEST).is_file():
+        raise ValueError(f"{out}: expected an empty folder, or one written by `frcrn data`, found other files")
+    if not force:
+        raise ValueError(f"{out}: holds a corpus already; --force replaces it")

@@ -1,0 +1,103 @@
+"""Write a mixed set in DNS form: clean, noise and noisy files and a manifest; an interrupted one goes on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from frcrn.audio import replacing, write
+from frcrn.data.activity import decibels, power
+from frcrn.data.mixing import Example, Mixing
+
+PARTS = ("clean", "noise", "noisy")
+MANIFEST, SETTINGS = "manifest.csv", "mix.json"
+COLUMNS = ("fileid", *PARTS, "seconds", "snr_db", "level_dbfs", "damaged")
+
+
+def write_mix(
+    mixing: Mixing, folder: str | Path, *, force: bool = False, progress: Callable[[int, int], None] | None = None
+) -> Path:
+    """Write examples 0 to len(mixing) - 1 of epoch 0 into `folder`; those that are there already stay.
+
+    A folder with anything else in it is refused; with `force`, a set mixed otherwise is replaced.
+    """
+    root = Path(folder)
+    done = _prepare(root, _settings(mixing), force)
+    with (root / MANIFEST).open("a", newline="") as manifest:
+        for index in range(len(mixing)):
+            if index not in done:
+                row = _write_example(root, index, mixing.example(0, index), mixing.sample_rate)
+                # the row comes last and at once, so the manifest never names a file that is not whole
+                manifest.write(_line(row))
+                manifest.flush()
+            if progress:
+                progress(index + 1, len(mixing))
+    return root
+
+
+def _settings(mixing: Mixing) -> dict[str, Any]:
+    """Return all that decides how examples sound; the number of them and the cache do not."""
+    table = asdict(mixing.config) | {"seed": mixing.seed, "sample_rate": mixing.sample_rate}
+    settings: dict[str, Any] = json.loads(json.dumps({k: v for k, v in table.items() if k not in ("length", "cache")}))
+    return settings
+
+
+def _prepare(root: Path, settings: dict[str, Any], force: bool) -> set[int]:
+    """Make or take up the folder, and return the numbers that are written."""
+    ours = (root / SETTINGS).is_file()
+    if root.exists() and not root.is_dir():
+        raise ValueError(f"{root}: expected a folder to write into, found a file")
+    if root.exists() and any(root.iterdir()) and not ours:
+        raise ValueError(f"{root}: expected an empty folder or one written by `frcrn data mix`, found other files")
+    if ours and json.loads((root / SETTINGS).read_text()) != settings:
+        if not force:
+            raise ValueError(f"{root}: holds a set mixed with other settings; --force replaces it")
+        _clear(root)
+    for part in PARTS:
+        (root / part).mkdir(parents=True, exist_ok=True)
+    with replacing(root / SETTINGS) as beside:
+        beside.write_text(json.dumps(settings, indent=1) + "\n")
+    return _resume(root / MANIFEST)
+
+
+def _clear(root: Path) -> None:
+    """Remove what `write_mix` wrote and nothing else."""
+    for part in PARTS:
+        for path in (root / part).glob(f"{part}_fileid_*.wav"):
+            path.unlink()
+    for name in (MANIFEST, SETTINGS):
+        (root / name).unlink(missing_ok=True)
+
+
+def _resume(manifest: Path) -> set[int]:
+    """Keep the manifest's whole lines, and return their numbers."""
+    text = manifest.read_text() if manifest.exists() else ""
+    whole = text[: text.rfind("\n") + 1] or _line(dict(zip(COLUMNS, COLUMNS, strict=True)))
+    with replacing(manifest) as beside:
+        beside.write_text(whole)
+    return {int(row["fileid"]) for row in csv.DictReader(io.StringIO(whole))}
+
+
+def _write_example(root: Path, index: int, example: Example, rate: int) -> dict[str, Any]:
+    names = {part: f"{part}/{part}_fileid_{index}.wav" for part in PARTS}
+    for part, wave in zip(PARTS, (example.clean, example.noise, example.noisy), strict=True):
+        write(root / names[part], wave, rate)
+    return {
+        "fileid": index,
+        **names,
+        "seconds": len(example.noisy) / rate,
+        "snr_db": round(example.snr_db, 2),
+        "level_dbfs": round(decibels(power(example.noisy)), 2),
+        "damaged": int(example.damaged),
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    line = io.StringIO()
+    csv.DictWriter(line, COLUMNS, lineterminator="\n").writerow(row)
+    return line.getvalue()
