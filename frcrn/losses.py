@@ -6,7 +6,7 @@ gives NaN or infinite gradients on silence: where a target is silent, the ratios
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Protocol
@@ -37,6 +37,11 @@ def chosen(estimate: Estimate, stages: Stages) -> tuple[Stage, ...]:
     return estimate.stages if stages == "all" else estimate.stages[-1:]
 
 
+def over_stages(estimate: Estimate, stages: Stages, error: Callable[[Stage], Tensor]) -> Tensor:
+    """Return the sum of an error over the stages that a loss looks at."""
+    return torch.stack([error(stage) for stage in chosen(estimate, stages)]).sum()
+
+
 def distance(a: Tensor, b: Tensor, norm: Norm) -> Tensor:
     """Return the mean absolute or squared difference."""
     return (a - b).abs().mean() if norm == "l1" else (a - b).square().mean()
@@ -63,12 +68,19 @@ def spectrum(wave: Tensor, window: int, hop: int) -> Tensor:
     overlap = window - hop
     rest = -(wave.shape[1] + overlap) % hop
     padded = nn.functional.pad(wave, (overlap, overlap + rest))
-    return transform(window, hop, wave.device).analyse(padded)
+    taper = torch.hann_window(window, device=wave.device).sqrt()
+    spec = torch.stft(padded, window, hop, window=taper, center=False, return_complex=True)
+    return torch.view_as_real(spec).permute(0, 3, 1, 2)
 
 
 def power(spec: Tensor) -> Tensor:
     """[B, 2, F, N] -> [B, F, N], never zero."""
     return spec.square().sum(dim=1) + TINY_POWER
+
+
+def loudness_gain(wave: Tensor) -> Tensor:
+    """[B, T] -> [B, 1]: brings the wave to -20 dBFS; silence stays finite."""
+    return 0.1 / (wave.square().mean(dim=1, keepdim=True).sqrt() + 1e-5)
 
 
 def audible(clean: Tensor) -> Tensor:
@@ -96,9 +108,12 @@ class SiSnr:
 
     def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
         """Return the loss, a scalar."""
-        waves = [stage.wave for stage in chosen(estimate, self.stages)]
-        ratios = torch.stack([scale_invariant_snr(wave, clean, self.ceiling_db) for wave in waves])
-        return -(ratios * audible(clean)).mean(dim=1).sum()
+        heard = audible(clean)
+        return over_stages(
+            estimate,
+            self.stages,
+            lambda stage: -(scale_invariant_snr(stage.wave, clean, self.ceiling_db) * heard).mean(),
+        )
 
 
 def ideal_mask(noisy: Tensor, clean: Tensor, bound: float) -> Tensor:
@@ -127,8 +142,7 @@ class MaskError:
         _, _, bins, count = estimate.stages[-1].mask.shape
         of_noisy, of_clean = (frames(wave, self.window, self.hop, count)[:, :, :bins] for wave in (noisy, clean))
         target = ideal_mask(of_noisy, of_clean, self.bound)
-        errors = [(stage.mask - target).square().mean() for stage in chosen(estimate, self.stages)]
-        return 4 * bins * torch.stack(errors).sum()
+        return 4 * bins * over_stages(estimate, self.stages, lambda stage: (stage.mask - target).square().mean())
 
 
 @dataclass(frozen=True)
@@ -139,6 +153,8 @@ class CompressedSpectrum:
     magnitude: float = 70.0
     complex: float = 30.0
     power: float = 0.3
+    normalise: bool = False
+    """Bring every example to one loudness first, so that quiet ones weigh as much as loud ones."""
     window: int = 640
     hop: int = 320
 
@@ -150,8 +166,9 @@ class CompressedSpectrum:
 
     def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
         """Return the loss, a scalar."""
-        target = self.compress(clean)
-        return torch.stack([self.error(stage.wave, target) for stage in chosen(estimate, self.stages)]).sum()
+        gain = loudness_gain(noisy) if self.normalise else torch.ones_like(noisy[:, :1])
+        target = self.compress(gain * clean)
+        return over_stages(estimate, self.stages, lambda stage: self.error(gain * stage.wave, target))
 
     def error(self, wave: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
         """[B, T], compressed magnitude and spectrum of the target -> a scalar."""
@@ -182,10 +199,11 @@ class MultiResolutionStft:
 
     def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
         """Return the loss, a scalar."""
-        waves = [stage.wave for stage in chosen(estimate, self.stages)]
-        return torch.stack([self.error(wave, clean, window) for wave in waves for window in self.windows]).sum() / len(
-            self.windows
-        )
+        return over_stages(estimate, self.stages, lambda stage: self.mean_error(stage.wave, clean))
+
+    def mean_error(self, wave: Tensor, clean: Tensor) -> Tensor:
+        """[B, T], [B, T] -> a scalar."""
+        return torch.stack([self.error(wave, clean, window) for window in self.windows]).mean()
 
     def error(self, wave: Tensor, clean: Tensor, window: int) -> Tensor:
         """[B, T], [B, T] -> a scalar, for one window."""
@@ -204,7 +222,7 @@ class WaveError:
 
     def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
         """Return the loss, a scalar."""
-        return torch.stack([distance(stage.wave, clean, self.norm) for stage in chosen(estimate, self.stages)]).sum()
+        return over_stages(estimate, self.stages, lambda stage: distance(stage.wave, clean, self.norm))
 
 
 @dataclass(frozen=True)
@@ -222,8 +240,7 @@ class LogPowerError:
     def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
         """Return the loss, a scalar."""
         target = self.log_power(clean)
-        waves = [stage.wave for stage in chosen(estimate, self.stages)]
-        return torch.stack([distance(self.log_power(wave), target, self.norm) for wave in waves]).sum()
+        return over_stages(estimate, self.stages, lambda stage: distance(self.log_power(stage.wave), target, self.norm))
 
     def log_power(self, wave: Tensor) -> Tensor:
         """[B, T] -> [B, F, N]."""
@@ -233,7 +250,7 @@ class LogPowerError:
 LOSSES: dict[str, type[Any]] = {
     "si_snr": SiSnr,
     "mask": MaskError,
-    "spectrum": CompressedSpectrum,
+    "compressed_spectrum": CompressedSpectrum,
     "multi_resolution_stft": MultiResolutionStft,
     "wave": WaveError,
     "log_power": LogPowerError,

@@ -97,9 +97,9 @@ class FRCRNConfig:
     @classmethod
     def compact(cls, **changes: Any) -> FRCRNConfig:
         """Return the small causal network that the bundled weights belong to."""
-        shape = {"window": 512, "hop": 256, "levels": compact_levels(), "causal": True, "level_dbfs": None, "stages": 1}
-        seen = {"bands": 256, "compress": 0.3, "magnitude": True, "head_channels": 4}
-        return cls(**{**shape, **seen, **changes})
+        shape = {"levels": compact_levels(), "causal": True, "stages": 1, "time_layers": 3, "time_hidden": 224}
+        seen = {"bands": 320, "compress": 0.3, "magnitude": True, "mask_bound": 1.25, "level_dbfs": None}
+        return cls(**{**shape, **seen, "add_skips": True, **changes})
 
     @classmethod
     def tiny(cls, causal: bool = True, **changes: Any) -> FRCRNConfig:
@@ -127,14 +127,11 @@ def as_level(value: Any) -> Level:
 
 
 def compact_levels() -> tuple[Level, ...]:
-    """Return the levels of the small network: 256 bins, halved or quartered five times."""
+    """Return the levels of the small network: eight bins at once, then halved twice, 320 bins to 10."""
     return (
-        Level(8, (5, 1), (5, 1), 2, 2),
-        Level(16, (5, 2), (5, 2), 2, 2, fsmn=False, se=False),
-        Level(24, (5, 2), (5, 2), 2, 2, fsmn=False, se=False),
-        Level(32, (5, 2), (5, 2), 2, 2),
-        Level(40, (5, 2), (5, 2), 2, 2),
-        Level(48, (5, 2), (5, 2), 2, 2),
+        Level(16, (8, 1), (8, 1), stride=8, fsmn=False, se=False),
+        Level(24, (3, 2), (3, 2), padding=1, fsmn=False, se=False),
+        Level(32, (3, 2), (3, 2), padding=1, se=False),
     )
 
 
@@ -160,7 +157,8 @@ class FRCRN(Enhancer):
         self.features = Features(self.stft.bins, config.bands, config.sample_rate, config.compress, config.magnitude)
         self.unets = nn.ModuleList(UNet(config.levels, self.shape(stage)) for stage in range(config.stages))
         look = sum(level.kernel[1] - 1 for level in config.levels) * config.stages
-        self.lookahead = 0 if config.causal else look * config.hop
+        # a network that pools over the whole clip looks ahead even where no kernel does
+        self.lookahead = 0 if config.causal else max(look, 1) * config.hop
 
     def shape(self, stage: int) -> UNetShape:
         """Return what the U-Net of this stage is made of."""
