@@ -16,7 +16,10 @@ from frcrn.official import ARGUMENTS
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def noise(*shape: int, seed: int = 1, level: float = 0.1) -> Tensor:
+RELEASED_LEVEL = 10 ** (-25 / 20)  # the loudness that the released network is fed at
+
+
+def noise(*shape: int, seed: int = 1, level: float = RELEASED_LEVEL) -> Tensor:
     """Return white noise that depends on nothing but the arguments."""
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * level
 
@@ -52,8 +55,9 @@ def two_levels(window: int, hop: int, **changes: object) -> FRCRNConfig:
         below = (bins - 3) // 2 + 1
         levels.append(Level(channels, kernel=(3, 2), up_kernel=(3 + (bins - 3) % 2, 2)))
         bins = below
-    values: dict[str, object] = {"memory": 3, "time_memory": 3, "reduction": 1, "se_frames": 4, "level_dbfs": None}
-    return FRCRNConfig(window=window, hop=hop, levels=tuple(levels), **{**values, **changes})  # type: ignore[arg-type]
+    small = {"memory": 3, "time_memory": 3, "reduction": 1, "se_frames": 4, "level_dbfs": None}
+    shape = {"window": window, "hop": hop, "levels": tuple(levels)}
+    return FRCRNConfig(**{**shape, **small, **changes})  # type: ignore[arg-type]
 
 
 def with_mask_of_one(model: FRCRN) -> FRCRN:
