@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.audio import MissingPackage
+from frcrn.audio.formats import MissingPackage
 
 Array = NDArray[np.floating]
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from frcrn import distortion, dnsmos
-from frcrn.audio import MissingPackage
+from frcrn.audio.formats import MissingPackage
 from frcrn.ratios import Wave, energy, ratio_db, si_sdr, si_snr, snr
 
 __all__ = [

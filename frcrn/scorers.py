@@ -19,11 +19,12 @@ import numpy as np
 from frcrn.metrics import Scores, Wave, check_names, score
 
 # A fresh interpreter and a pipe, not `multiprocessing`: that would run the caller's own script again in each process.
-# The bare package stands in for `frcrn`, whose own import would load torch, which scoring has no use for.
+# Bare packages stand in for two whose own import loads torch, which scoring has no use for.
 PROGRAM = """
 import sys, types
-package = sys.modules["frcrn"] = types.ModuleType("frcrn")
-package.__path__ = [sys.argv[1]]
+for name in ("frcrn", "frcrn.audio"):
+    package = sys.modules[name] = types.ModuleType(name)
+    package.__path__ = [sys.argv[1] + name[5:].replace(".", "/")]
 from frcrn.scorers import serve
 serve()
 """
