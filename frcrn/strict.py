@@ -28,12 +28,14 @@ def build(cls: type[Config], values: Any, where: str) -> Config:
     for key in values:
         if key not in fields:
             raise ValueError(f"{where}: unknown key {key!r}; accepted: {', '.join(fields) or 'none'}")
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        needed = field.default is field.default_factory is dataclasses.MISSING
+        if needed and field.name not in values:
+            raise ValueError(f"{where}: missing key {field.name!r}")
     hints = get_type_hints(cls)
     checked = {key: convert(value, hints[key], f"{where}.{key}") for key, value in values.items()}
     try:
         return cls(**checked)
-    except TypeError as error:
-        raise ValueError(f"{where}: {error}") from None
     except ValueError as error:
         raise ValueError(f"{where}.{error}") from None
 

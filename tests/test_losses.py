@@ -19,16 +19,17 @@ from frcrn.losses import (
     SiSnr,
     WaveError,
     build_losses,
-    frames,
     scale_invariant_snr,
 )
 from frcrn.models import FRCRN, FRCRNConfig
 from frcrn.models.base import Estimate, Stage
+from frcrn.spectra import frames, spectrum
 from frcrn.stft import STFT
 
 WINDOW, HOP, SAMPLES = 64, 32, 64 + 32 * 20
 EVERY = [{"name": name} for name in LOSSES if name != "multi_resolution_stft"]
 EVERY.append({"name": "multi_resolution_stft", "windows": [32, 64]})
+EVERY.append({"name": "compressed_spectrum", "normalise": True})
 
 
 def waves(seed: int = 0, batch: int = 3, samples: int = SAMPLES) -> tuple[torch.Tensor, torch.Tensor]:
@@ -132,6 +133,21 @@ def test_the_mask_loss_looks_at_the_frames_that_the_network_masked(causal: bool,
     assert_close(torch.complex(ours[:, 0], ours[:, 1]), seen, rtol=1e-3, atol=1e-3)
 
 
+def test_the_spectrum_is_that_of_the_network_with_covered_edges():
+    noisy, _ = waves(19)
+    padded = torch.nn.functional.pad(noisy, (WINDOW - HOP, WINDOW - HOP))
+    assert_close(spectrum(noisy, WINDOW, HOP), STFT(WINDOW, HOP).analyse(padded), rtol=1e-4, atol=1e-5)
+
+
+def test_normalised_spectra_weigh_quiet_examples_as_much_as_loud_ones():
+    noisy, clean = waves(20)
+    loss = CompressedSpectrum(normalise=True, window=WINDOW, hop=HOP)
+    here, quiet = (loss(estimate_of(gain * noisy), gain * noisy, gain * clean) for gain in (1, 0.1))
+    assert_close(quiet, here, rtol=0.02, atol=0)
+    plain = CompressedSpectrum(window=WINDOW, hop=HOP)
+    assert plain(estimate_of(0.1 * noisy), 0.1 * noisy, 0.1 * clean) < 0.5 * here
+
+
 def test_stages_all_adds_what_each_stage_gives():
     noisy, clean = waves(8)
     found = [clean + scale * torch.randn(clean.shape) for scale in (0.2, 0.02)]
@@ -187,7 +203,7 @@ SILENCES = ("target", "estimate", "both", "noisy", "all", "whisper", "perfect")
 
 
 @pytest.mark.parametrize("case", SILENCES)
-@pytest.mark.parametrize("entry", EVERY, ids=[str(entry["name"]) for entry in EVERY])
+@pytest.mark.parametrize("entry", EVERY, ids=lambda entry: "-".join(map(str, entry.values())))
 def test_value_and_gradient_are_finite_on_silence(entry: dict[str, object], case: str):
     noisy, clean = waves(12, batch=2)
     found = noisy.clone()
@@ -208,7 +224,7 @@ def test_value_and_gradient_are_finite_on_silence(entry: dict[str, object], case
             assert gradient.abs().max() < 1e5
 
 
-@pytest.mark.parametrize("entry", EVERY, ids=[str(entry["name"]) for entry in EVERY])
+@pytest.mark.parametrize("entry", EVERY, ids=lambda entry: "-".join(map(str, entry.values())))
 def test_gradients_agree_with_differences(entry: dict[str, object]):
     noisy, clean = waves(13, batch=2)
     loss = losses_of([entry])
@@ -265,8 +281,8 @@ def test_an_estimate_in_bf16_is_judged_in_single_precision():
         ([{"name": "si_snr", "stages": "first"}], r"loss\[0\].stages: expected 'last' or 'all', found 'first'"),
         ([{"name": "wave"}, {"name": "wave", "weight": -1}], r"loss\[1\].weight: expected a number above 0, found -1"),
         ([{"name": "mask", "window": 640, "hop": 300}], r"loss\[0\].window: expected an even multiple"),
-        ([{"name": "spectrum", "power": 0}], r"loss\[0\].power: expected more than 0"),
-        ([{"name": "spectrum", "power": "0.3"}], r"loss\[0\].power: expected a number, found '0.3'"),
+        ([{"name": "compressed_spectrum", "power": 0}], r"loss\[0\].power: expected more than 0"),
+        ([{"name": "compressed_spectrum", "power": "0.3"}], r"loss\[0\].power: expected a number, found '0.3'"),
         ([{"name": "multi_resolution_stft", "windows": [2]}], r"loss\[0\].windows: expected multiples of 4"),
     ],
 )

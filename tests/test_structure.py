@@ -15,7 +15,7 @@ FLOORS = {
     "audio level strict stft": 0,
     "layers": 1,
     "models official checkpoint": 2,
-    "blockwise enhance streaming losses metrics distortion ratios dnsmos recognition scorers pairs data": 3,
+    "blockwise enhance streaming spectra losses metrics distortion ratios dnsmos recognition scorers pairs data": 3,
     "training evaluation report summary journal systems sources peers compare charts gallery pictures harm tables": 4,
     "batch demo export benchmark": 4,
     "cli plugin __main__": 5,

@@ -7,9 +7,9 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from frcrn.training import Recipe
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         trainer.watcher = watcher
         result = trainer.train(resume=args.resume)
     if trainer.processes.first:
-        best = "" if result.best is None else f", best {recipe.evaluation.best} {abs(result.best):.3f}"
+        best = "" if result.best is None else f", best {recipe.evaluation.best} {result.best:.3f}"
         print(f"{result.output}: step {result.step}, {result.reason}{best}")
     ended_by = getattr(signal, result.reason, None)
     if ended_by is not None and trainer.processes.first:
@@ -71,8 +71,8 @@ def reporting(first: bool) -> Iterator[Watcher | None]:
     elif sys.stderr.isatty():
         from frcrn.cli.common import progress_bar
 
-        with progress_bar(1000, "train") as bar:
-            yield Bar(bar)
+        with progress_bar(1, "train") as show:
+            yield lambda step, share, shown: show(share)
     else:
         handler = logging.StreamHandler(sys.stderr)
         logging.getLogger("frcrn.training").addHandler(handler)
@@ -80,16 +80,3 @@ def reporting(first: bool) -> Iterator[Watcher | None]:
             yield None
         finally:
             logging.getLogger("frcrn.training").removeHandler(handler)
-
-
-class Bar:
-    """Moves a bar of a thousand parts with the share of the budget that is used."""
-
-    def __init__(self, bar: Any) -> None:
-        self.bar, self.done = bar, 0
-
-    def __call__(self, step: int, share: float, shown: Mapping[str, float]) -> None:
-        """Move on after a step."""
-        now = int(1000 * share)
-        self.bar.update(now - self.done)
-        self.done = now

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from importlib.util import find_spec
 from typing import Any
 
 import torch
 from torch import nn
 
+from frcrn.audio import MissingPackage
 from frcrn.models.base import Enhancer
+from frcrn.training.muon import Muon
 from frcrn.training.recipe import Recipe, Train, build_model
 
 logger = logging.getLogger("frcrn.training")
@@ -79,9 +82,35 @@ def check_data(data: Any, where: str) -> None:
         )
 
 
+def check_packages(recipe: Recipe) -> None:
+    """Refuse a recipe that needs packages which are not installed."""
+    wanted = {"pesq": "eval", "pystoi": "eval"} if recipe.evaluation.clips else {}
+    wanted |= {"tensorboard": "train"} if recipe.train.tensorboard else {}
+    for package, extra in wanted.items():
+        if find_spec(package) is None:
+            raise MissingPackage(f'this recipe needs {package}: pip install "frcrn[{extra}]"')
+
+
+def check_plan(recipe: Recipe, rate: int, *, has_valid: bool) -> None:
+    """Refuse settings that need a validation set, or a rate at which PESQ is defined."""
+    needs = {
+        "train.schedule": recipe.train.schedule == "plateau",
+        "train.patience": recipe.train.patience is not None,
+    }
+    for place, asked in needs.items():
+        if asked and not has_valid:
+            raise ValueError(f"recipe.{place}: needs a validation set in recipe.valid, found none")
+    if recipe.evaluation.clips and rate != 16000:
+        raise ValueError(
+            f"recipe.evaluation.clips: expected 0 at {rate} Hz, as wide-band PESQ is defined at 16000 Hz only"
+        )
+
+
 def build_optimizer(model: nn.Module, plan: Train) -> torch.optim.Optimizer:
     """Return the optimizer; weight decay acts on matrices and kernels, not on biases, scales and slopes."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
+    if plan.optimizer == "muon":
+        return Muon(weights, plan.lr, (plan.betas[0], plan.betas[1]), plan.weight_decay)
     groups = [
         {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": plan.weight_decay},
         {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},

@@ -20,7 +20,7 @@ class Train:
     max_minutes: float | None = None
     batch_size: int = 8
     accumulate: int = 1
-    optimizer: Literal["adamw", "adam"] = "adamw"
+    optimizer: Literal["adamw", "adam", "muon"] = "adamw"
     lr: float = 1e-3
     betas: tuple[float, ...] = (0.9, 0.999)
     weight_decay: float = 0.01

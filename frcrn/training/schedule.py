@@ -10,10 +10,11 @@ from frcrn.training.recipe import Train
 
 @dataclass
 class Progress:
-    """Where a run stands: all that a checkpoint must remember besides tensors."""
+    """Where a run stands: all that a checkpoint must remember besides tensors; times and audio in seconds."""
 
     step: int = 0
     examples: int = 0
+    audio: float = 0.0
     elapsed: float = 0.0
     best: float | None = None
     best_step: int = 0
@@ -23,7 +24,6 @@ class Progress:
     rate_scale: float = 1.0
     skipped: int = 0
     skipped_in_a_row: int = 0
-    logged: int = 0
 
 
 def share(train: Train, progress: Progress) -> float:

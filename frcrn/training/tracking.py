@@ -11,7 +11,9 @@ from typing import Any
 
 from torch import Tensor
 
-from frcrn.losses import power, spectrum
+from frcrn.audio import MissingPackage
+from frcrn.spectra import power, spectrum
+from frcrn.training.recipe import Recipe
 
 logger = logging.getLogger("frcrn.training")
 
@@ -60,6 +62,13 @@ class Tracker:
             self.board.add_image(f"{group}/{name}", picture(wave), step)
 
 
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """Leave the whole recipe beside what it made, defaults included."""
+    unfinished = folder / "recipe.json.part"
+    unfinished.write_text(json.dumps(recipe.to_dict(), indent=2) + "\n", encoding="utf-8")
+    os.replace(unfinished, folder / "recipe.json")
+
+
 def picture(wave: Tensor) -> Tensor:
     """[T] -> [1, F, N], 0 to 1: log power from -80 dB up to the loudest, low frequencies at the bottom."""
     level = 10 * power(spectrum(wave.unsqueeze(0), 512, 256)).log10()
@@ -68,8 +77,6 @@ def picture(wave: Tensor) -> Tensor:
 
 def open_board(folder: Path, step: int) -> Any:
     """Return a TensorBoard writer that overwrites what a lost run wrote after `step`."""
-    from frcrn.audio import MissingPackage
-
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
