@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from frcrn.layers.complex import with_past
+from frcrn.layers.complex import nothing_of, with_past
 
 
 class MaskedMean(nn.Module):
@@ -44,7 +44,7 @@ class ComplexSE(nn.Module):
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """[B, 2C, F, T], past [B, 2C, taps - 1] -> [B, 2C, F, T], new past."""
         if self.pool is None:
-            means, past = x.mean(dim=(2, 3)).unsqueeze(2), x[:, :, 0, :0]
+            means, past = x.mean(dim=(2, 3)).unsqueeze(2), nothing_of(x[:, :, 0])
         else:
             means, past = self.pool(x.mean(dim=2), past)
         # [B, T, 2, C]: the real and the imaginary means side by side, so that each gate runs once

@@ -7,14 +7,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def nothing_of(x: Tensor) -> Tensor:
+    """[..., T] -> [..., 0], not a view: that would keep all of x in memory until the network is done."""
+    return x.new_empty((*x.shape[:-1], 0))
+
+
 def with_past(x: Tensor, past: Tensor | None, frames: int) -> tuple[Tensor, Tensor]:
     """Put `frames` earlier frames (zeros before the start) before x [..., T]; return it and the last `frames` of it."""
     if frames == 0:
-        return x, x[..., :0]
+        return x, nothing_of(x)
     if past is None:
         past = x.new_zeros((*x.shape[:-1], frames))
     x = torch.cat([past, x], dim=-1)
-    return x, x[..., -frames:]
+    return x, x[..., -frames:].clone()  # a view would keep all of x
 
 
 def block_weight(real: Tensor, imag: Tensor) -> Tensor:
@@ -90,7 +95,7 @@ class ComplexConv2d(FixedWeight):
         if self.causal:
             x, past = with_past(x, past, self.past)
             return F.conv2d(x, weight, bias, (self.stride, 1), (self.padding, 0)), past
-        return F.conv2d(x, weight, bias, (self.stride, 1), (self.padding, self.past)), x[..., :0]
+        return F.conv2d(x, weight, bias, (self.stride, 1), (self.padding, self.past)), nothing_of(x)
 
 
 class ComplexConvTranspose2d(FixedWeight):
@@ -137,5 +142,5 @@ class ComplexConvTranspose2d(FixedWeight):
         if self.causal:
             x, past = with_past(x, past, self.past)
         else:
-            past = x[..., :0]
+            past = nothing_of(x)
         return self.interleave(F.conv2d(x, weight, bias, padding=(self.taps - 1, 0))), past
