@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from frcrn import official
-from frcrn.models import MODELS, Enhancer
+from frcrn.models import MODELS, Enhancer, FRCRNConfig
+from frcrn.tensors import METADATA, read_entries
+from frcrn.tensors import CheckpointError as CheckpointError
 
 CONFIGURATION = "configuration.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin", "pytorch_model.pth")
@@ -26,10 +25,6 @@ OFFICIAL_TYPE = "speech_frcrn_ans_cirm_16k"
 DEFAULT = "default"
 BUNDLED = "bundled"
 """The key by which a model directory without weights of its own names the bundled model that it stands for."""
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used, and why."""
 
 
 def names() -> list[str]:
@@ -79,10 +74,7 @@ def load_bundled(name: str, changes: Mapping[str, Any]) -> Enhancer:
         with resources.as_file(file) as path:
             entries, metadata = read_entries(path)
         return assemble(name, entries, metadata, changes)
-    network, config = MODELS["frcrn"]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return network(config.compact(**changes)).eval()
+    return untrained(name, FRCRNConfig.compact().to_dict(), changes).eval()
 
 
 def read_configuration(folder: Path) -> dict[str, Any]:
@@ -107,46 +99,36 @@ def weights_in(folder: Path) -> Path:
     raise CheckpointError(f"{folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
 
 
-def read_entries(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return a checkpoint's tensors, and the configuration that travels with them (empty for a bare one)."""
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(str(path), framework="pt") as file:
-                header = file.metadata() or {}
-                entries = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return entries, json.loads(header.get("frcrn", "{}"))
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path}: not a readable checkpoint ({reason})") from error
-    metadata = loaded.get("frcrn", {}) if isinstance(loaded, dict) else {}
-    while isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-        loaded = loaded["state_dict"]
-    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()) or not loaded:
-        raise CheckpointError(f"{path}: expected a state dict of tensors, bare or under 'state_dict'")
-    return loaded, metadata
-
-
 def build(arguments: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Enhancer:
     """Return the untrained network that the `model` part of a configuration describes."""
     values = {key: value for key, value in arguments.items() if key not in ("type", "network", "trained", BUNDLED)}
-    network, config_class = MODELS[str(arguments.get("network", "frcrn"))]
+    kind = arguments.get("network", "frcrn")
+    if kind not in MODELS:
+        raise ValueError(f"network {kind!r}: choose {' or '.join(MODELS)}")
+    network, config_class = MODELS[kind]
     if arguments.get("type") == OFFICIAL_TYPE or set(values) & set(official.ARGUMENTS):
         config: Any = official.config_from_arguments(values)
     else:
         config = config_class.from_dict(values)
-    return network(replace(config, **(changes or {})))
+    return network(config_class.from_dict({**config.to_dict(), **changes}) if changes else config)
+
+
+def untrained(source: str, arguments: Mapping[str, Any], changes: Mapping[str, Any]) -> Enhancer:
+    """Build the network, the same at every call; anything wrong with its configuration is an error of `source`."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return build(arguments, changes)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{source}: {error}") from error
 
 
 def assemble(
     source: str, entries: Mapping[str, Tensor], arguments: Mapping[str, Any], changes: Mapping[str, Any]
 ) -> Enhancer:
     """Build the network and fill it; anything missing or left over is an error that lists it."""
-    theirs = official.is_official(entries)
-    try:
-        model = build({"type": OFFICIAL_TYPE} if theirs and not arguments else arguments, changes)
-    except (TypeError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{source}: {error}") from error
+    bare = official.is_official(entries) and not arguments
+    model = untrained(source, {"type": OFFICIAL_TYPE} if bare else arguments, changes)
     fill(model, entries, source, new=bool(changes))
     model.trained = bool(arguments.get("trained", True))
     return model.eval()
@@ -155,22 +137,33 @@ def assemble(
 def fill(model: Enhancer, entries: Mapping[str, Tensor], source: str, *, new: bool = False) -> None:
     """Put a checkpoint's tensors into a network; the causal pooling may be `new`, and then keeps its running mean."""
     ours = model.state_dict()
-    if official.is_official(entries):
-        values, unexpected = official.from_official(entries, ours)
-    else:
-        values = official.without_prefix(entries)
-        unexpected = [name for name in values if name not in ours]
-    wanted = [name for name in ours if not name.endswith("num_batches_tracked")]
-    missing = [name for name in wanted if name not in values and not (new and name.endswith(".pool.weight"))]
-    wrong = [
-        f"{n} {tuple(values[n].shape)} not {tuple(ours[n].shape)}"
-        for n in values
-        if n in ours and values[n].shape != ours[n].shape
-    ]
-    problems = [("missing", missing), ("unexpected", unexpected), ("of another shape", wrong)]
-    if found := [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in problems if names]:
+    try:
+        values, unexpected = in_our_names(entries, ours)
+    except ValueError as error:
+        raise CheckpointError(f"{source}: {error}") from error
+    missing = [name for name in ours if name not in values and not name.endswith("num_batches_tracked")]
+    problems = {
+        "missing": [name for name in missing if not (new and name.endswith(".pool.weight"))],
+        "unexpected": unexpected,
+        "of another shape": official.foreign_stft(entries) + misshapen(values, ours),
+    }
+    if found := [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in problems.items() if names]:
         raise CheckpointError(f"{source}: does not fit the network; {'; '.join(found)}")
     model.load_state_dict({name: value.to(ours[name].dtype) for name, value in values.items()}, strict=False)
+
+
+def in_our_names(entries: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Return a checkpoint's tensors under our names, and the names of those that are nothing of ours."""
+    if official.is_official(entries):
+        return official.from_official(entries, ours)
+    values = official.without_prefix(entries)
+    return values, [name for name in values if name not in ours]
+
+
+def misshapen(values: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> list[str]:
+    """List the tensors whose shape is not the network's."""
+    pairs = [(name, tuple(values[name].shape), tuple(ours[name].shape)) for name in values if name in ours]
+    return [f"{name} {found} not {expected}" for name, found, expected in pairs if found != expected]
 
 
 def arguments_of(model: Enhancer, trained: bool = True) -> dict[str, Any]:
@@ -189,6 +182,7 @@ def save(
 ) -> None:
     """Write a network's weights: safetensors with the configuration inside, or the released `.bin` form."""
     path = Path(path)
+    refuse_to_save(model, official_form)
     entries = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     if half:
         entries = {name: value.half() if value.is_floating_point() else value for name, value in entries.items()}
@@ -196,21 +190,21 @@ def save(
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         if official_form:
-            refuse_unofficial(model)
             torch.save(official.to_official(entries), beside)
         elif path.suffix == ".safetensors":
-            save_file(entries, beside, metadata={"format": "pt", "frcrn": json.dumps(arguments_of(model, trained))})
+            save_file(entries, beside, metadata={"format": "pt", METADATA: json.dumps(arguments_of(model, trained))})
         else:
-            torch.save({"state_dict": entries, "frcrn": arguments_of(model, trained)}, beside)
+            torch.save({"state_dict": entries, METADATA: arguments_of(model, trained)}, beside)
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
 
 
-def refuse_unofficial(model: Enhancer) -> None:
-    """Refuse to write a network in the released form that the released code could not load."""
-    config, released = model.config, official.config_from_arguments({})
-    if type(config) is not type(released) or config != released:
+def refuse_to_save(model: Enhancer, official_form: bool) -> None:
+    """Refuse to write what could not be loaded again."""
+    if model.optimized:
+        raise CheckpointError("an optimized copy cannot be saved; save the network that it was made from")
+    if official_form and model.config != FRCRNConfig():
         raise CheckpointError(
             "the official form holds the released network only: FRCRNConfig() with its defaults, offline"
         )
@@ -220,6 +214,7 @@ def save_directory(
     model: Enhancer, directory: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None, trained: bool = True
 ) -> None:
     """Write a complete model directory, for `load`, the pipeline and the trainer; `extra` joins its configuration."""
+    refuse_to_save(model, official_form=False)
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     configuration = {

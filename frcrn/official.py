@@ -49,12 +49,14 @@ STFT_KEYS = {
 }
 
 
-def config_from_arguments(arguments: Mapping[str, object], *, causal: bool = False) -> FRCRNConfig:
+def config_from_arguments(arguments: Mapping[str, object]) -> FRCRNConfig:
     """Return the configuration that the released one's arguments describe; refuse any other network."""
-    for name, value in ARGUMENTS.items():
-        if name in arguments and arguments[name] != value:
-            raise ValueError(f"{name}={arguments[name]!r} in the configuration: the released network has {value!r}")
-    return FRCRNConfig(causal=causal)
+    if unknown := sorted(set(arguments) - set(ARGUMENTS)):
+        raise ValueError(f"unknown key {', '.join(unknown)}; the released network has {', '.join(ARGUMENTS)}")
+    for name, value in arguments.items():
+        if value != ARGUMENTS[name]:
+            raise ValueError(f"{name}={value!r} in the configuration: the released network has {ARGUMENTS[name]!r}")
+    return FRCRNConfig()
 
 
 def without_prefix(entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -120,6 +122,12 @@ def from_official(entries: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> 
             theirs.pop(half, None)
     left = [name for name in theirs if name not in STFT_KEYS and not UNUSED.match(name)]
     return result, left
+
+
+def foreign_stft(entries: Mapping[str, Tensor]) -> list[str]:
+    """List the Fourier kernels of a checkpoint that are not the released ones' size."""
+    kernels = {name: tuple(value.shape) for name, value in without_prefix(entries).items() if name in STFT_KEYS}
+    return [f"{name} {shape} not {STFT_KEYS[name]}" for name, shape in kernels.items() if shape != STFT_KEYS[name]]
 
 
 def to_official(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:

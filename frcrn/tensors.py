@@ -1,0 +1,71 @@
+"""The tensors inside a checkpoint file: safetensors or PyTorch's own, never anything that could run code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+METADATA = "frcrn"
+"""The key under which a network's configuration travels with its tensors."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used, and why."""
+
+
+def read_entries(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a checkpoint's tensors, and the configuration that travels with them (empty for a bare one)."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    try:
+        entries, metadata = read_safetensors(path) if path.suffix == ".safetensors" else read_pickle(path)
+    except Exception as error:  # a parser in the middle of garbage may raise anything
+        raise CheckpointError(f"{path}: not a readable checkpoint; {reason(start, error)}") from error
+    if not isinstance(metadata, dict):
+        raise CheckpointError(f"{path}: expected an object under {METADATA!r}, found {type(metadata).__name__}")
+    if not isinstance(entries, dict) or not entries or not all(map(is_entry, entries.items())):
+        raise CheckpointError(f"{path}: expected a state dict of tensors, bare or under 'state_dict'")
+    return entries, metadata
+
+
+def read_safetensors(path: Path) -> tuple[Any, Any]:
+    """Return the tensors of a safetensors file, and the configuration in its header."""
+    with safe_open(str(path), framework="pt") as file:
+        header = file.metadata() or {}
+        return {name: file.get_tensor(name) for name in file.keys()}, json.loads(header.get(METADATA, "{}"))  # noqa: SIM118
+
+
+def read_pickle(path: Path) -> tuple[Any, Any]:
+    """Return what a PyTorch file holds, and the configuration beside it; objects other than tensors are refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a pickle's version: what cannot be read is said by an error
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    metadata = loaded.get(METADATA, {}) if isinstance(loaded, dict) else {}
+    while isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]
+    return loaded, metadata
+
+
+def is_entry(item: tuple[Any, Any]) -> bool:
+    """Say whether something is a named tensor."""
+    return isinstance(item[0], str) and isinstance(item[1], Tensor)
+
+
+def reason(start: bytes, error: Exception) -> str:
+    """Say why a file that begins with `start` cannot be read, without the reader's own advice on how to run it."""
+    if not start:
+        return "it is empty"
+    if type(error).__name__ == "SafetensorError":
+        return str(error)
+    if start != b"PK" and start[:1] != b"\x80":
+        return "it is neither safetensors nor a PyTorch file"
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds Python objects besides tensors, which could run code, or is damaged"
+    return "it is truncated or damaged"
