@@ -192,6 +192,14 @@ def test_a_speaker_pattern_groups_files(tmp_path):
     assert found[0] and found[1] and not found[0] & found[1]
 
 
+def test_excluded_files_are_never_drawn(mix):
+    dataset = mix(exclude=["alpha/speaker0/*", "noise/noise[0-4].wav"])
+    names = dataset.speech.cache.names
+    drawn = {names[file] for file in dataset.speech.files}
+    assert drawn and not any(name.startswith("alpha/speaker0") for name in drawn)
+    assert [names[file] for file in dataset.noise.files] == ["noise/noise5.wav"]
+
+
 def test_source_weights_choose_sources(mix):
     dataset = mix(source_weights={"alpha": 0.0})
     rng = np.random.default_rng(0)

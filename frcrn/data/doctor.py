@@ -175,7 +175,14 @@ def _duplicates(train: list[Inspected], test: list[Inspected]) -> list[Finding]:
     first: dict[int, int] = {}
     for i, j in matches([bits for _, bits in left], [bits for _, bits in right]):
         first.setdefault(i, j)
-    return [Finding("duplicate", str(left[i][0]), f"the same recording as {right[j][0]}") for i, j in first.items()]
+    return [
+        Finding(
+            "duplicate",
+            str(left[i][0]),
+            f"the same recording as {right[j][0]}, or the same at another level, speed or format",
+        )
+        for i, j in first.items()
+    ]
 
 
 def _check_pairs(folder: Path, report: Report) -> None:

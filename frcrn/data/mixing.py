@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -35,6 +36,8 @@ class MixingConfig:
     """Regular expression on `source/name`: its first group is the speaker. Empty: the directory within the source."""
     speech_range_db: float = 20.0
     """Least distance from active speech down to the quietest frames; noisier and clipped speech files are left out."""
+    exclude: tuple[str, ...] = ()
+    """Patterns such as `source/name*` of files to leave out, say what `frcrn data check` finds in the test set."""
     source_weights: dict[str, float] = field(default_factory=dict)
     snr_db: tuple[float, float] = (-5.0, 20.0)
     level_dbfs: tuple[float, float] = (-50.0, -5.0)
@@ -110,9 +113,10 @@ class Mixing(Dataset[dict[str, Tensor]]):
         self.samples = round(config.seconds * sample_rate)
         cache = open_cache(config.cache, [*config.speech, *config.noise], sample_rate)
         is_speech = cache.folders < len(config.speech)
-        fit = (cache.ranges >= config.speech_range_db) & (cache.clipped <= MOST_CLIPPED)
+        kept = np.array([not any(fnmatchcase(name, pattern) for pattern in config.exclude) for name in cache.names])
+        fit = kept & (cache.ranges >= config.speech_range_db) & (cache.clipped <= MOST_CLIPPED)
         self.speech = _shelf(cache, is_speech & fit, config, config.speaker)
-        self.noise = _shelf(cache, ~is_speech, config, "") if config.noise else None
+        self.noise = _shelf(cache, ~is_speech & kept, config, "") if config.noise else None
         self.rooms: NDArray[np.float32] | None = None
         if config.room_share:
             self.rooms = rooms.load_bank(
