@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -36,6 +37,12 @@ def available(folder: Path) -> tuple[str, ...]:
     if not names:
         raise ValueError(f"{folder}: expected the DNSMOS models sig_bak_ovr.onnx or model_v8.onnx, found neither")
     return tuple(names)
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a hash of the models in a folder."""
+    files = [file for file in (_find(folder, P835_NAMES), _find(folder, P808_NAMES)) if file]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
 
 def opinions(wave: Array, folder: Path) -> dict[str, float]:

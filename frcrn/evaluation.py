@@ -67,6 +67,17 @@ class Options:
         """All columns of a score table."""
         return (*self.measured, *(recognition.COLUMNS if self.recogniser else ()))
 
+    def identity(self) -> dict[str, Any]:
+        """Return what scores depend on besides the model and the clips."""
+        said = sorted((self.transcripts or {}).items())
+        return {
+            "metrics": list(self.columns),
+            "rate": self.rate,
+            "dnsmos": dnsmos.fingerprint(self.dnsmos_folder) if self.dnsmos_folder else None,
+            "recogniser": recognition.name_of(self.recogniser) if self.recogniser else None,
+            "transcripts": hashlib.sha256(repr(said).encode()).hexdigest()[:16] if said else None,
+        }
+
 
 class Report(NamedTuple):
     """The scores of one system on one set."""
@@ -109,9 +120,9 @@ def run(
     progress: Progress | None = None,
 ) -> Report:
     """Score a system; with a folder, keep scores.csv and summary.json there and go on where they stopped."""
-    identity = {"model": system.fingerprint(), "metrics": list(options.columns), "rate": options.rate}
+    identity = {"model": system.fingerprint(), **options.identity(), **_scoring_versions()}
     scorers = Scorers(options.measured, rate=options.rate, workers=options.workers, dnsmos_folder=options.dnsmos_folder)
-    journal = Journal(folder, identity | _scoring_versions(), options.columns, options.fresh) if folder else None
+    journal = Journal(folder, identity, options.columns, options.fresh) if folder else None
     with scorers, journal or nullcontext():
         work = Work(system, options, scorers, {} if journal is None else journal.rows)
         rows = _run(work, pairs, journal, progress)

@@ -12,7 +12,7 @@ from frcrn.audio import Samples
 from frcrn.metrics import HEADLINE
 from frcrn.pictures import data_uri, flac, loudest_bin, png, spectrogram
 from frcrn.summary import Row
-from frcrn.systems import NOISY, System
+from frcrn.systems import System, Unprocessed
 from frcrn.tables import about, number
 
 PANELS = 80
@@ -50,7 +50,7 @@ def card(choice: Choice, pair: tuple[str, Samples, Samples], found: Sequence[tup
     panels = [_panel("noisy", noisy, "", gain, loudest, rate)]
     removed = [_panel("clean", clean, "", gain, loudest, rate)]
     for system, row in found:
-        if system.label == NOISY:
+        if isinstance(system, Unprocessed):
             continue
         try:
             enhanced = system.enhance(name, noisy, rate)

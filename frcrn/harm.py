@@ -21,7 +21,11 @@ QUIET_DB = -60.0
 def measure(
     system: System, pairs: Iterable[tuple[str, Samples, Samples]], scorers: Scorers, rate: int
 ) -> dict[str, Any]:
-    """Run the clean clips and the noises (noisy minus clean) of some pairs through a system, and summarise."""
+    """Run the clean clips and the noises (noisy minus clean) of some pairs through a system, and summarise.
+
+    PESQ and STOI are measured where the scorers measure them.
+    """
+    names = [name for name in SPEECH if name in scorers.names]
     pending, removed, remaining = [], [], []
     failed: list[str] = []
     for name, noisy, clean in pairs:
@@ -30,14 +34,14 @@ def measure(
         noise = np.asarray(noisy - clean)
         try:
             kept = system.enhance(name, clean, rate)
-            pending.append(scorers.submit(clean, kept, SPEECH))
+            pending.append(scorers.submit(clean, kept, names))
             removed.append(ratio_db(energy(clean - kept), energy(clean)))
             if ratio_db(energy(noise), energy(clean)) > QUIET_DB:
                 remaining.append(ratio_db(energy(system.enhance(name, noise, rate)), energy(noise)))
         except ValueError as error:
             failed.append(f"{name}: {error}")
     scores = [future.result() for future in pending]
-    speech = {name: describe([each.values[name] for each in scores if name in each.values]) for name in SPEECH}
+    speech = {name: describe([each.values[name] for each in scores if name in each.values]) for name in names}
     return {
         "clips": len(scores),
         "failed": failed,

@@ -19,6 +19,8 @@ SCORES = "scores.csv"
 RUN = "run.json"
 FACTS = ("clip", "seconds", "digest", "input_snr", "processing")
 FAILURES = "failures"
+NAMES = "surrogateescape"
+"""How names of files that are not UTF-8 survive."""
 
 
 class Journal:
@@ -33,7 +35,7 @@ class Journal:
         _check_identity(folder, identity)
         self.rows = {row.name: row for row in _read(self.path, self.columns)}
         self.rewrite(self.rows.values())
-        self._file: TextIO = self.path.open("a", encoding="utf-8", newline="")
+        self._file: TextIO = self.path.open("a", encoding="utf-8", errors=NAMES, newline="")
 
     def add(self, row: Row) -> None:
         """Append one row; it survives whatever comes next."""
@@ -58,7 +60,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a whole file or none of it."""
     beside = path.with_name(f".{path.name}.part")
     try:
-        beside.write_text(text, encoding="utf-8", newline="")
+        beside.write_text(text, encoding="utf-8", errors=NAMES, newline="")
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
@@ -66,7 +68,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a whole JSON file or none of it."""
-    write_text(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -108,7 +110,7 @@ def _read(path: Path, columns: Sequence[str]) -> list[Row]:
     """Read the rows that are whole; a last line that was cut off is dropped."""
     if not path.exists():
         return []
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors=NAMES)
     whole = text[: text.rfind("\n") + 1]
     cells = list(csv.DictReader(io.StringIO(whole, newline="")))
     return [_row(values, columns) for values in cells if values.get(FAILURES) is not None]

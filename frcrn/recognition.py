@@ -50,6 +50,11 @@ def _pocketsphinx() -> Recogniser:
     return recognise
 
 
+def name_of(recogniser: Recogniser) -> str:
+    """Return what tells a recogniser from another."""
+    return f"{recogniser.__module__}.{getattr(recogniser, '__qualname__', type(recogniser).__qualname__)}"
+
+
 def words(text: str) -> list[str]:
     """Split a text into lower-case words without punctuation."""
     return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower())

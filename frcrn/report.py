@@ -150,9 +150,9 @@ def _harm_cells(summary: Mapping[str, Any]) -> list[str]:
     flagged = f"<span class=bad>{count}</span>" if count else "0"
     if not found:
         return ["–"] * 4 + [flagged]
-    speech, noise = found["clean_speech"], found["noise_alone"]
-    columns = ((speech["pesq"], 2), (speech["speech_level"], 2), (speech["removed_db"], 1), (noise["remaining_db"], 1))
-    return [*(between(column, digits) for column, digits in columns), flagged]
+    speech, left = found["clean_speech"], found["noise_alone"]["remaining_db"]
+    columns = ((speech.get("pesq"), 2), (speech["speech_level"], 2), (speech["removed_db"], 1), (left, 1))
+    return [*(between(column, digits) if column else "–" for column, digits in columns), flagged]
 
 
 def _charts(reports: Sequence[Report]) -> str:

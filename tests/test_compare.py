@@ -11,6 +11,7 @@ import pytest
 from fakes import Gain
 from made_audio import RATE, noise, save, speech
 
+from frcrn import strict
 from frcrn.cli import main
 from frcrn.compare import compare, worse_than
 from frcrn.evaluation import Options, Report, open_pairs
@@ -22,6 +23,7 @@ from frcrn.systems import Network, Unprocessed, open_system
 CLEAN = [speech(0.6, seed) for seed in range(5)]
 PAIRS = [(f"clip {seed}", wave + noise(0.6, seed + 50), wave) for seed, wave in enumerate(CLEAN)]
 QUICK = Options(names=("si_sdr", "lsd"), workers=1)
+PEERS = Path(__file__).resolve().parents[1] / "configs" / "peers"
 SHARED = Path(os.environ.get("FRCRN_SHARED", "../shared"))
 
 
@@ -298,6 +300,13 @@ def test_a_network_and_a_peer_stand_side_by_side(tmp_path: Path) -> None:
     assert abs(found.differences["made"]["si_sdr"]["mean"]) < 1e-3
 
 
+@pytest.mark.parametrize("name", ["dtln", "gtcrn"])
+def test_the_descriptions_we_ship_are_whole(name: str) -> None:
+    path = PEERS / f"{name}.json"
+    found = strict.build(Description, json.loads(path.read_text()), str(path))
+    assert found.name == name.upper() and all(graph.states for graph in found.graphs)
+
+
 FIGURES = {"noisy": (1.224, 0.848, 5.63), "DTLN": (1.856, 0.897, 13.05), "GTCRN": (1.834, 0.881, 11.64)}
 
 
@@ -308,16 +317,9 @@ def test_known_peers_get_their_known_figures_on_real_recordings(tmp_path: Path) 
     for place in (data, peers):
         if not place.is_dir():
             pytest.skip(f"{place} is not there; set FRCRN_SHARED")
-    dtln = [
-        {"file": str(peers / "dtln_1.onnx"), "inputs": {"input_2": "magnitude"}, "outputs": {"activation_2": "mask"}},
-        {"file": str(peers / "dtln_2.onnx"), "inputs": {"input_4": "frame"}, "outputs": {"conv1d_3": "frame"}},
-    ]
-    dtln[0]["states"], dtln[1]["states"] = {"input_3": "tf_op_layer_stack_2"}, {"input_5": "tf_op_layer_stack_5"}
-    caches = {f"{name}_cache": f"{name}_cache_out" for name in ("conv", "tra", "inter")}
-    gtcrn = {"file": str(peers / "gtcrn_simple.onnx"), "inputs": {"mix": "complex"}, "outputs": {"enh": "complex"}}
-    first = description(tmp_path / "a.json", name="DTLN", window=512, hop=128, taper="rectangular", graphs=dtln)
-    second = description(tmp_path / "b.json", name="GTCRN", window=512, hop=256, graphs=[gtcrn | {"states": caches}])
-    systems = [Unprocessed(), Peer(first), Peer(second)]
+    for place in (*peers.glob("*.onnx"), *PEERS.glob("*.json")):
+        (tmp_path / place.name).symlink_to(place)
+    systems = [Unprocessed(), Peer(tmp_path / "dtln.json"), Peer(tmp_path / "gtcrn.json")]
     found = compare(systems, open_pairs(data), tmp_path / "out", Options())
     for each in found.reports:
         means = [each.summary["metrics"][name]["mean"] for name in ("pesq", "stoi", "si_sdr")]
