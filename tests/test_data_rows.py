@@ -180,6 +180,17 @@ def test_a_dict_of_one_split_stands_for_it_and_of_more_is_refused(clips, dns):
         HFRows(datasets.DatasetDict(train=rows, test=rows))
 
 
+def test_a_modelscope_dataset_is_unwrapped(clips, dns):
+    msdatasets = pytest.importorskip("modelscope.msdatasets")
+    rows = hf_rows(clips, dns, "array")
+    assert len(HFRows(msdatasets.MsDataset.to_ms_dataset(rows))) == 7
+
+
+def test_a_streaming_dataset_is_refused(clips, dns):
+    with pytest.raises(ValueError, match="found a streaming one"):
+        HFRows(hf_rows(clips, dns, "array").to_iterable_dataset())
+
+
 def test_plain_lists_and_other_rates_work():
     high = speech(1.0, 1, rate=48000)
     rows = [

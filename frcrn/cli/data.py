@@ -189,10 +189,9 @@ def _print_shares(output: str, shares: dict[str, Share]) -> None:
     total = sum(share.seconds for share in shares.values())
     for name, share in shares.items():
         speakers = len({item.speaker for item in share.items})
+        known = f"{speakers} speakers, " if speakers < len(share.items) else ""
         part = share.seconds / max(total, 1e-9)
-        print(
-            f"{output}/{name}: {len(share.items)} clips, {speakers} speakers, {share.seconds / 3600:.3f} h, {part:.1%}"
-        )
+        print(f"{output}/{name}: {len(share.items)} clips, {known}{share.seconds / 3600:.3f} h, {part:.1%}")
 
 
 def run_check(args: argparse.Namespace) -> int:

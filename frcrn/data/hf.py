@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -150,15 +151,13 @@ def _unwrapped(cell: Any, folder: Path) -> tuple[Any, int | None]:
 def cell_length(cell: Any, rate: int, folder: Path) -> int:
     """Return the samples of a cell at `rate`, from the header where it is a file."""
     content, found = _unwrapped(cell, folder)
-    if isinstance(content, Path):
-        try:
-            info = soundfile.info(content)
-            return int(resampled_length(info.frames, info.samplerate, rate))
-        except (soundfile.LibsndfileError, OSError):
-            return int(read(content).samples.shape[1])
-    if isinstance(content, bytes | bytearray):
+    if not isinstance(content, Path | bytes | bytearray):
+        return resampled_length(np.shape(content)[-1], found or rate, rate)
+    try:
+        info = soundfile.info(content if isinstance(content, Path) else io.BytesIO(content))
+    except (soundfile.LibsndfileError, OSError):
         return len(cell_wave(cell, rate, folder))
-    return resampled_length(np.shape(content)[-1], found or rate, rate)
+    return int(resampled_length(info.frames, info.samplerate, rate))
 
 
 def cell_wave(cell: Any, rate: int, folder: Path) -> Wave:
