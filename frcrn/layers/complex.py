@@ -105,6 +105,9 @@ class ComplexConvTranspose2d(FixedWeight):
     (sub-pixel form): a transposed convolution is a stride's worth of plain ones, each with every stride-th tap.
     """
 
+    wide: Tensor | None
+    narrow: Tensor | None
+
     def __init__(
         self,
         channels_in: int,
@@ -120,7 +123,10 @@ class ComplexConvTranspose2d(FixedWeight):
         self.im = nn.ConvTranspose2d(channels_in, channels_out, kernel)
         self.stride, self.padding, self.size, self.causal = stride, padding, size, causal
         self.past = kernel[1] - 1
+        self.kernel, self.channels = kernel[0], 2 * channels_out
         self.taps = -(-kernel[0] // stride)
+        self.register_buffer("wide", None)
+        self.register_buffer("narrow", None)
 
     def combined(self) -> tuple[Tensor, Tensor]:
         """Return the sub-pixel weight [stride 2 Co, 2 Ci, taps, kt] and bias [stride 2 Co]."""
@@ -131,16 +137,40 @@ class ComplexConvTranspose2d(FixedWeight):
         weight = weight.unflatten(2, (self.taps, self.stride)).permute(3, 0, 1, 2, 4).flip(3, 4)
         return weight.flatten(0, 1), block_bias(self.re.bias, self.im.bias).repeat(self.stride)
 
-    def interleave(self, y: Tensor) -> Tensor:
-        """[B, stride C, F', T] -> [B, C, size, T]."""
-        y = y.unflatten(1, (self.stride, -1)).permute(0, 2, 3, 1, 4).flatten(2, 3)
-        return y[:, :, self.padding : self.padding + self.size]
+    def pieces(self) -> list[tuple[Tensor, Tensor]]:
+        """Return weight and bias by number of taps: the first phases of a stride may have one more than the rest."""
+        weight, bias = self.weight_and_bias()
+        wide = (self.kernel - 1) % self.stride + 1
+        if wide == self.stride:
+            return [(weight, bias)]
+        split = len(bias) // self.stride * wide
+        if self.wide is not None and self.narrow is not None:
+            return [(self.wide, bias[:split]), (self.narrow, bias[split:])]
+        return [(weight[:split], bias[:split]), (weight[split:, :, 1:], bias[split:])]
+
+    def fix(self, scale: Tensor | None = None, shift: Tensor | None = None) -> None:
+        """Keep the pieces too, each in the layout that runs fastest."""
+        super().fix(scale, shift)
+        pieces = [weight.contiguous(memory_format=torch.channels_last) for weight, _ in self.pieces()]
+        if len(pieces) == 2:
+            self.wide, self.narrow = pieces
+
+    def interleave(self, parts: list[Tensor]) -> Tensor:
+        """Phases of the stride, [B, phases C, rows, T] each -> [B, C, size, T], channels last in memory."""
+        rows = -(-(self.padding + self.size) // self.stride)
+        phases = []
+        for part in parts:
+            part = part[:, :, :rows]
+            part = F.pad(part, (0, 0, 0, rows - part.shape[2])) if part.shape[2] < rows else part
+            phases.append(part.permute(0, 2, 3, 1).unflatten(3, (-1, self.channels)).transpose(2, 3))
+        y = (torch.cat(phases, dim=2) if len(phases) > 1 else phases[0]).flatten(1, 2)
+        return y[:, self.padding : self.padding + self.size].permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """[B, 2 Ci, F, T], past [B, 2 Ci, F, kt - 1] -> [B, 2 Co, size, T'], past; T' = T - kt + 1 unless causal."""
-        weight, bias = self.weight_and_bias()
         if self.causal:
             x, past = with_past(x, past, self.past)
         else:
             past = nothing_of(x)
-        return self.interleave(F.conv2d(x, weight, bias, padding=(self.taps - 1, 0))), past
+        parts = [F.conv2d(x, weight, bias, padding=(weight.shape[2] - 1, 0)) for weight, bias in self.pieces()]
+        return self.interleave(parts), past

@@ -45,17 +45,25 @@ class ComplexFsmn(nn.Module):
         return linear, bias, self.re.project.weight, self.im.project.weight, memory
 
     def projections(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """[..., 2 C] -> p [..., 4 C] ordered (f(x), g(x), f(y), g(y)), memory weight [4 C, 1, order, 1]."""
-        linear, bias, project_re, project_im, memory = self.weights()
-        hidden = F.relu(F.linear(x.unflatten(-1, (2, self.features)), linear, bias))
-        re, im = hidden.chunk(2, dim=-1)
-        return torch.cat([F.linear(re, project_re), F.linear(im, project_im)], dim=-1).flatten(-2), memory
+        """[..., 2 C] -> f and g, each of the real and of the imaginary part, [..., 2 C]."""
+        linear, bias, project_re, project_im, _ = self.weights()
+        # rows of one matrix, so that one large product does it; a transposed view would become many small ones
+        rows = x.reshape(-1, self.features)
+        re, im = F.relu(F.linear(rows, linear, bias)).chunk(2, dim=1)
+        return F.linear(re, project_re).view(x.shape), F.linear(im, project_im).view(x.shape)
 
-    def combine(self, x: Tensor, p: Tensor) -> Tensor:
-        """x [B, 2 C, ...], p [B, 4 C, ...] -> [B, 2 C, ...], the blocks' own shortcuts included."""
-        re, im = x.chunk(2, dim=1)
-        f_re, g_re, f_im, g_im = p.chunk(4, dim=1)
-        return torch.cat([re - im + f_re - g_im, re + im + f_im + g_re], dim=1)
+    def memory(self) -> Tensor:
+        """Return the memory weight [4 C, 1, order, 1] of (f(x), g(x), f(y), g(y)), the present in its last tap."""
+        memory = self.weights()[4]
+        now = torch.zeros_like(memory[:1])
+        now[:, :, -1] = 1
+        return memory + now
+
+    @staticmethod
+    def combine(x: Tensor, f: tuple[Tensor, Tensor], g: tuple[Tensor, Tensor], dim: int) -> Tensor:
+        """Add f + ig, each of the real and the imaginary part, and the blocks' shortcuts; channels on `dim`."""
+        re, im = x.chunk(2, dim=dim)
+        return torch.cat([(re - im).add_(f[0]).sub_(g[1]), (re + im).add_(f[1]).add_(g[0])], dim=dim)
 
 
 class FrequencyFsmn(ComplexFsmn):
@@ -63,10 +71,15 @@ class FrequencyFsmn(ComplexFsmn):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 2C, F, T] -> [B, 2C, F, T]."""
-        p, memory = self.projections(x.permute(0, 2, 3, 1))
-        p = p.permute(0, 3, 1, 2)
-        p = p + F.conv2d(F.pad(p, (0, 0, self.order - 1, 0)), memory, groups=p.shape[1])
-        return self.combine(x, p)
+        f, g = self.projections(x.permute(0, 2, 3, 1))
+        of_f, of_g = self.memory()[: 2 * self.features].chunk(2)
+        return self.combine(x, self.remember(f, of_f), self.remember(g, of_g), dim=1)
+
+    def remember(self, part: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, F, T, 2 C] with memory [C, 1, order, 1] -> real and imaginary part, [B, C, F, T] each."""
+        longer = F.pad(part.permute(0, 3, 1, 2), (0, 0, self.order - 1, 0))
+        re, im = F.conv2d(longer, memory.repeat(2, 1, 1, 1), groups=2 * self.features).chunk(2, dim=1)
+        return re, im
 
 
 class TimeFsmn(ComplexFsmn):
@@ -74,10 +87,12 @@ class TimeFsmn(ComplexFsmn):
 
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """[B, 2C, F, T], past [B, 4 C F, order - 1] -> [B, 2C, F, T], new past."""
-        height = x.shape[2]
-        flat = x.flatten(1, 2)
-        p, memory = self.projections(flat.transpose(1, 2))
-        p = p.transpose(1, 2)
-        longer, past = with_past(p, past, self.order - 1)
-        p = p + F.conv1d(longer, memory.squeeze(3), groups=p.shape[1])
-        return self.combine(flat, p).unflatten(1, (-1, height)), past
+        # features last throughout: then the memory is a depthwise convolution of the layout that runs fastest
+        flat = x.flatten(1, 2).transpose(1, 2)
+        (f_re, f_im), (g_re, g_im) = (part.chunk(2, dim=2) for part in self.projections(flat))
+        p = torch.cat([f_re, g_re, f_im, g_im], dim=2)
+        longer, past = with_past(p.transpose(1, 2), past, self.order - 1)
+        p = F.conv2d(longer.unsqueeze(3), self.memory(), groups=p.shape[2]).squeeze(3).transpose(1, 2)
+        f_re, g_re, f_im, g_im = p.chunk(4, dim=2)
+        out = self.combine(flat, (f_re, f_im), (g_re, g_im), dim=2)
+        return out.transpose(1, 2).unflatten(1, (-1, x.shape[2])), past

@@ -72,6 +72,15 @@ def bins_of(levels: Sequence[Level], bins: int) -> list[int]:
     return sizes
 
 
+def start_near_identity(head: ComplexConv2d) -> None:
+    """Make an untrained mask a real number a little over one half, so that training need not find the phase first."""
+    with torch.no_grad():
+        for part, half in ((head.re, 0.3), (head.im, -0.3)):
+            assert part.bias is not None
+            part.weight.mul_(0.2)
+            part.bias.fill_(half)
+
+
 def complex_cat(x: Tensor, y: Tensor) -> Tensor:
     """[B, 2C, F, T], [B, 2D, F, T] -> [B, 2(C + D), F, T]."""
     (x_re, x_im), (y_re, y_im) = x.chunk(2, dim=1), y.chunk(2, dim=1)
@@ -94,6 +103,7 @@ class UNet(nn.Module):
         hidden = shape.time_hidden or features
         self.bottleneck = nn.ModuleList(TimeFsmn(features, hidden, shape.time_memory) for _ in range(shape.time_layers))
         self.head = ComplexConv2d(shape.head_channels, 1, (1, 1), causal=shape.causal)
+        start_near_identity(self.head)
 
     def add_level(self, number: int) -> None:
         """Build encoder and decoder number `number`, and what belongs to the resolution between it and the last."""
@@ -135,8 +145,10 @@ class UNet(nn.Module):
             if name in self.fsmn_dec:
                 x = self.fsmn_dec[name](x)
             x = self.weigh(self.se_dec, "se_dec", name, x, old, new)
+            skip = skips.pop()  # here and not by index, so that its memory is free for the levels above
             if number:
-                x = x + skips[number] if self.shape.add_skips else complex_cat(x, skips[number])
+                x = x + skip if self.shape.add_skips else complex_cat(x, skip)
+            del skip
         return self.head(x)[0], new
 
     @staticmethod
