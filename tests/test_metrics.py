@@ -143,6 +143,10 @@ def test_log_likelihood_ratio_is_its_definition_frame_by_frame() -> None:
     np.testing.assert_allclose(distortion.log_likelihood_ratios(CLEAN, NOISY, RATE), expected, rtol=1e-3, atol=1e-4)
 
 
+def test_frames_are_as_many_as_the_published_scores_count() -> None:
+    assert distortion.speech_frames(CLEAN, RATE).shape == (int(len(CLEAN) / 120 - 480 / 120), 480)
+
+
 def climbed(levels: np.ndarray, slopes: np.ndarray, band: int) -> float:
     """The peak next to a band, as published: climb while it rises, or walk back while it falls."""
     place = band
@@ -245,6 +249,11 @@ def test_every_metric_is_either_scored_or_named(length: int, loud: float, other:
     found = score(clean, enhanced, rate, CHEAP)
     assert set(found.values) | set(found.failures) == set(CHEAP)
     assert all(math.isfinite(value) for value in found.values.values())
+
+
+def test_a_metric_that_is_not_finite_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METRICS, "snr", METRICS["snr"]._replace(measure=lambda clip: math.inf))
+    assert score(CLEAN, NOISY, RATE, ("snr",)) == Scores({}, {"snr": "SNR dB came out as inf"})
 
 
 def test_wide_band_pesq_refuses_another_rate_by_name() -> None:
