@@ -71,7 +71,7 @@ def is_official(entries: Mapping[str, Tensor]) -> bool:
 
 
 def counterpart(name: str) -> str:
-    """Return the released name of one of our entries; of a batch norm, the name of its real half."""
+    """Return the released name of one of our entries; of a batch norm's, the name of its real half."""
     name = name.replace("unets.0.", "unet.").replace("unets.1.", "unet2.")
     for way in ("se_enc", "se_dec", "fsmn_dec", "decoders"):
         if found := re.search(rf"\.{way}\.(\d)\.", name):
@@ -91,9 +91,10 @@ def position(kind: str, level: int) -> int:
     return level - 1 if kind == "se_enc" else LEVELS - 1 - level
 
 
-def imaginary(name: str) -> str:
-    """Return the released name of the imaginary half of a batch norm's entry."""
-    return name.replace(".bn_re.", ".bn_im.")
+def stored_as(name: str) -> list[str]:
+    """Return the released names of one of our entries: of a batch norm's, the real and the imaginary half."""
+    first = counterpart(name)
+    return [first, first.replace(".bn_re.", ".bn_im.")] if ".bn_re." in first else [first]
 
 
 def canonical(entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -113,13 +114,11 @@ def from_official(entries: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> 
     theirs = canonical(entries)
     result: dict[str, Tensor] = {}
     for name in ours:
-        first = counterpart(name)
-        halves = [first, imaginary(first)] if ".bn_re." in first and "num_batches" not in first else [first]
-        if all(half in theirs for half in halves):
-            values = [theirs[half] for half in halves]
-            result[name] = torch.cat(values) if len(values) > 1 else values[0]
-        for half in {first, imaginary(first)}:
-            theirs.pop(half, None)
+        names = stored_as(name)
+        halves = [theirs.pop(half) for half in names if half in theirs]
+        if len(halves) == len(names):
+            # the count of batches is one number, the same in both halves
+            result[name] = torch.cat(halves) if halves[0].ndim else halves[0]
     left = [name for name in theirs if name not in STFT_KEYS and not UNUSED.match(name)]
     return result, left
 
@@ -134,12 +133,9 @@ def to_official(ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the released form of the state dict of an offline network of the released shape, both names of each."""
     theirs = stft_entries()
     for name, value in ours.items():
-        first = counterpart(name)
-        if ".bn_re." in first:
-            halves = [value, value] if "num_batches" in first else list(value.chunk(2))
-            theirs[first], theirs[imaginary(first)] = halves[0].clone(), halves[1].clone()
-        else:
-            theirs[first] = value.clone()
+        names = stored_as(name)
+        halves = value.chunk(len(names)) if value.ndim else [value] * len(names)
+        theirs |= {half: part.clone() for half, part in zip(names, halves, strict=True)}
     for used, unused in TWINS.items():
         theirs |= {name.replace(used, unused): torch.zeros_like(theirs[name]) for name in list(theirs) if used in name}
     return theirs | {first_alias(name): value for name, value in theirs.items()}

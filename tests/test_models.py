@@ -263,20 +263,32 @@ def test_the_latency_is_what_an_impulse_needs(milliseconds: int) -> None:
     model = transparent(2 * hop, hop, causal=True)
     waits = [heard_after(model, moment) - moment for moment in range(0, 2 * hop, hop // 4)]
     assert max(waits) == model.latency == milliseconds * model.sample_rate // 1000
+    assert max(waits) == model.stream().latency
 
 
 def heard_after(model: FRCRN, moment: int) -> int:
-    """Return how many samples had gone in when the impulse at `moment` came out."""
-    wave = torch.zeros(1, 8 * model.hop)
-    wave[:, moment] = 1
-    state, given = model.initial_state(1), 0
-    with torch.no_grad():
-        for frame in wave.split(model.hop, dim=1):
-            clean, state = model.step(frame, state)
-            given += model.hop
-            if clean.max() > 0.5:
-                return given
+    """Return how many samples had gone into a stream when the impulse at `moment` came out."""
+    wave = torch.zeros(8 * model.hop)
+    wave[moment] = 1
+    stream, given = model.stream(), 0
+    for chunk in wave.split(model.hop // 16):
+        given += len(chunk)
+        if (stream.push(chunk) > 0.5).any():
+            return given
     raise AssertionError("the impulse never came out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("chunk", [37, 320, 5000])
+def test_the_released_network_made_causal_streams_like_the_whole(chunk: int) -> None:
+    torch.manual_seed(0)
+    model = lively(FRCRN(FRCRNConfig(causal=True)), 2, 4800)
+    wave = noise(16_000)
+    stream = model.stream()
+    streamed = torch.cat([*(stream.push(piece) for piece in wave.split(chunk)), stream.flush()])
+    with torch.no_grad():
+        whole = model(wave[None]).wave[0]
+    assert_close(streamed, whole, atol=1e-5, rtol=0)
 
 
 # Causal from offline
