@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -254,3 +256,22 @@ def test_a_band_passes_its_inside_and_stops_its_outside():
         return decibels(gains[0][inside].sum() / gains[1][inside].sum())
 
     assert abs(gain(500, 3000)) < 0.5 and gain(0, 60) < -40 and gain(7000, 8000) < -40
+
+
+@pytest.mark.shared
+def test_real_speech_and_noise_mix_as_asked(tmp_path):
+    root = Path(os.environ.get("FRCRN_SHARED", "../shared")) / "data" / "train"
+    for kind, source in (("speech", "kathleen"), ("noise", "blanket")):
+        if not (root / kind / source).is_dir():
+            pytest.skip(f"{root / kind / source} is missing")
+        (tmp_path / kind).mkdir()
+        for path in sorted((root / kind / source).iterdir())[:20]:
+            (tmp_path / kind / path.name).symlink_to(path.resolve())
+    table = {"kind": "mixing", "cache": str(tmp_path / "k"), "room_count": 4, "length": 60}
+    folders = {kind: [str(tmp_path / kind)] for kind in ("speech", "noise")}
+    data = build(table | folders, sample_rate=RATE, seed=0)
+    examples = [data.example(0, index) for index in range(60)]
+    assert all(np.isfinite(example.noisy).all() and np.abs(example.noisy).max() > 1e-4 for example in examples)
+    spoken = [example.clean for example in examples if not np.isneginf(example.snr_db)]
+    shares = [active_frames(frame_powers(clean, RATE)).mean() for clean in spoken]
+    assert np.mean(shares) > 0.7 and min(shares) > 0.2
