@@ -32,15 +32,17 @@ class Axis(NamedTuple):
     """Where the low end lies, in pixels."""
     end: float
     title: str
+    least: float = 0.0
+    """Between two ticks: 1 for counts."""
 
     def place(self, value: float) -> float:
         """Return where a value lies."""
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return about `count` round numbers from low to high."""
-    raw = (high - low) / count
+def ticks(low: float, high: float, least: float = 0.0) -> list[float]:
+    """Return about five round numbers from low to high, at least `least` apart."""
+    raw = max((high - low) / 5, least)
     power = 10 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
     first = math.ceil(low / step - 1e-9)
@@ -66,7 +68,7 @@ def histogram(series: Sequence[Sequence[float]], title: str) -> str:
     x = _x_axis(values, title)
     edges = np.linspace(x.low, x.high, BINS + 1)
     counts = [np.histogram(each, edges)[0] for each in series]
-    y = Axis(0, max(1.0, float(max(count.max() for count in counts)) * 1.05), HEIGHT - BOTTOM, TOP, "clips")
+    y = Axis(0, max(1.0, float(max(count.max() for count in counts)) * 1.05), HEIGHT - BOTTOM, TOP, "clips", least=1)
     bars = [_bars(count, edges, number, x, y) for number, count in enumerate(counts)]
     return _svg([_axes(x, y), *bars], f"histogram of {title}")
 
@@ -118,9 +120,9 @@ def _bars(counts: np.ndarray, edges: np.ndarray, number: int, x: Axis, y: Axis) 
 def _axes(x: Axis, y: Axis) -> str:
     bottom = HEIGHT - BOTTOM
     parts = [f'<path class="frame" d="M{LEFT} {TOP}V{bottom}H{WIDTH - RIGHT}"/>']
-    for value in ticks(x.low, x.high):
+    for value in ticks(x.low, x.high, x.least):
         parts.append(f'<text x="{x.place(value):.1f}" y="{bottom + 13}" text-anchor="middle">{value:g}</text>')
-    for value in ticks(y.low, y.high):
+    for value in ticks(y.low, y.high, y.least):
         place = y.place(value)
         parts.append(f'<path class="grid" d="M{LEFT} {place:.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 4}" y="{place + 3.5:.1f}" text-anchor="end">{value:g}</text>')

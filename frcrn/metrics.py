@@ -93,7 +93,7 @@ class Clip:
         """Return PESQ in one mode, or say why there is none."""
         package = _package("pesq")
         self.demand_rate("PESQ", rates)
-        self.demand_sound("PESQ")
+        self.demand_sound()
         if (seconds := len(self.clean) / self.rate) > LONGEST_PESQ:
             raise MetricError(f"the clip is {seconds:.0f} s long; PESQ takes up to {LONGEST_PESQ:.0f} s")
         try:
@@ -106,7 +106,7 @@ class Clip:
     def stoi(self, extended: bool = False) -> float:
         """Short-time objective intelligibility, or its extended form."""
         stoi = _package("pystoi").stoi
-        self.demand_sound("STOI")
+        self.demand_sound()
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
             try:
@@ -119,21 +119,38 @@ class Clip:
         if self.rate not in rates:
             raise MetricError(f"{metric} is defined at {' or '.join(map(str, rates))} Hz, found {self.rate}")
 
-    def demand_sound(self, metric: str) -> None:
-        """Refuse digital silence, on which the reference code divides by zero."""
-        for name, wave in (("clean", self.clean), ("enhanced", self.enhanced)):
-            if not wave.any():
-                raise MetricError(f"{metric} has no value where the {name} clip is silent")
+    def demand_sound(self, *, enhanced: bool = True) -> None:
+        """Refuse digital silence, for which there is nothing to compare with."""
+        if not self.clean.any():
+            raise MetricError("the clean clip is silent")
+        if enhanced and not self.enhanced.any():
+            raise MetricError("the enhanced clip is silent")
 
     def si_snr(self) -> float:
         """Scale-invariant SNR of the enhanced clip."""
-        self.demand_sound("SI-SNR")
+        self.demand_sound()
         return si_snr(self.enhanced, self.clean)
 
     def si_sdr(self) -> float:
         """Scale-invariant SDR of the enhanced clip."""
-        self.demand_sound("SI-SDR")
+        self.demand_sound()
         return si_sdr(self.enhanced, self.clean)
+
+
+    def snr(self) -> float:
+        """Plain SNR of the enhanced clip; 0 dB where it is silent."""
+        self.demand_sound(enhanced=False)
+        return snr(self.enhanced, self.clean)
+
+    def segmental_snr(self) -> float:
+        """Mean SNR of frames."""
+        self.demand_sound(enhanced=False)
+        return distortion.segmental_snr(self.clean, self.enhanced, self.rate)
+
+    def log_spectral_distance(self) -> float:
+        """Distance of the log spectra."""
+        self.demand_sound(enhanced=False)
+        return distortion.log_spectral_distance(self.clean, self.enhanced, self.rate)
 
 
 class Metric(NamedTuple):
@@ -154,20 +171,12 @@ METRICS: dict[str, Metric] = {
     "estoi": Metric(lambda clip: clip.stoi(extended=True), "ESTOI", "extended STOI, 0 to 1", 1, 3),
     "si_snr": Metric(Clip.si_snr, "SI-SNR dB", "scale-invariant SNR, means removed", 1, 2),
     "si_sdr": Metric(Clip.si_sdr, "SI-SDR dB", "scale-invariant SDR (Le Roux 2019), means kept", 1, 2),
-    "snr": Metric(lambda clip: snr(clip.enhanced, clip.clean), "SNR dB", "plain SNR, nothing scaled", 1, 2),
+    "snr": Metric(Clip.snr, "SNR dB", "plain SNR, nothing scaled", 1, 2),
     "seg_snr": Metric(
-        lambda clip: distortion.segmental_snr(clip.clean, clip.enhanced, clip.rate),
-        "segSNR dB",
-        "mean SNR of 30 ms frames, each held within -10 to 35 dB",
-        1,
-        2,
+        Clip.segmental_snr, "segSNR dB", "mean SNR of 30 ms frames, each held within -10 to 35 dB", 1, 2
     ),
     "lsd": Metric(
-        lambda clip: distortion.log_spectral_distance(clip.clean, clip.enhanced, clip.rate),
-        "LSD dB",
-        "log-spectral distance, floored 60 dB under the clean peak",
-        -1,
-        2,
+        Clip.log_spectral_distance, "LSD dB", "log-spectral distance, floored 60 dB under the clean peak", -1, 2
     ),
     "speech_level": Metric(
         lambda clip: clip.speech_kept[0],

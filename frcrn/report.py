@@ -212,12 +212,18 @@ def _worth(columns: Sequence[Mapping[str, float | None]], clip: str, paired: boo
 def _problems(reports: Sequence[Report]) -> str:
     parts = []
     for report in reports:
-        found = report.summary["failed"]
-        failed = [f"{each['clip']}, {about(each['metric']).title}: {each['reason']}" for each in found]
-        parts.append(_list(f"{report.label}: no value", failed))
+        parts.append(_list(f"{report.label}: no value", _failures(report.summary["failed"])))
         parts.append(_list(f"{report.label}: over-suppressed", report.summary["over_suppressed"]))
     parts.append(_list("files without a partner", reports[0].summary["unmatched"]))
     return "".join(parts) or "<p>None.</p>"
+
+
+def _failures(failed: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return a line for each clip and reason, with the metrics that it stopped."""
+    stopped: dict[tuple[str, str], list[str]] = {}
+    for each in failed:
+        stopped.setdefault((each["clip"], each["reason"]), []).append(about(each["metric"]).title)
+    return [f"{clip}: {', '.join(titles)}: {reason}" for (clip, reason), titles in stopped.items()]
 
 
 def _list(title: str, lines: Sequence[str]) -> str:

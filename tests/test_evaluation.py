@@ -17,6 +17,7 @@ from made_audio import RATE, noise, save, speech
 
 from frcrn import harm, recognition
 from frcrn.evaluation import Options, digest_of, evaluate, open_pairs, run
+from frcrn.journal import Journal
 from frcrn.metrics import Scores, score, si_sdr
 from frcrn.scorers import Scorers
 from frcrn.summary import Row, describe, interval, paired_difference, summarise
@@ -130,6 +131,23 @@ def test_a_line_that_was_cut_off_is_scored_again(tmp_path: Path) -> None:
     again = Counting()
     report = quick(again, folder=tmp_path)
     assert again.seen == ["clip 4", "clip 5"] and len(report.rows) == 6
+
+
+def test_rows_are_on_disk_at_once_and_a_torn_line_never_hurts(tmp_path: Path) -> None:
+    rows = [
+        Row(f"clip {n}, \n", 1.5, "ab", math.nan, 0.1, Scores({"snr": 1 / 3}, {"stoi": 'why, "\ndc80"'}))
+        for n in range(3)
+    ]
+    with Journal(tmp_path, {"model": "x"}, ("snr", "stoi")) as journal:
+        for row in rows:
+            journal.add(row)
+            text = (tmp_path / "scores.csv").read_text()
+            assert row.name.strip() in text
+    for cut in range(text.rindex("clip 2") - 1, len(text)):
+        (tmp_path / "scores.csv").write_text(text[:cut])
+        with Journal(tmp_path, {"model": "x"}, ("snr", "stoi")) as again:
+            assert [row.scores for row in list(again.rows.values())[:2]] == [row.scores for row in rows[:2]]
+            assert set(again.rows) == {row.name for row in rows[:2]}
 
 
 def test_another_model_metric_or_clip_is_not_mixed_in(tmp_path: Path) -> None:

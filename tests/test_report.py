@@ -107,7 +107,7 @@ def test_names_are_text_and_never_markup(which: str, pages: dict[str, Path]) -> 
 
 def test_failed_and_over_suppressed_clips_are_listed(pages: dict[str, Path]) -> None:
     text = "".join(Elements(pages["one"].read_text()).text)
-    assert "silent, SI-SDR dB: SI-SDR has no value where the clean clip is silent" in text
+    assert "silent: SI-SDR dB, STOI: the clean clip is silent" in text
     assert f"{Quieter.label}: over-suppressed (5)" in text
 
 
