@@ -122,6 +122,8 @@ def test_a_second_run_has_nothing_left_to_do(tmp_path: Path) -> None:
     again = Counting()
     assert quick(again, folder=tmp_path, probes=2).summary == first.summary
     assert again.seen == []
+    assert quick(again, PAIRS[:4], folder=tmp_path).summary["clips"] == 4
+    assert again.seen == [] and len((tmp_path / "scores.csv").read_text().splitlines()) == 5
 
 
 def test_a_line_that_was_cut_off_is_scored_again(tmp_path: Path) -> None:
