@@ -18,7 +18,8 @@ METRIC_KEYS: dict[str, tuple[Literal["loss", "si_snr", "pesq", "stoi"], str]] = 
 }
 """What the framework's configuration calls a score -> our name of it, and whether less or more of it is better."""
 MetricKey = Literal["avg_loss", "total_loss", "avg_sisnr", "pesq", "stoi"]
-TOP_LEVEL = {"framework", "task", "model", "pipeline", "preprocessor", "train", "evaluation", "allow_remote"}
+ABOUT = {"framework", "task", "model", "pipeline", "allow_remote", "training"}
+"""What a configuration says besides, of the model and of how it came about."""
 
 
 @dataclass(frozen=True)
@@ -210,10 +211,8 @@ class Plan:
 def read_plan(configuration: Mapping[str, Any]) -> Plan:
     """Return what a configuration asks for; a key that has no effect here is an error that names it."""
     values = {key: plain(configuration.get(key) or {}) for key in ("train", "evaluation")}
-    if other := sorted(key for key, value in configuration.items() if key not in TOP_LEVEL and value):
-        raise ValueError(f"{other[0]}: training does not honour this key; accepted: {', '.join(sorted(TOP_LEVEL))}")
-    if configuration.get("preprocessor"):
-        raise ValueError("preprocessor: there is none for waves; leave it empty")
+    if other := sorted(key for key, value in configuration.items() if key not in ABOUT | values.keys() and value):
+        raise ValueError(f"{other[0]}: has no effect on training here; accepted: train, evaluation")
     for hook in values["train"].pop("hooks", ()):
         place_hook(dict(hook), values)
     return build(Plan, values, "configuration")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable
 
 import numpy as np
 import torch
@@ -44,12 +43,6 @@ class Live:
         with self.lock:
             self.rest = b""
             return Clip(np.atleast_2d(self.stream.flush()), self.stream.rate)
-
-    def through(self, chunks: Iterable[Chunk], *, strength: float, repair: bool) -> Generator[Clip, None, None]:
-        """Yield what is ready after each chunk, and after the last one the rest."""
-        for chunk in chunks:
-            yield self.push(chunk, strength=strength, repair=repair)
-        yield self.flush()
 
     def samples(self, chunk: Chunk) -> Samples:
         """A chunk -> [T]; half a sample at the end of bytes waits for its other half."""

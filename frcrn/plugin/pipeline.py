@@ -15,7 +15,7 @@ from modelscope.pipelines.base import Pipeline
 from frcrn import audio
 from frcrn.audio import Samples
 from frcrn.checkpoint import CheckpointError
-from frcrn.enhance import enhance
+from frcrn.enhance import checked_mix, enhance
 from frcrn.plugin.live import KINDS, Live
 from frcrn.plugin.model import FRCRNModel
 from frcrn.plugin.sources import Clip, open_clip
@@ -37,6 +37,9 @@ class Settings:
     repair: bool = False
     keep_format: bool = False
     """Give back the input's rate and channels; otherwise 16 kHz mono, as the released pipeline does."""
+
+    def __post_init__(self) -> None:
+        checked_mix(self.strength, self.max_attenuation_db, self.residual)
 
     def changed(self, options: dict[str, Any]) -> Settings:
         """Return the settings with the changes of one call; an unknown name is an error."""
@@ -85,10 +88,15 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         **options: Any,
     ) -> Any:
         """Clean one input, or each of many."""
-        settings = self.settings.changed(options)
-        if self.live is not None and isinstance(input, KINDS):
-            return self.push(input, settings, last=last)
-        many = is_many(input)
+        settings, many = self.settings.changed(options), is_many(input)
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size {batch_size}: expected 1 or more")
+        if self.live is not None and (isinstance(input, KINDS) or many):
+            refuse_for_chunks(settings, output_path)
+            results = self.streamed(input, settings) if many else self.push(input, settings, last=last)
+            return list(results) if isinstance(input, list) else results
+        if last:
+            raise ValueError("last: only a pipeline with stream_mode=True has an end to come to")
         target = Target(output_path, input, many=many)
         if not many:
             return self.clean([input], settings, target)[0]
@@ -145,6 +153,12 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         parts = [ready.samples, self.live.flush().samples] if last else [ready.samples]
         return self.postprocess({"clip": ready._replace(samples=np.concatenate(parts, axis=1))})
 
+    def streamed(self, chunks: Iterable[Any], settings: Settings) -> Generator[Result, None, None]:
+        """Yield what is ready after each chunk, and after the last one all that is left."""
+        for chunk in chunks:
+            yield self.push(chunk, settings, last=False)
+        yield self.flush()
+
     def flush(self) -> Result:
         """Return what is still inside the stream; the next chunk begins another sound."""
         if self.live is None:
@@ -161,6 +175,18 @@ def as_model(model: Any, device: str, arguments: dict[str, Any]) -> FRCRNModel:
     if arguments:
         raise TypeError(f"unknown option {sorted(arguments)[0]!r} for a model that is already built")
     return model
+
+
+def refuse_for_chunks(settings: Settings, output_path: Any) -> None:
+    """Refuse what only whole recordings can have."""
+    asked = {
+        "max_attenuation_db": settings.max_attenuation_db,
+        "residual": settings.residual,
+        "output_path": output_path,
+    }
+    for name, value in asked.items():
+        if value not in (None, False):
+            raise ValueError(f"{name}: a stream of chunks has none; give whole recordings for it")
 
 
 def is_many(given: Any) -> bool:

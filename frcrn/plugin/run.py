@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frcrn.checkpoint import save_directory
+from frcrn.checkpoint import CONFIGURATION
 from frcrn.plugin.metric import report
 from frcrn.training import Recipe, Trainer, checkpoints
 from frcrn.training.checkpoints import SUFFIX
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LEFT_BEHIND = ("checkpoints", "output", "tensorboard", "log.jsonl", "train.log")
+LEFT_BEHIND = ("checkpoints", "output", "tensorboard", "log.jsonl", "train.log", "recipe.json")
 """What a run leaves in its folder."""
 
 
@@ -58,8 +59,9 @@ class Run(Trainer):
 
     def export(self) -> None:
         """Write the model directory with the sections that training it again needs."""
+        super().export()
         if self.processes.first:
-            save_directory(self.average.model, self.folder / "output", extra=self.owner.sections)
+            add_sections(self.folder / "output" / CONFIGURATION, self.owner.sections)
 
     def claim_folder(self, resume: bool) -> dict[str, Any] | None:
         """Return the checkpoint to go on from; what another run left in the folder moves aside."""
@@ -69,6 +71,14 @@ class Run(Trainer):
             forget_after(self.folder / "checkpoints", self.start["progress"]["step"])
         self.processes.wait()
         return self.start
+
+
+def add_sections(path: Path, sections: Mapping[str, Any]) -> None:
+    """Add sections to a configuration, in one step."""
+    values = json.loads(path.read_text(encoding="utf-8")) | sections
+    beside = path.with_suffix(".part")
+    beside.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    os.replace(beside, path)
 
 
 def move_aside(folder: Path) -> None:

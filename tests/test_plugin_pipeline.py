@@ -1,0 +1,497 @@
+"""The pipeline: what comes out of it for everything that may go in."""
+
+from __future__ import annotations
+
+import io
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+pytest.importorskip("modelscope")
+
+from frcrn.audio import AudioError
+from frcrn.models.base import Enhancer
+from tests import networks
+from tests.fakes import CausalGain, Gain, Normalise, Smooth
+from tests.made_audio import save, speech
+from tests.plugin_parts import ROOT, TASK, closed_network, tiny_directory
+
+STEP = 1 / 32768
+Pipe = Callable[..., Any]
+
+
+def pipeline(**options: Any) -> Any:
+    from modelscope.pipelines import pipeline
+
+    import frcrn.plugin  # noqa: F401
+
+    return pipeline(TASK, **{"device": "cpu", **options})
+
+
+@pytest.fixture(scope="module")
+def directories(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    tiny_directory(folder / "causal")
+    tiny_directory(folder / "offline", causal=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def causal(directories: Path) -> Any:
+    return pipeline(model=str(directories / "causal"))
+
+
+@pytest.fixture(scope="module")
+def offline(directories: Path) -> Any:
+    return pipeline(model=str(directories / "offline"))
+
+
+@pytest.fixture
+def with_network(causal: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Enhancer], Any]:
+    """Give the pipeline a network whose answer is known."""
+
+    def put(network: Enhancer) -> Any:
+        monkeypatch.setattr(causal, "network", network.eval())
+        return causal
+
+    return put
+
+
+def samples(result: dict[str, Any]) -> np.ndarray:
+    """The waves in a result: [T], or [C, T] where there are several channels."""
+    whole = np.frombuffer(result["output_pcm"], "<i2").astype(np.float32) / 32768
+    channels = whole.reshape(-1, result["channels"]).T
+    return channels[0] if result["channels"] == 1 else channels
+
+
+def wav(wave: np.ndarray, rate: int = 16000, subtype: str = "FLOAT") -> bytes:
+    """Container bytes of [T] or [C, T]."""
+    file = io.BytesIO()
+    soundfile.write(file, wave.T, rate, subtype=subtype, format="WAV")
+    return file.getvalue()
+
+
+# What the stock pipeline does to sound
+
+
+@pytest.mark.parametrize("level", [0.001, 0.3])
+def test_loudness_stays(with_network: Pipe, level: float) -> None:
+    ans = with_network(Gain(1.0, level_dbfs=-25.0))
+    wave = level * np.random.default_rng(0).uniform(-1, 1, 8000).astype(np.float32)
+    assert_allclose(samples(ans(wave)), wave, atol=STEP)
+
+
+@pytest.mark.parametrize("network", [Gain(1.0, level_dbfs=-25.0), Normalise(level_dbfs=-25.0), networks.tiny()])
+def test_silence_stays_silence(with_network: Pipe, network: Enhancer) -> None:
+    assert not samples(with_network(network)(np.zeros(5000, np.float32))).any()
+
+
+def test_a_sample_that_is_no_number_is_named_or_repaired_alone(with_network: Pipe) -> None:
+    ans = with_network(Gain(1.0))
+    wave = speech(0.5, seed=1)
+    broken = wave.copy()
+    broken[1234] = np.nan
+    with pytest.raises(AudioError, match="sample 1234 .*nan"):
+        ans(wav(broken))
+    with pytest.raises(AudioError, match="sample 1234 .*nan"):
+        ans(broken)
+    wave[1234] = 0
+    assert_allclose(samples(ans(wav(broken), repair=True)), wave, atol=STEP)
+
+
+def test_nothing_wraps_around(with_network: Pipe) -> None:
+    ans = with_network(Gain(3.0))
+    wave = speech(0.5, seed=2)
+    wave[[1000, 2000, 3000]] = (1.0, -1.0, 0.99)
+    out = samples(ans(wave))
+    assert (out * wave >= 0).all(), "a sample changed its sign"
+    assert out[1000] > 0.99 and out[2000] < -0.99
+
+
+@pytest.mark.parametrize("length", [1, 27, 639, 28000, 40001])
+def test_as_many_samples_come_out_as_went_in(offline: Any, length: int) -> None:
+    wave = 0.1 * np.ones(length, np.float32)
+    assert len(samples(offline(wave))) == length
+
+
+def test_above_two_minutes_the_network_still_sees_more_than_a_second_at_once(with_network: Pipe) -> None:
+    network = Smooth(reach=20)
+    ans = with_network(network)
+    wave = 0.2 * np.random.default_rng(3).uniform(-1, 1, 121 * 16000 + 7123).astype(np.float32)
+    out = samples(ans(wave))
+    whole = np.convolve(wave, np.ones(41) / 41, "same")
+    assert_allclose(out, whole, atol=2 * STEP)
+    assert out[-2000:].any()
+    seen = [piece.shape[1] for piece in network.seen]
+    assert min(seen) >= 10 * 16000, "context is lost in short pieces"
+    assert max(seen) <= 30 * 16000, "the memory that it takes grows with the recording"
+
+
+def test_all_channels_are_heard(with_network: Pipe) -> None:
+    ans = with_network(Gain(0.5))
+    wave = np.stack([np.zeros(6000), speech(0.375, seed=3)]).astype(np.float32)
+    assert_allclose(samples(ans(wav(wave))), 0.25 * wave[1], atol=STEP)
+    kept = ans(wav(wave), keep_format=True)
+    assert kept["channels"] == 2
+    assert_allclose(samples(kept), 0.5 * wave, atol=STEP)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 48000])
+def test_the_rate_is_kept_where_it_is_asked_for(with_network: Pipe, rate: int) -> None:
+    ans = with_network(Gain(1.0))
+    time = np.arange(rate // 2 + 13) / rate
+    wave = (0.3 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+    kept, usual = ans((wave, rate), keep_format=True), ans((wave, rate))
+    assert (kept["sample_rate"], len(samples(kept))) == (rate, len(wave))
+    assert_allclose(samples(kept)[200:-200], wave[200:-200], atol=2e-3)
+    assert (usual["sample_rate"], len(samples(usual))) == (16000, round(len(wave) * 16000 / rate))
+
+
+@pytest.mark.parametrize("causal_network", [True, False])
+def test_the_edges_do_not_spike(with_network: Pipe, causal_network: bool) -> None:
+    # with a mask of one the network gives back what it gets, if its windows are undone right
+    ans = with_network(networks.with_mask_of_one(networks.tiny(causal=causal_network)))
+    wave = speech(0.4, seed=4)
+    assert_allclose(samples(ans(wave)), wave, atol=2e-4)
+
+
+# What it takes
+
+
+def test_every_kind_of_input_says_the_same(with_network: Pipe, tmp_path: Path) -> None:
+    ans = with_network(Gain(0.5))
+    wave = np.round(speech(0.3, seed=5) * 32768) / 32768
+    path = save(tmp_path / "in.wav", wave)
+    wanted = ans(wave.astype(np.float32))["output_pcm"]
+    kinds = {
+        "str": str(path),
+        "Path": path,
+        "bytes": path.read_bytes(),
+        "bytearray": bytearray(path.read_bytes()),
+        "file": io.BytesIO(path.read_bytes()),
+        "float64": wave,
+        "int16": (wave * 32768).astype(np.int16),
+        "tensor": torch.from_numpy(wave.astype(np.float32)),
+        "tensor with gradient": torch.from_numpy(wave.astype(np.float32)).requires_grad_(),
+        "row": wave[None].astype(np.float32),
+        "pair": (wave.astype(np.float32), 16000),
+        "pair of tensor": (torch.from_numpy(wave), 16000.0),
+    }
+    for kind, given in kinds.items():
+        assert ans(given)["output_pcm"] == wanted, kind
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("no/such.wav", "no/such.wav: cannot be read: No such file"),
+        (ROOT, "is a directory"),
+        (b"RIFF", "damaged or truncated wav"),
+        (b"hello", "found text"),
+        (b"", "is empty"),
+        (None, "expected a path, an http address.*found NoneType"),
+        (3, "found int"),
+        ({"noisy": 1}, "found dict"),
+        (np.zeros(0, np.float32), "at least one sample"),
+        (np.zeros((2, 3, 4), np.float32), r"shape \[2, 3, 4\]"),
+        (np.zeros((16000, 2), np.float32), r"expected \[time\] or \[channels, time\]"),
+        (np.array(["a"]), "wave of type"),
+        ((np.zeros(10, np.float32),), r"expected a pair \(wave, rate\)"),
+        ((16000, np.zeros(10, np.float32)), r"expected a pair \(wave, rate\)"),
+        ((np.zeros(10, np.float32), 0), "sample rate 0"),
+        ((np.zeros(10, np.float32), -8000), "sample rate -8000"),
+        ((np.zeros(10, np.float32), 16000.5), "sample rate 16000.5"),
+        ((np.zeros(10, np.float32), "16000"), r"expected a pair \(wave, rate\)"),
+        ("ftp://host/x.wav", "kind ftp; accepted are http"),
+    ],
+)
+def test_strange_input_is_one_plain_sentence(with_network: Pipe, given: Any, message: str) -> None:
+    with pytest.raises(AudioError, match=message) as error:
+        with_network(Gain())(given)
+    assert "\n" not in str(error.value)
+
+
+# Files
+
+
+def test_one_input_is_written_to_a_file_or_not_at_all(with_network: Pipe, tmp_path: Path) -> None:
+    ans = with_network(Gain(0.5))
+    wave = speech(0.2, seed=6)
+    result = ans((wave, 16000), output_path=tmp_path / "out.wav")
+    written, rate = soundfile.read(tmp_path / "out.wav", dtype="int16")
+    assert rate == 16000 and soundfile.info(tmp_path / "out.wav").subtype == "PCM_16"
+    assert written.tobytes() == result["output_pcm"]
+    assert ans(wave, output_path=None)["output_pcm"] == result["output_pcm"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.wav"]
+
+
+def test_the_format_of_a_file_is_kept_where_it_is_asked_for(with_network: Pipe, tmp_path: Path) -> None:
+    ans = with_network(Gain(1.0))
+    source = tmp_path / "in.flac"
+    soundfile.write(source, np.stack([speech(0.3, seed=7, rate=44100)] * 2).T, 44100, subtype="PCM_24")
+    ans(source, output_path=tmp_path / "out.flac", keep_format=True)
+    kept, was = soundfile.info(tmp_path / "out.flac"), soundfile.info(source)
+    assert (kept.samplerate, kept.channels, kept.frames, kept.subtype) == (44100, 2, was.frames, "PCM_24")
+
+
+def test_a_list_goes_to_a_folder_with_its_names(with_network: Pipe, tmp_path: Path) -> None:
+    ans = with_network(Gain(0.5))
+    first = save(tmp_path / "a.wav", speech(0.2, seed=8))
+    second = save(tmp_path / "b.flac", speech(0.3, seed=9))
+    results = ans([str(first), second, speech(0.1, seed=10)], output_path=tmp_path / "out" / "deep")
+    assert sorted(path.name for path in (tmp_path / "out" / "deep").iterdir()) == ["0002.wav", "a.wav", "b.flac"]
+    assert soundfile.info(tmp_path / "out" / "deep" / "b.flac").format == "FLAC"
+    lengths = [soundfile.info(tmp_path / "out" / "deep" / name).frames for name in ("a.wav", "b.flac", "0002.wav")]
+    assert [len(samples(result)) for result in results] == lengths == [3200, 4800, 1600]
+
+
+def test_what_would_be_lost_is_refused_before_anything_is_written(with_network: Pipe, tmp_path: Path) -> None:
+    ans = with_network(Gain(0.5))
+    one, other = (save(tmp_path / folder / "a.wav", speech(0.1, seed=1)) for folder in ("x", "y"))
+    with pytest.raises(AudioError, match="y/a.wav: would be written to the same file as .*x/a.wav"):
+        ans([one, other], output_path=tmp_path / "out")
+    with pytest.raises(AudioError, match="would be overwritten by its own result"):
+        ans([one], output_path=tmp_path / "x")
+    with pytest.raises(AudioError, match="out.wav: is the name of a file; many inputs need a folder"):
+        ans([one, other], output_path=tmp_path / "out.wav")
+    with pytest.raises(AudioError, match="a.wav: is the name of a file"):
+        ans([other], output_path=one)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.wav")) == ["x/a.wav", "y/a.wav"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bad_file_in_a_list_is_named(with_network: Pipe, tmp_path: Path) -> None:
+    good, bad = save(tmp_path / "good.wav", speech(0.1, seed=1)), tmp_path / "bad.wav"
+    bad.write_text("no sound")
+    with pytest.raises(AudioError, match="bad.wav: found text"):
+        with_network(Gain())([good, bad], output_path=tmp_path / "out")
+
+
+# Many inputs
+
+
+@pytest.mark.parametrize("name", ["causal", "offline"])
+def test_a_batch_gives_what_its_clips_give_alone(name: str, request: pytest.FixtureRequest) -> None:
+    ans = request.getfixturevalue(name)
+    stereo = (np.stack([speech(0.3, seed=1), speech(0.3, seed=2)]), 16000)
+    clips = [speech(seconds, seed=number) for number, seconds in enumerate([0.5, 0.5, 0.31, 0.5, 0.2])] + [stereo]
+    for options in ({}, {"keep_format": True}):
+        alone = [samples(ans(clip, **options)) for clip in clips]
+        together = ans(clips, batch_size=4, **options)
+        for wanted, found in zip(alone, together, strict=True):
+            assert_allclose(samples(found), wanted, atol=2 * STEP)
+
+
+def test_a_batch_is_one_call_of_the_network(with_network: Pipe) -> None:
+    network = Gain(0.5)
+    ans = with_network(network)
+    ans([speech(0.2, seed=number) for number in range(6)], batch_size=4)
+    assert [len(wave) for wave in network.seen] == [4, 2]
+    network.seen.clear()
+    ans([speech(0.2, seed=number) for number in range(3)])
+    assert [len(wave) for wave in network.seen] == [1, 1, 1]
+
+
+def test_a_generator_is_taken_one_by_one(with_network: Pipe, tmp_path: Path) -> None:
+    ans, taken = with_network(Gain(0.5)), []
+
+    def clips() -> Any:
+        for number in range(3):
+            taken.append(number)
+            yield speech(0.1, seed=number)
+
+    results = ans(clips())
+    assert taken == []
+    assert len(samples(next(results))) == 1600
+    assert taken == [0]
+    assert len(list(results)) == 2
+    assert len(ans(clips(), output_path=tmp_path / "out")) == len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_an_empty_list_gives_an_empty_list(causal: Any) -> None:
+    assert causal([]) == []
+
+
+def test_a_dataset_of_the_framework_is_taken_too(with_network: Pipe, tmp_path: Path) -> None:
+    from modelscope.msdatasets import MsDataset
+
+    paths = [str(save(tmp_path / f"{number}.wav", speech(0.1, seed=number))) for number in range(2)]
+    results = list(with_network(Gain(0.5))(MsDataset.load(paths, target="file")))
+    assert [len(samples(result)) for result in results] == [1600, 1600]
+
+
+# Choices
+
+
+def test_strength_and_its_kin_reach_the_enhancer(with_network: Pipe) -> None:
+    ans = with_network(Gain(0.0))
+    wave = speech(0.3, seed=11)
+    assert_allclose(samples(ans(wave, strength=0.25)), 0.75 * wave, atol=STEP)
+    assert_allclose(samples(ans(wave, max_attenuation_db=20.0)), 0.1 * wave, atol=STEP)
+    assert_allclose(samples(ans(wave, residual=True)), wave, atol=STEP)
+    assert not samples(ans(wave)).any()
+
+
+def test_a_choice_for_the_pipeline_holds_for_every_call(directories: Path) -> None:
+    ans = pipeline(model=str(directories / "causal"), strength=0.0, keep_format=True)
+    wave = np.round(speech(0.2, seed=12, rate=8000) * 32768) / 32768
+    result = ans((wave, 8000))
+    assert result["sample_rate"] == 8000
+    assert_array_equal(samples(result), wave.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"strengh": 1.0}, TypeError, "unknown option 'strengh'; accepted: strength"),
+        ({"strength": 1.5}, ValueError, "strength 1.5"),
+        ({"batch_size": 0}, ValueError, "batch_size 0"),
+        ({"max_attenuation_db": -3}, ValueError, "max_attenuation_db -3"),
+    ],
+)
+def test_a_wrong_option_is_refused(causal: Any, options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        causal([speech(0.1, seed=1)], **options)
+
+
+def test_scripts_that_ask_for_quiet_get_it(directories: Path) -> None:
+    quiet = {"disable_update": True, "disable_progress_bar": True, "disable_log": True}
+    ans = pipeline(model=str(directories / "causal"), **quiet)
+    assert ans(speech(0.1, seed=1), disable_pbar=True)["channels"] == 1
+
+
+def test_an_unknown_keyword_for_the_model_is_refused(directories: Path) -> None:
+    with pytest.raises(Exception, match="causual"):
+        pipeline(model=str(directories / "offline"), causual=True)
+
+
+def test_a_keyword_changes_the_model(directories: Path) -> None:
+    ans = pipeline(model=str(directories / "offline"), causal=True)
+    assert ans.network.lookahead == 0
+
+
+def test_precision(directories: Path, causal: Any) -> None:
+    wave = speech(0.5, seed=13)
+    half = pipeline(model=str(directories / "causal"), precision="bf16")
+    assert half.network.dtype == torch.bfloat16
+    assert_allclose(samples(half(wave)), samples(causal(wave)), atol=0.02)
+    with pytest.raises(ValueError, match="choose fp32 or bf16"):
+        pipeline(model=str(directories / "causal"), precision="fp16")
+
+
+# A stream
+
+
+@pytest.mark.parametrize("size", [1, 37, 64, 5000])
+def test_a_stream_gives_what_the_whole_gives(directories: Path, causal: Any, size: int) -> None:
+    live = pipeline(model=str(directories / "causal"), stream_mode=True)
+    wave = speech(0.5 if size == 5000 else 0.05, seed=14)
+    content = (wave * 32768).round().astype("<i2").tobytes()
+    whole = causal(np.frombuffer(content, "<i2").astype(np.int16))["output_pcm"]
+    for _ in range(2):  # the end of one sound is the beginning of the next
+        chunks = [content[start : start + size] for start in range(0, len(content), size)]
+        out = b"".join(live(chunk)["output_pcm"] for chunk in chunks[:-1]) + live(chunks[-1], last=True)["output_pcm"]
+        difference = np.frombuffer(out, "<i2").astype(int) - np.frombuffer(whole, "<i2")
+        assert np.abs(difference).max() <= 1
+
+
+def test_a_stream_takes_waves_and_generators_and_whole_files(directories: Path, causal: Any, tmp_path: Path) -> None:
+    live = pipeline(model=str(directories / "causal"), stream_mode=True)
+    wave = speech(0.4, seed=15)
+    whole = samples(causal(wave))
+    out = [samples(live(chunk)) for chunk in np.split(wave, 4)] + [samples(live.flush())]
+    assert_allclose(np.concatenate(out), whole, atol=2 * STEP)
+    parts = list(live(iter(np.split(torch.from_numpy(wave), 4))))
+    assert len(parts) == 5
+    assert_allclose(np.concatenate([samples(part) for part in parts]), whole, atol=2 * STEP)
+    path = save(tmp_path / "in.wav", wave)
+    assert live(path)["output_pcm"] == causal(path)["output_pcm"]
+
+
+def test_a_stream_refuses_what_it_cannot_do(directories: Path, causal: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="looks .* ahead and cannot stream"):
+        pipeline(model=str(directories / "offline"), stream_mode=True)
+    live = pipeline(model=str(directories / "causal"), stream_mode=True)
+    with pytest.raises(ValueError, match="residual"):
+        live(b"\0\0", residual=True)
+    with pytest.raises(ValueError, match="output_path"):
+        live(b"\0\0", output_path=tmp_path / "out.wav")
+    with pytest.raises(ValueError, match="stream_mode=True"):
+        causal.flush()
+    with pytest.raises(ValueError, match="last: .* stream_mode=True"):
+        causal(speech(0.1, seed=1), last=True)
+
+
+def test_the_strength_of_a_stream_is_the_pipelines(directories: Path) -> None:
+    live = pipeline(model=str(directories / "causal"), stream_mode=True, strength=0.0)
+    wave = np.round(speech(0.1, seed=16) * 32768) / 32768
+    out = np.concatenate([samples(live(wave.astype(np.float32))), samples(live.flush())])
+    assert_array_equal(out, wave.astype(np.float32))
+
+
+# How it behaves
+
+
+def test_eight_threads_get_what_eight_calls_in_turn_get(causal: Any, offline: Any) -> None:
+    for ans in (causal, offline):
+        clips = [speech(0.1 + 0.02 * number, seed=number) for number in range(8)]
+        start = threading.Barrier(8)
+
+        def several(clip: np.ndarray, ans: Any = ans, start: threading.Barrier = start) -> list[bytes]:
+            start.wait()
+            return [ans(clip)["output_pcm"] for _ in range(3)]
+
+        with ThreadPoolExecutor(8) as threads:
+            at_once = list(threads.map(several, clips))
+        assert at_once == [[ans(clip)["output_pcm"]] * 3 for clip in clips]
+
+
+def test_nothing_is_printed_and_nothing_asked_of_the_network(
+    directories: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(directories.parent)
+    with closed_network() as tried:
+        # the form owner/name, which the framework takes for one of the hub's
+        ans = pipeline(model=f"{directories.name}/causal")
+        ans([speech(0.2, seed=1), speech(3.0, seed=2)], batch_size=2)
+    assert tried == []
+    assert capfd.readouterr().out == ""
+
+
+def test_the_repository_is_a_model_directory(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="frcrn"):
+        ans = pipeline(model=str(ROOT))
+    assert len(samples(ans(speech(0.5, seed=1)))) == 8000
+    said = [record.message for record in caplog.records if "no trained weights" in record.message]
+    assert bool(said) != ans.network.trained
+
+
+def test_a_missing_directory_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closed_network() as tried:
+        for name in (str(tmp_path / "gone"), "./gone", "gone", "a/b/gone"):
+            with pytest.raises(ValueError, match=f"{name}: no such model directory"):
+                pipeline(model=name)
+        with pytest.raises(ValueError, match="gone: expected a model directory, found nothing"):
+            pipeline(model=tmp_path / "gone", pipeline_name="frcrn-ans-16k")
+    assert tried == []
+    with closed_network(), pytest.raises(ValueError, match="owner/gone: no such model directory here"):
+        pipeline(model="owner/gone")
+
+
+def test_a_causal_fake_is_batched_with_silence_behind_it(with_network: Pipe) -> None:
+    network = CausalGain(0.5)
+    waves = [speech(0.2, seed=1), speech(0.1, seed=2)]
+    results = with_network(network)(waves, batch_size=2)
+    for wave, result in zip(waves, results, strict=True):
+        assert_allclose(samples(result), 0.5 * wave, atol=STEP)
+    assert all(len(frame) == 2 for frame in network.seen)

@@ -1,0 +1,181 @@
+"""Sound from the web: within a time, within a size, and a plain sentence where it cannot be had."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("modelscope")
+
+from frcrn.audio import AudioError
+from frcrn.plugin.sources import name_of, open_clip
+from frcrn.plugin.web import fetch, is_url, name_in
+from tests.made_audio import speech
+from tests.plugin_parts import closed_network
+
+
+def sound() -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, speech(0.2, seed=1), 16000, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+class Answers(BaseHTTPRequestHandler):
+    """A server with every fault that a download may meet."""
+
+    stop = threading.Event()
+
+    def do_GET(self) -> None:
+        getattr(self, self.path.split("?")[0].strip("/").partition(".")[0], self.missing)()
+
+    def head(self, length: int | None) -> None:
+        self.send_response(200)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+
+    def sound(self) -> None:
+        self.head(len(sound()))
+        self.wfile.write(sound())
+
+    def unsized(self) -> None:
+        self.head(None)
+        self.wfile.write(sound())
+
+    def moved(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", "/sound.wav")
+        self.end_headers()
+
+    def leaving(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", "file:///etc/hostname")
+        self.end_headers()
+
+    def broken(self) -> None:
+        self.head(len(sound()) + 100)
+        self.wfile.write(sound())
+
+    def dripping(self) -> None:
+        self.head(1000)
+        while not self.stop.wait(0.05):
+            try:
+                self.wfile.write(b"x")
+            except OSError:
+                return
+
+    def silent(self) -> None:
+        self.stop.wait(20)
+
+    def large(self) -> None:
+        self.head(3 * 2**20)
+
+    def endless(self) -> None:
+        self.head(None)
+        try:
+            while not self.stop.is_set():
+                self.wfile.write(bytes(2**16))
+        except OSError:
+            return
+
+    def missing(self) -> None:
+        self.send_error(404, "Not here")
+
+    def log_message(self, *_: Any) -> None:
+        return
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    answers = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    thread = threading.Thread(target=answers.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{answers.server_port}"
+    Answers.stop.set()
+    answers.shutdown()
+    answers.server_close()
+
+
+@pytest.mark.parametrize("page", ["sound.wav", "unsized.wav", "moved.wav", "sound.wav?token=a%2Fb"])
+def test_what_is_there_is_read(server: str, page: str) -> None:
+    clip, local = open_clip(f"{server}/{page}", 16000), open_clip(sound(), 16000)
+    assert clip.rate == local.rate == 16000
+    assert np.array_equal(clip.samples, local.samples)
+
+
+@pytest.mark.parametrize(
+    ("page", "limits", "message"),
+    [
+        ("nothing.wav", {}, "the server answered 404 Not here"),
+        ("broken.wav", {}, "the connection broke after"),
+        ("large.wav", {"megabytes": 2}, "larger than 2 MB"),
+        ("endless.wav", {"megabytes": 2}, "larger than 2 MB"),
+        ("dripping.wav", {"seconds": 0.3}, "takes too long"),
+        ("silent.wav", {"seconds": 0.3}, "takes too long"),
+        ("leaving.wav", {}, "the server answered 302"),
+    ],
+)
+def test_what_cannot_be_had_is_one_sentence(server: str, page: str, limits: dict[str, float], message: str) -> None:
+    with pytest.raises(AudioError, match=f"{server}/{page}: cannot be read: .*{message}") as error:
+        fetch(f"{server}/{page}", **limits)
+    assert "\n" not in str(error.value)
+
+
+def test_a_page_that_is_no_sound_is_named_by_its_address(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frcrn.plugin.sources.fetch", lambda url: b"<html>")
+    with pytest.raises(AudioError, match=f"{server}/page.wav: found text"):
+        open_clip(f"{server}/page.wav", 16000)
+
+
+def test_offline_is_said_plainly() -> None:
+    with closed_network() as tried, pytest.raises(AudioError, match="cannot be reached .*check the network, or give a"):
+        fetch("https://somewhere.example/noisy.wav")
+    assert tried
+
+
+def test_a_server_that_is_not_there() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}/x.wav"
+    with pytest.raises(AudioError, match="cannot be reached"):
+        fetch(address)
+
+
+def test_a_look_up_that_hangs_ends_with_the_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: done.wait(60))
+    try:
+        with pytest.raises(AudioError, match="takes too long"):
+            fetch("http://somewhere.example/x.wav", seconds=0.2)
+    finally:
+        done.set()
+
+
+@pytest.mark.parametrize("address", ["http://", "http://[", "http://host:port/x", "http://a b/x", "http://\x00/"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with closed_network(), pytest.raises(AudioError, match="cannot be read"):
+        fetch(address)
+
+
+def test_addresses_and_paths_are_told_apart() -> None:
+    assert is_url("HTTPS://host/x.wav")
+    for path in ("a/b.wav", "C:/b.wav", "/a://b.wav", "x.wav", ""):
+        assert not is_url(path)
+    with pytest.raises(AudioError, match="kind s3"):
+        is_url("s3://bucket/x.wav")
+
+
+def test_a_name_from_an_address_cannot_leave_the_folder() -> None:
+    assert name_in("https://host/deep/noisy%20one.wav?x=/y.wav#z") == "noisy one.wav"
+    assert name_in("https://host/%2e%2e%2fpasswd") == "passwd"
+    assert name_in("https://host/a%5C..%5Cb.wav") == "b.wav"
+    assert [name_in(f"https://host{end}") for end in ("", "/", "/..", "/.", "/%2e%2e")] == [""] * 5
+    assert name_of("https://host/a.wav") == "a.wav"
