@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -22,16 +23,21 @@ class Processes:
             from accelerate import Accelerator
         except ImportError:
             raise MissingPackage('training needs accelerate: pip install "frcrn[train]"') from None
+        # accelerate joins several processes on processors only where it is told that there is nothing else
+        alone = not torch.cuda.is_available() and not torch.backends.mps.is_available()
         # precision and accumulation are the loop's own: accelerate fixes them once for a whole program
-        self.accelerator = Accelerator(mixed_precision="no", cpu=device == "cpu")
+        self.accelerator = Accelerator(mixed_precision="no", cpu=device == "cpu" or alone)
         self.count: int = self.accelerator.num_processes
         self.rank: int = self.accelerator.process_index
         self.first: bool = self.accelerator.is_main_process
-        own = device in ("auto", "cuda") or self.count > 1
-        self.device: torch.device = self.accelerator.device if own else torch.device(device)
+        own = device == "auto" or self.count > 1
+        self.device: torch.device = self.accelerator.device if own else usable(device)
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """Return the network in the form whose backward pass averages gradients over the processes."""
+        if self.count > 1:
+            # kernels with an axis of one have more than one right layout; torch speaks of it once a run and copies
+            warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         wrapped: nn.Module = self.accelerator.prepare_model(model, device_placement=False)
         return wrapped
 
@@ -67,3 +73,14 @@ class Processes:
         """Return the mean of each value over the processes."""
         found = self.all(dict(values))
         return {name: sum(each[name] for each in found) / len(found) for name in values}
+
+
+def usable(device: str) -> torch.device:
+    """Return a device that is there, or refuse its name."""
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError):
+        there = "auto, cpu" + ", cuda" * torch.cuda.is_available() + ", mps" * torch.backends.mps.is_available()
+        raise ValueError(f"recipe.train.device: expected one of {there}, found {device!r}") from None
+    return found

@@ -172,5 +172,5 @@ def build_model(values: Mapping[str, Any]) -> Enhancer:
     base = config() if preset in (None, "official") else getattr(config, preset)()
     try:
         return network(config.from_dict({**base.to_dict(), **changes}))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"recipe.model: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"recipe.{error}" if str(error).startswith("model") else f"recipe.model: {error}") from None
