@@ -236,7 +236,7 @@ def test_over_suppression_is_detected_and_counted(gain: float, flagged: int) -> 
 
 
 def test_harm_says_what_speech_lost_and_noise_kept() -> None:
-    with Scorers(NAMES, workers=1) as scorers:
+    with Scorers(("pesq", "speech_level"), workers=1) as scorers:
         found = harm.measure(Network(Gain(0.5)), [*PAIRS[:2], ("silent", 0 * CLEAN[0], 0 * CLEAN[0])], scorers, RATE)
     half = pytest.approx(-20 * math.log10(2), abs=1e-3)
     assert found["clips"] == found["noise_alone"]["clips"] == 2
@@ -244,6 +244,19 @@ def test_harm_says_what_speech_lost_and_noise_kept() -> None:
     assert found["clean_speech"]["removed_db"]["mean"] == half
     assert found["noise_alone"]["remaining_db"]["mean"] == half
     assert found["clean_speech"]["pesq"]["mean"] > 4.5
+
+
+def test_harm_is_measured_on_clean_speech_and_on_noise_alone() -> None:
+    class Noting(Unprocessed):
+        def enhance(self, name: str, noisy: np.ndarray, rate: int) -> np.ndarray:
+            heard.append(noisy)
+            return noisy
+
+    heard: list[np.ndarray] = []
+    with Scorers(("snr",), workers=1) as scorers:
+        harm.measure(Noting(), PAIRS[:1], scorers, RATE)
+    _, noisy, clean = PAIRS[0]
+    np.testing.assert_array_equal(heard, [clean, noisy - clean])
 
 
 def dns(root: Path, layout: str) -> Path:
@@ -353,6 +366,13 @@ def test_the_fingerprint_knows_the_weights() -> None:
 def test_a_network_that_returns_nan_fails_by_name() -> None:
     report = quick(Network(Gain(math.nan)), PAIRS[:1])
     assert "NaN" in report.rows[0].scores.failures["snr"]
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "errors"), [("a", "a b c", 2), ("a b", "b", 1), ("a b c", "a x c", 1), ("", "a", 1)]
+)
+def test_word_errors_count_insertions_deletions_and_substitutions(said: str, heard: str, errors: int) -> None:
+    assert recognition.word_errors(said.split(), heard.split()) == errors
 
 
 def distance(one: list[str], other: list[str]) -> int:
