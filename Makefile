@@ -8,7 +8,7 @@ EXTRAS := modelscope,train,eval,onnx,openvino,live,dev
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all train-smoke lint clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -36,6 +36,9 @@ test: lint
 
 test-all: lint
 	$(BIN)/pytest -n $(WORKERS) -m ""
+
+train-smoke: $(VENV)/.test
+	$(BIN)/python -m benchmarks.train_smoke
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

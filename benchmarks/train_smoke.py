@@ -1,6 +1,6 @@
 """Train a tiny network on made signals through the command line; the SI-SNR of unseen mixtures must rise by 3 dB.
 
-python benchmarks/train_smoke.py [--steps N]
+python -m benchmarks.train_smoke [--steps N]
 """
 
 from __future__ import annotations
