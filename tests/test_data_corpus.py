@@ -94,12 +94,13 @@ def test_a_mix_grows_and_other_settings_need_force(mix, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("force", [[], ["--force"]])
-def test_foreign_files_are_never_touched(mix, tmp_path, capsys, force):
+def test_foreign_files_are_never_touched(mix, folder, tmp_path, capsys, force):
     save(tmp_path / "out" / "precious.wav", noise(1, 1))
     before = contents(tmp_path / "out")
     assert mix(*force) == 2
     assert "found other files" in capsys.readouterr().err
-    assert main(["data", "split", str(tmp_path / "out"), "-o", str(tmp_path / "out"), *force]) == 2
+    assert main(["data", "split", f"{folder}/speech", "-o", str(tmp_path / "out"), *force]) == 2
+    assert "found other files" in capsys.readouterr().err
     assert contents(tmp_path / "out") == before
 
 
