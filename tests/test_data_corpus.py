@@ -99,7 +99,7 @@ def test_foreign_files_are_never_touched(mix, folder, tmp_path, capsys, force):
     before = contents(tmp_path / "out")
     assert mix(*force) == 2
     assert "found other files" in capsys.readouterr().err
-    assert main(["data", "split", f"{folder}/speech", "-o", str(tmp_path / "out"), *force]) == 2
+    assert main(["data", "split", f"{folder}/speech", "-o", str(tmp_path / "out"), "--share", "0.5", *force]) == 2
     assert "found other files" in capsys.readouterr().err
     assert contents(tmp_path / "out") == before
 
