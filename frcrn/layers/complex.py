@@ -141,7 +141,7 @@ class ComplexConvTranspose2d(FixedWeight):
         """Return weight and bias by number of taps: the first phases of a stride may have one more than the rest."""
         weight, bias = self.weight_and_bias()
         wide = (self.kernel - 1) % self.stride + 1
-        if wide == self.stride:
+        if wide == self.stride or self.taps == 1:
             return [(weight, bias)]
         split = len(bias) // self.stride * wide
         if self.wide is not None and self.narrow is not None:
