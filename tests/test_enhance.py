@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from frcrn import FRCRN, FRCRNConfig, audio, blockwise, level
+from frcrn import FRCRN, FRCRNConfig, audio, blockwise, checkpoint, level
 from frcrn.audio import AudioError, AudioFormat, Samples
 from frcrn.enhance import enhance, enhance_file
 from frcrn.models.base import Enhancer
 from tests.fakes import CausalGain, Fake, Gain, Normalise, Smooth
+from tests.networks import lively
 
 RNG = np.random.default_rng(0)
 RATES = [8000, 11025, 16000, 44100, 48000, 192000]
@@ -43,11 +46,11 @@ def noise(length: int, channels: int = 1, peak: float = 0.5) -> Samples:
     return RNG.uniform(-peak, peak, (channels, length)).astype(np.float32)
 
 
-def shorten(monkeypatch: pytest.MonkeyPatch, whole: float = 1.0, overlap: float = 0.2, guard: float = 0.05) -> None:
+def shorten(monkeypatch: pytest.MonkeyPatch, whole: float = 1.5, piece: float = 1.0) -> None:
     """Cut at lengths that a test can afford."""
-    monkeypatch.setattr(blockwise, "WHOLE", whole)
-    monkeypatch.setattr(blockwise, "OVERLAP", overlap)
-    monkeypatch.setattr(blockwise, "GUARD", guard)
+    lengths = {"WHOLE": whole, "PIECE": piece, "OVERLAP": 0.2, "GUARD": 0.05}
+    for name, seconds in lengths.items():
+        monkeypatch.setattr(blockwise, name, seconds)
 
 
 # what comes back is what was given
@@ -296,7 +299,8 @@ def test_pieces_cover_everything_and_are_alike(length: int, hop: int) -> None:
     sizes = [end - start for start, end in zip(starts, ends, strict=True)]
     assert starts[0] == 0
     assert all(start % hop == 0 for start in starts)
-    assert max(sizes) <= blockwise.WHOLE * 16000 + hop
+    assert max(sizes) <= (blockwise.WHOLE if len(starts) == 1 else blockwise.PIECE) * 16000 + hop
+    assert (len(starts) == 1) == (length <= blockwise.WHOLE * 16000)
     assert len(starts) == 1 or min(sizes) >= max(sizes) - len(starts) * hop
     assert len(starts) == 1 or min(sizes) > overlap
 
@@ -336,8 +340,37 @@ def test_blocks_of_a_causal_network_are_the_whole(monkeypatch: pytest.MonkeyPatc
     wave = torch.from_numpy(noise(30_011, 2, peak=0.1))
     with torch.inference_mode():
         whole = network(wave).wave
-    shorten(monkeypatch, whole=0.3)
+    shorten(monkeypatch, piece=0.3)
     torch.testing.assert_close(enhance(network, wave), whole, atol=1e-5, rtol=0)
+
+
+def test_pieces_of_the_network_come_close_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is lost is the mean over the whole clip, and only it: a seam adds no error that its pieces do not have."""
+    network = lively(FRCRN(FRCRNConfig.tiny(causal=False)).eval(), 2, 16000)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            parameter.mul_(5 if "head" in name else 3 if "se_" in name else 1)
+    wave = speechlike(100_000) + 0.05 * noise(100_000)
+    whole = enhance(network, wave)[0]
+    monkeypatch.setattr(blockwise, "WHOLE", 1.0)
+    monkeypatch.setattr(blockwise, "PIECE", 2.0)
+    starts, overlap = blockwise.pieces(network, 100_000)
+    error = np.square(enhance(network, wave)[0] - whole)
+    seams = np.concatenate([np.arange(start, start + overlap) for start in starts[1:]])
+    assert len(starts) > 5
+    assert 1e-4 < np.sqrt(error.mean() / np.square(whole).mean()) < 0.03
+    assert error[seams].mean() < 1.5 * np.delete(error, seams).mean()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("causal", [True, False], ids=["causal", "offline"])
+def test_memory_does_not_grow_with_the_length(tmp_path: Path, causal: bool) -> None:
+    checkpoint.save(FRCRN(FRCRNConfig.tiny(causal=causal)).eval(), tmp_path / "tiny.safetensors")
+    script = Path(__file__).parent.parent / "benchmarks" / "memory.py"
+    command = [sys.executable, str(script), "--model", str(tmp_path / "tiny.safetensors"), "--seconds", "300", "1800"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    five_minutes, half_an_hour = (float(row.split()[2]) for row in done.stdout.splitlines()[-2:])
+    assert half_an_hour < five_minutes + 20
 
 
 def test_the_method_is_bound() -> None:
