@@ -154,4 +154,7 @@ def serve() -> None:
             reply: Scores | Exception = score(*arguments, **options)
         except Exception as error:  # noqa: BLE001 - passed on to the parent whole
             reply = error
-        _send(replies, reply)
+        try:
+            _send(replies, reply)
+        except BrokenPipeError:
+            os._exit(1)  # the parent was killed; nobody is left to tell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -295,6 +296,18 @@ def test_a_scoring_process_does_without_torch() -> None:
     package = Path(distortion.__file__).parent
     found = subprocess.run([sys.executable, "-c", program, str(package)], capture_output=True, text=True)
     assert found.stdout == "ready\n", found.stderr
+
+
+def test_a_scoring_process_whose_parent_was_killed_ends_without_a_word() -> None:
+    package = str(Path(distortion.__file__).parent)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, package], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert pickle.load(process.stdout) == "ready"
+    process.stdout.close()
+    process.stdin.write(pickle.dumps(((CLEAN, NOISY, RATE, ("snr",)), {})))
+    process.stdin.close()
+    assert process.stderr.read() == b"" and process.wait() == 1
 
 
 def test_closing_drops_what_waits() -> None:
