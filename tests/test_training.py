@@ -219,6 +219,11 @@ def test_a_plateau_lowers_the_rate_as_torch_does():
         assert learning_rate(plan, progress) == optimizer.param_groups[0]["lr"]
 
 
+def test_a_score_that_is_no_number_is_never_the_best():
+    progress = Progress()
+    assert [note_score(Train(max_steps=1), progress, score) for score in (math.nan, 1.0, math.nan, 2.0)] == [0, 1, 0, 1]
+
+
 # evaluation
 
 
@@ -552,6 +557,16 @@ def test_frcrn_train_trains_resumes_and_refuses(tmp_path: Path, capsys: pytest.C
         assert said.err.count("\n") == 1
         assert said.out == ""
     assert not Path("x").exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.save(tmp_path, 1, {"step": 1}, keep=1)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -35,12 +35,15 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
     payload = buffer.getbuffer()
     path = path_of(folder, step)
     unfinished = path.with_suffix(".part")
-    with open(unfinished, "wb") as file:
-        file.write(MAGIC + hashlib.sha256(payload).digest())
-        file.write(payload)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
+    try:
+        with open(unfinished, "wb") as file:
+            file.write(MAGIC + hashlib.sha256(payload).digest())
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     for old in found(folder)[keep:]:
         old.unlink(missing_ok=True)
     return path

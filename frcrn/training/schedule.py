@@ -47,7 +47,7 @@ def learning_rate(train: Train, progress: Progress) -> float:
 def note_score(train: Train, progress: Progress, score: float) -> bool:
     """Enter an evaluation (higher is better) and tell whether it is the best so far."""
     progress.evaluated = progress.step
-    if progress.best is None or score > progress.best:
+    if math.isfinite(score) and (progress.best is None or score > progress.best):
         progress.best, progress.best_step, progress.stale, progress.stale_rate = score, progress.step, 0, 0
         return True
     progress.stale += 1

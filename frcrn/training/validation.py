@@ -63,7 +63,8 @@ def validate(
     totals, samples = Totals(), []
     with scoring(model.sample_rate, plan.clips) as scorer:
         for index in range(part, min(len(data), plan.examples or len(data)), parts):
-            noisy, clean = (torch.as_tensor(data[0, index][key]).float().to(device) for key in ("noisy", "clean"))
+            example = data[0, index]
+            noisy, clean = (torch.as_tensor(example[key]).float().to(device) for key in ("noisy", "clean"))
             enhanced = measure(model, losses, noisy, clean, totals)
             if scorer is not None and index < plan.clips:
                 pending = scorer.submit(clean.cpu().numpy(), enhanced.cpu().numpy())
