@@ -185,7 +185,7 @@ def save(
     refuse_to_save(model, official_form)
     entries = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     if half:
-        entries = {name: value.half() if value.is_floating_point() else value for name, value in entries.items()}
+        entries = {name: halved(value) for name, value in entries.items()}
     beside = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -208,6 +208,11 @@ def refuse_to_save(model: Enhancer, official_form: bool) -> None:
         raise CheckpointError(
             "the official form holds the released network only: FRCRNConfig() with its defaults, offline"
         )
+
+
+def halved(value: Tensor) -> Tensor:
+    """Halve matrices and kernels; vectors weigh little, and a batch norm's statistics can leave the range of fp16."""
+    return value.half() if value.is_floating_point() and value.ndim > 1 else value
 
 
 def save_directory(
