@@ -76,7 +76,8 @@ def measure(seconds: float, threads: int, repeats: int, allocator: str) -> None:
         truth = runs["stock"](wave)[:, 640:-640]
         errors = {name: float((run(wave)[:, 640:-640] - truth).abs().max()) for name, run in runs.items()}
         medians = interleaved(runs, wave, repeats)
-    print(f"\n{seconds:g} s clip, {threads} thread(s), {allocator} allocator, median of {repeats}, torch {torch.__version__}\n")
+    conditions = f"{seconds:g} s clip, {threads} thread(s), {allocator} allocator, median of {repeats}"
+    print(f"\n{conditions}, torch {torch.__version__}\n")
     print("| network | seconds | times stock | largest difference |\n|---|---|---|---|")
     for name, median in medians.items():
         print(f"| {name} | {median:.3f} | {medians['stock'] / median:.2f} | {errors[name]:.1e} |")
