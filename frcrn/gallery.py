@@ -50,7 +50,7 @@ def card(choice: Choice, pair: tuple[str, Samples, Samples], found: Sequence[tup
     panels = [_panel("noisy", noisy, "", gain, loudest, rate)]
     removed = [_panel("clean", clean, "", gain, loudest, rate)]
     for system, row in found:
-        if isinstance(system, Unprocessed):
+        if type(system) is Unprocessed:
             continue
         try:
             enhanced = system.enhance(name, noisy, rate)

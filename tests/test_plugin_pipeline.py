@@ -132,7 +132,7 @@ def test_above_two_minutes_the_network_still_sees_more_than_a_second_at_once(wit
     assert_allclose(out, whole, atol=2 * STEP)
     assert out[-2000:].any()
     seen = [piece.shape[1] for piece in network.seen]
-    assert min(seen) >= 10 * 16000, "context is lost in short pieces"
+    assert min(seen) >= 5 * 16000, "context is lost in short pieces"
     assert max(seen) <= 30 * 16000, "the memory that it takes grows with the recording"
 
 
