@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from frcrn.checkpoint import save_directory
+from frcrn import FRCRN, FRCRNConfig
+from frcrn.checkpoint import save, save_directory
 from frcrn.official import ARGUMENTS
 from tests import networks
 from tests.made_audio import noise, speech
@@ -55,11 +57,14 @@ def tiny_directory(folder: Path, *, causal: bool = True, **extra: Any) -> Path:
     return folder
 
 
-def official_directory(folder: Path) -> Path:
-    """Write a model directory as the released one is, with the weights of the stock network."""
+def official_directory(folder: Path, network: nn.Module | None = None) -> Path:
+    """Write a model directory as the released one is, with the weights of a stock network or random ones."""
     folder.mkdir(parents=True)
     (folder / "configuration.json").write_text(json.dumps(OFFICIAL))
-    torch.save(networks.stock().state_dict(), folder / "pytorch_model.bin")
+    if network is None:
+        save(FRCRN(FRCRNConfig()), folder / "pytorch_model.bin", official_form=True)
+    else:
+        torch.save(network.state_dict(), folder / "pytorch_model.bin")
     return folder
 
 

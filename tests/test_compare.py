@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import Gain
-from made_audio import RATE, noise, save, speech
 
 from frcrn import strict
 from frcrn.cli import main
@@ -19,6 +17,8 @@ from frcrn.metrics import Scores
 from frcrn.peers import Description, Graph, Peer, describe, taper
 from frcrn.summary import Row, summarise
 from frcrn.systems import Network, Unprocessed, open_system
+from tests.fakes import Gain
+from tests.made_audio import RATE, noise, save, speech
 
 CLEAN = [speech(0.6, seed) for seed in range(5)]
 PAIRS = [(f"clip {seed}", wave + noise(0.6, seed + 50), wave) for seed, wave in enumerate(CLEAN)]

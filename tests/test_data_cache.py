@@ -8,12 +8,12 @@ import pickle
 import numpy as np
 import pytest
 import soundfile
-from made_audio import RATE, corpus, noise, save, speech
 
 from frcrn.audio import AudioError
 from frcrn.data import cache, rooms
 from frcrn.data.activity import active_frames, decibels, frame_powers
 from frcrn.data.cache import AudioCache, list_folders, open_cache
+from tests.made_audio import RATE, corpus, noise, save, speech
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from collections import defaultdict
 import numpy as np
 import pytest
 import soundfile
-from made_audio import RATE, corpus, noise, save
 
 from frcrn.cli import main
 from frcrn.data import build, mixed_set
 from frcrn.data.corpus import balance, split
 from frcrn.data.doctor import check
+from tests.made_audio import RATE, corpus, noise, save
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from made_audio import RATE, noise, save, speech
 
 from frcrn.cli import main
 from frcrn.data.doctor import Limits, check, clipped_share
 from frcrn.data.fingerprints import fingerprint, matches
+from tests.made_audio import RATE, noise, save, speech
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_audio import RATE, corpus, speech
 from torch.utils.data import DataLoader
 
 from frcrn.data import Mixing, build, mixing, spectrum
 from frcrn.data.activity import active_frames, active_power, decibels, frame_powers, power
+from tests.made_audio import RATE, corpus, speech
 
 PLAIN = {
     "noise_only_share": 0,

@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from made_audio import RATE, noise, save, speech
 
 from frcrn.data import Blend, HFRows, build
 from frcrn.data.blend import evenly
 from frcrn.data.dns import open_folder
 from frcrn.data.segments import Segments
+from tests.made_audio import RATE, noise, save, speech
 
 LENGTHS = (1.0, 2.3, 0.4, 3.0)
 

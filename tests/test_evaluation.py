@@ -10,10 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fakes import Gain
 from hypothesis import given
 from hypothesis import strategies as st
-from made_audio import RATE, noise, save, speech
 
 from frcrn import harm, recognition
 from frcrn.evaluation import Options, digest_of, evaluate, open_pairs, run
@@ -22,6 +20,8 @@ from frcrn.metrics import Scores, score, si_sdr
 from frcrn.scorers import Scorers
 from frcrn.summary import Row, describe, interval, paired_difference, summarise
 from frcrn.systems import EnhancedFolder, Network, Unprocessed, fingerprint, open_system
+from tests.fakes import Gain
+from tests.made_audio import RATE, noise, save, speech
 
 NAMES = ("snr", "si_sdr")
 CLEAN = [speech(0.6, seed) for seed in range(6)]

@@ -13,13 +13,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from made_audio import RATE, noise, speech
 
 from frcrn import distortion, dnsmos
 from frcrn.audio import MissingPackage
 from frcrn.metrics import METRICS, Scores, score, si_sdr, si_snr, snr
 from frcrn.ratios import LIMIT_DB
 from frcrn.scorers import PROGRAM, Scorers
+from tests.made_audio import RATE, noise, speech
 
 CLEAN = speech(2.0, 1)
 NOISY = CLEAN + noise(2.0, 2)

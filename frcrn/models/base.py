@@ -77,7 +77,10 @@ def register(name: str, config: type[Any]) -> Callable[[Network], Network]:
     """Enter a network class into the table under `name`, with the dataclass that configures it."""
 
     def enter(network: Network) -> Network:
-        MODELS[name] = (network, config)
+        known = MODELS.get(name)
+        # ModelScope imports a model directory's files once more under a longer name; these copies stay out
+        if known is None or not network.__module__.endswith(f".{known[0].__module__}"):
+            MODELS[name] = (network, config)
         return network
 
     return enter
