@@ -149,7 +149,7 @@ def fill(model: Enhancer, entries: Mapping[str, Tensor], source: str, *, new: bo
     }
     if found := [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in problems.items() if names]:
         raise CheckpointError(f"{source}: does not fit the network; {'; '.join(found)}")
-    model.load_state_dict({name: value.to(ours[name].dtype) for name, value in values.items()}, strict=False)
+    model.load_state_dict(values, strict=False)
 
 
 def in_our_names(entries: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
