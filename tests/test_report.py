@@ -20,13 +20,13 @@ import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
-from made_audio import RATE, noise, speech
 
 from frcrn import charts, gallery, pictures
 from frcrn.compare import compare
 from frcrn.evaluation import Options, evaluate
 from frcrn.systems import Unprocessed
 from frcrn.tables import between, markdown, number
+from tests.made_audio import RATE, noise, speech
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = '<img src=x onerror="document.title=1">&"'
