@@ -55,7 +55,16 @@ class Block(nn.Module):
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """[B, 2 Ci, F, T] -> [B, 2 Co, F', T'], new past."""
         x, past = self.conv(x, past)
-        return F.leaky_relu(self.norm(x)), past
+        if not x.requires_grad:
+            return F.leaky_relu(self.norm(x)), past
+        x = self.norm(channels_last(x))
+        x.register_hook(channels_last)
+        return F.leaky_relu(x), past
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Return the same in the one layout in which batch norm's way back is not eight times slower."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def bins_of(levels: Sequence[Level], bins: int) -> list[int]:
