@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import soxr
 import torch
-from torch import Tensor
 
-from frcrn.audio import AudioError, Samples, checked_rate, exactly, finite, resampled_length
+from frcrn.audio import AudioError, Samples, as_floats, checked_rate, exactly, finite, like, resampled_length
 from frcrn.models import Enhancer
 
 _MOST_HOPS = 64  # of one stream in one step, so that a long chunk needs no more memory than a short one
@@ -122,6 +121,11 @@ class Stream:
         self._strength = float(value)
 
     @property
+    def position(self) -> int:
+        """Samples that went in since the beginning."""
+        return self._taken
+
+    @property
     def latency(self) -> int:
         """Samples, at the stream's rate, after which a sample that went in has come out at the latest."""
         return longest_delay(self.rate, self.model.sample_rate, self.model.window, self.model.hop)
@@ -137,7 +141,7 @@ class Stream:
         self._mixed = self._strength
 
     def push(self, chunk: Any) -> Any:
-        """[T] or [C, T], numpy or torch, any T -> what is ready, in the same form."""
+        """[T] or [C, T], numpy or torch, any T -> what is ready, of the same kind."""
         return push_together([self], [chunk])[0]
 
     def flush(self) -> Any:
@@ -153,9 +157,9 @@ class Stream:
         self.reset()
         return result
 
-    def _take(self, samples: Samples, like: Any) -> None:
-        """Let [C, n] in."""
-        self._like = like
+    def _take(self, samples: Samples, chunk: Any) -> None:
+        """Let [C, n] in, the samples of a chunk."""
+        self._like = chunk[..., :0]  # what it is made of, without its samples
         self._taken += samples.shape[1]
         self._original.append(samples)
         self._pending.append(self._down.push(np.where(np.abs(samples) < _TINY, np.float32(0), samples)))
@@ -179,7 +183,7 @@ class Stream:
         if count:
             self._mixed = self._strength
         mixed = clean.copy() if (share == 1).all() else original + share * (clean - original)
-        return in_form_of(self._like, mixed)
+        return like(self._like, mixed if np.ndim(self._like) == 2 else mixed[0])
 
 
 def push_together(streams: Sequence[Stream], chunks: Sequence[Any]) -> list[Any]:
@@ -220,22 +224,12 @@ def advance(streams: Sequence[Stream]) -> list[list[Samples]]:
 
 def as_samples(chunk: Any, stream: Stream) -> Samples:
     """A chunk in any accepted form -> float32 [C, T], all finite."""
-    samples = chunk.detach().cpu().numpy() if isinstance(chunk, Tensor) else np.asarray(chunk)
-    if samples.dtype.kind != "f":
-        raise AudioError(f"a chunk holds {samples.dtype}; expected floating-point samples from -1 to 1")
+    samples = as_floats(chunk)
     wave = samples[None] if samples.ndim == 1 and stream.channels == 1 else samples
     if wave.ndim != 2 or wave.shape[0] != stream.channels:
         accepted = "[T] or [1, T]" if stream.channels == 1 else f"[{stream.channels}, T]"
         raise AudioError(f"a chunk has the shape {list(samples.shape)}; this stream takes {accepted}")
-    return finite(wave.astype(np.float32, copy=False), "stream", stream.rate, start=stream._taken)
-
-
-def in_form_of(like: Any, samples: Samples) -> Any:
-    """[C, T] -> numpy or torch, [T] or [C, T], of the same floating-point type as the example."""
-    flat = samples if np.ndim(like) == 2 else samples[0]
-    if isinstance(like, Tensor):
-        return torch.from_numpy(flat).to(like)
-    return flat.astype(np.asarray(like).dtype, copy=False)
+    return finite(wave, "stream", stream.rate, start=stream.position)
 
 
 def device_of(model: Enhancer) -> torch.device:
@@ -248,7 +242,7 @@ _forms: weakref.WeakKeyDictionary[Enhancer, tuple[list[tuple[int, int]], Enhance
 
 def inference_form(model: Enhancer) -> Enhancer:
     """Return the optimized form of a network, the same one for all its streams until its weights change."""
-    if model.optimized:
+    if model.optimized or type(model).optimize is Enhancer.optimize:
         return model
     weights = chain(model.parameters(), model.buffers())
     now = [(weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in weights]
