@@ -12,12 +12,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = {
-    "audio level strict stft tensors": 0,
+    "audio level processes strict stft tensors": 0,
     "layers": 1,
     "models official checkpoint": 2,
     "blockwise enhance streaming spectra losses metrics distortion ratios dnsmos recognition scorers pairs data": 3,
     "training evaluation report summary journal systems sources peers compare charts gallery pictures harm tables": 4,
-    "batch demo export benchmark": 4,
+    "batch jobs manifest demo export benchmark": 4,
+    "live devices pipes": 4,
     "cli plugin __main__": 5,
 }
 FLOOR = {module: floor for modules, floor in FLOORS.items() for module in modules.split()}
