@@ -225,6 +225,7 @@ def save_directory(
     configuration = {
         "framework": "pytorch",
         "task": "acoustic-noise-suppression",
+        "allow_remote": True,
         "model": arguments_of(model, trained),
         "pipeline": {"type": MODEL_TYPE},
         **(extra or {}),

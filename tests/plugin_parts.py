@@ -139,16 +139,18 @@ def in_fresh_process(script: str, folder: Path, *, librosa: bool = False, cwd: P
 
 
 class Without:
-    """Stands before all finders and finds nothing of the named packages."""
+    """A finder that finds all that another one does, but for the named packages."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self.names = names
+    def __init__(self, finder: Any, names: tuple[str, ...]) -> None:
+        self.finder, self.names = finder, names
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        if name.split(".")[0] in self.names:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
+        return None if name.split(".")[0] in self.names else self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.finder, name)
 
 
 def without(*names: str) -> None:
-    """Make packages not importable in this process."""
-    sys.meta_path.insert(0, Without(names))
+    """Make packages not importable in this process, as if they were not installed."""
+    sys.meta_path[:] = [Without(finder, names) for finder in sys.meta_path]

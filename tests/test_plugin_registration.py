@@ -16,6 +16,8 @@ pytest.importorskip("six")
 from tests.made_audio import save, speech
 from tests.plugin_parts import ROOT, in_fresh_process, official_directory, tiny_directory
 
+FOR_DEVELOPERS = ("benchmarks", "description", "tests")
+DEVELOPERS_PACKAGES = ("pytest", "hypothesis", "six")
 OURS, OFFICIAL = "frcrn-ans-16k", "speech_frcrn_ans_cirm_16k"
 
 
@@ -195,33 +197,58 @@ def test_without_what_the_stock_modules_need(models: Path) -> None:
     assert found["tried"] == []
 
 
-def test_the_repository_runs_as_remote_code(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an import of ours: the framework copies and imports every Python file of the directory."""
+def clone(folder: Path) -> None:
+    """Put a copy of the repository there, with files that cannot be imported among those for developers."""
     left_out = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "demo", "runs", "shared")
-    shutil.copytree(ROOT, models / "repository", ignore=left_out)
-    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "cache"))
-    script = """
+    shutil.copytree(ROOT, folder, ignore=left_out)
+    for part in FOR_DEVELOPERS:
+        (folder / part / "broken.py").write_text("import no_such_package\n")
+
+
+@pytest.mark.parametrize("name", ["frcrn", "saved", pytest.param("repository", marks=pytest.mark.slow)])
+def test_a_directory_runs_as_remote_code(name: str, models: Path, tmp_path: Path) -> None:
+    """Without an import of ours: the framework copies and imports every Python file of the directory."""
+    if name == "saved":
+        shutil.copytree(models / "ours", tmp_path / name)
+    else:
+        clone(tmp_path / name)
+    shutil.copy(models / "noisy.wav", tmp_path)
+    script = f"""
+    import os
+    os.environ["MODELSCOPE_CACHE"] = str(FOLDER / "cache")
+    without({", ".join(map(repr, DEVELOPERS_PACKAGES))})
     with closed_network() as tried:
         try:
-            enhance("repository")
+            enhance({name!r})
         except RuntimeError as error:
             FOUND["refused"] = str(error)
-        FOUND["pipeline"] = enhance("repository", trust_remote_code=True)
-        FOUND["again"] = enhance("repository")
-    FOUND["imported"] = len([name for name in sys.modules if name.startswith("repository.")])
-    import frcrn, torch
-    made = frcrn.FRCRN(frcrn.FRCRNConfig.tiny())
+        FOUND["pipeline"] = enhance({name!r}, trust_remote_code=True)
+        FOUND["again"] = enhance({name!r})
+    FOUND["for developers"] = [
+        name for name, module in sys.modules.items() for part in {FOR_DEVELOPERS}
+        if name.startswith(f"{name}.{{part}}.") and hasattr(module, "__file__")
+    ]
+    import frcrn
+    FOUND["class"] = type(frcrn.load()).__module__
     from frcrn.checkpoint import save_directory
+    made = frcrn.FRCRN(frcrn.FRCRNConfig.tiny())
     save_directory(made, FOLDER / "saved")
-    FOUND["saved"] = sum(value.numel() for value in frcrn.load(FOLDER / "saved").state_dict().values())
+    FOUND["loaded"] = type(frcrn.load(FOLDER / "saved")) is type(made)
     FOUND["tried"] = tried
     """
-    found = in_fresh_process(TOOLS + dedented(script), models)
+    found = in_fresh_process(TOOLS + dedented(script), tmp_path)
     assert "trust_remote_code=True" in found["refused"]
     assert found["pipeline"] == found["again"] == PIPELINE
-    assert found["imported"] > 50
+    assert found["for developers"] == []
+    assert found["class"] == "frcrn.models.frcrn" and found["loaded"]
     assert found["tried"] == []
-    assert found["saved"] > 0
+
+
+def test_what_is_for_developers_is_left_out_of_the_remote_code() -> None:
+    folders = {path.parent for path in ROOT.glob("[!.]*/*.py")} - {ROOT / "frcrn"}
+    assert {folder.name for folder in folders} == set(FOR_DEVELOPERS)
+    for folder in folders:
+        assert "\nleave_out(__name__)\n" in (folder / "__init__.py").read_text(), folder.name
 
 
 def test_without_the_framework_one_sentence_says_what_to_install(tmp_path: Path) -> None:
