@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from frcrn.layers import fixed
 from frcrn.layers.attention import ComplexSE, MaskedMean
 from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
 from frcrn.layers.fsmn import FrequencyFsmn, Memory, TimeFsmn
@@ -300,6 +301,13 @@ def test_a_unet_gives_back_the_shape_of_its_input(causal: bool, frames: int) -> 
 # Fused
 
 
+@pytest.fixture(params=[1, 1000], ids=["three products", "block"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every convolution be kept as three products, or none."""
+    monkeypatch.setattr(fixed, "LEAST_CHANNELS", request.param)
+
+
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("add_skips", [False, True])
 def test_a_fused_unet_equals_the_plain_one(causal: bool, add_skips: bool) -> None:
@@ -311,6 +319,7 @@ def test_a_fused_unet_equals_the_plain_one(causal: bool, add_skips: bool) -> Non
         assert_close(unet(x)[0], expected, **EXACT)
 
 
+@pytest.mark.usefixtures("form")
 @pytest.mark.parametrize("name", list(causal_layers()))
 def test_a_fused_layer_equals_the_plain_one(name: str) -> None:
     layer = causal_layers()[name].double()
@@ -323,6 +332,21 @@ def test_a_fused_layer_equals_the_plain_one(name: str) -> None:
     assert_close(past, expected_past, **EXACT)
 
 
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("kernel", [3, 4, 5])
+def test_a_fused_convolution_tells_the_block_weight_that_does_the_same(kernel: int) -> None:
+    for layer in (ComplexConv2d(2, 3, (kernel, 2)), ComplexConvTranspose2d(2, 3, (kernel, 2), 2, 1, 9)):
+        layer.double()
+        weight, bias = layer.combined()
+        scale, shift = (signal(6, seed=seed) for seed in (3, 4))
+        layer.fix(scale, shift)
+        repeats = len(bias) // 6
+        told, offset = layer.weight_and_bias()
+        assert_close(told, weight * scale.repeat(repeats)[:, None, None, None], **EXACT)
+        assert_close(offset, bias * scale.repeat(repeats) + shift.repeat(repeats), **EXACT)
+
+
+@pytest.mark.usefixtures("form")
 def test_fusing_twice_changes_nothing() -> None:
     unet = small_unet(causal=True)
     x = signal(1, 2, 31, 9)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from frcrn.layers.fixed import FixedConv
 
 
 def nothing_of(x: Tensor) -> Tensor:
@@ -27,16 +31,21 @@ def block_weight(real: Tensor, imag: Tensor) -> Tensor:
     return torch.cat([torch.cat([real, -imag], dim=1), torch.cat([imag, real], dim=1)], dim=0)
 
 
-class FixedWeight(nn.Module):
-    """A layer whose combined weight and bias can be computed once and kept, for inference."""
+class Parts(nn.ModuleList):
+    """The convolutions that stand for one, each with as many taps for its outputs as they need."""
 
-    weight: Tensor | None
-    bias: Tensor | None
+    def __iter__(self) -> Iterator[FixedConv]:
+        return (part for part in super().__iter__() if isinstance(part, FixedConv))
+
+
+class ComplexConvolution(nn.Module):
+    """A complex convolution of either direction; its weights can be combined once and kept, for inference."""
+
+    fixed: Parts
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("weight", None)
-        self.register_buffer("bias", None)
+        self.fixed = Parts()
 
     def combined(self) -> tuple[Tensor, Tensor]:
         """Return weight and bias computed from the parameters."""
@@ -44,21 +53,24 @@ class FixedWeight(nn.Module):
 
     def weight_and_bias(self) -> tuple[Tensor, Tensor]:
         """Return what was kept, or else compute it."""
-        if self.weight is not None and self.bias is not None:
-            return self.weight, self.bias
-        return self.combined()
+        return self.whole([part.folded() for part in self.fixed]) if self.fixed else self.combined()
+
+    def whole(self, parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of the parts that were kept together."""
+        return parts[0]
 
     def fix(self, scale: Tensor | None = None, shift: Tensor | None = None) -> None:
         """Keep weight and bias, scaled and shifted for each output channel, in place of the parameters."""
         weight, bias = self.combined()
-        if scale is not None and shift is not None:
-            repeats = len(bias) // len(scale)
-            scale, shift = scale.repeat(repeats), shift.repeat(repeats)
-            weight, bias = weight * scale[:, None, None, None], bias * scale + shift
-        for name in list(self._modules):
-            delattr(self, name)
-        self.weight = weight.detach().contiguous(memory_format=torch.channels_last)
-        self.bias = bias.detach().clone()
+        repeats = 1 if scale is None else len(bias) // len(scale)
+        scale = torch.ones_like(bias) if scale is None else scale.repeat(repeats)
+        bias = bias * scale if shift is None else bias * scale + shift.repeat(repeats)
+        self.keep(weight, bias, scale)
+        del self.re, self.im
+
+    def keep(self, weight: Tensor, bias: Tensor, scale: Tensor) -> None:
+        """Keep these."""
+        self.fixed.append(FixedConv(weight, bias, scale))
 
 
 def block_bias(real: Tensor, imag: Tensor) -> Tensor:
@@ -66,7 +78,7 @@ def block_bias(real: Tensor, imag: Tensor) -> Tensor:
     return torch.cat([real - imag, real + imag])
 
 
-class ComplexConv2d(FixedWeight):
+class ComplexConv2d(ComplexConvolution):
     """Complex convolution that moves down in frequency; looks back in time, and ahead too unless causal."""
 
     def __init__(
@@ -91,22 +103,22 @@ class ComplexConv2d(FixedWeight):
 
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """[B, 2 Ci, F, T], past [B, 2 Ci, F, kt - 1] -> [B, 2 Co, F', T'], new past; T' = T + kt - 1 unless causal."""
-        weight, bias = self.weight_and_bias()
         if self.causal:
             x, past = with_past(x, past, self.past)
-            return F.conv2d(x, weight, bias, (self.stride, 1), (self.padding, 0)), past
-        return F.conv2d(x, weight, bias, (self.stride, 1), (self.padding, self.past)), nothing_of(x)
+        else:
+            past = nothing_of(x)
+        padding = (self.padding, 0 if self.causal else self.past)
+        if self.fixed:
+            return self.fixed[0](x, self.stride, padding), past
+        return F.conv2d(x, *self.combined(), (self.stride, 1), padding), past
 
 
-class ComplexConvTranspose2d(FixedWeight):
+class ComplexConvTranspose2d(ComplexConvolution):
     """Complex transposed convolution that moves up in frequency.
 
     Computed as a convolution with `stride` times the output channels whose results are interleaved along frequency
     (sub-pixel form): a transposed convolution is a stride's worth of plain ones, each with every stride-th tap.
     """
-
-    wide: Tensor | None
-    narrow: Tensor | None
 
     def __init__(
         self,
@@ -125,8 +137,6 @@ class ComplexConvTranspose2d(FixedWeight):
         self.past = kernel[1] - 1
         self.kernel, self.channels = kernel[0], 2 * channels_out
         self.taps = -(-kernel[0] // stride)
-        self.register_buffer("wide", None)
-        self.register_buffer("narrow", None)
 
     def combined(self) -> tuple[Tensor, Tensor]:
         """Return the sub-pixel weight [stride 2 Co, 2 Ci, taps, kt] and bias [stride 2 Co]."""
@@ -137,23 +147,26 @@ class ComplexConvTranspose2d(FixedWeight):
         weight = weight.unflatten(2, (self.taps, self.stride)).permute(3, 0, 1, 2, 4).flip(3, 4)
         return weight.flatten(0, 1), block_bias(self.re.bias, self.im.bias).repeat(self.stride)
 
-    def pieces(self) -> list[tuple[Tensor, Tensor]]:
-        """Return weight and bias by number of taps: the first phases of a stride may have one more than the rest."""
-        weight, bias = self.weight_and_bias()
+    def phases(self) -> list[int]:
+        """Return how many phases of a stride have all taps, and how many, if any, have one fewer."""
         wide = (self.kernel - 1) % self.stride + 1
-        if wide == self.stride or self.taps == 1:
-            return [(weight, bias)]
-        split = len(bias) // self.stride * wide
-        if self.wide is not None and self.narrow is not None:
-            return [(self.wide, bias[:split]), (self.narrow, bias[split:])]
-        return [(weight[:split], bias[:split]), (weight[split:, :, 1:], bias[split:])]
+        return [self.stride] if wide == self.stride or self.taps == 1 else [wide, self.stride - wide]
 
-    def fix(self, scale: Tensor | None = None, shift: Tensor | None = None) -> None:
-        """Keep the pieces too, each in the layout that runs fastest."""
-        super().fix(scale, shift)
-        pieces = [weight.contiguous(memory_format=torch.channels_last) for weight, _ in self.pieces()]
-        if len(pieces) == 2:
-            self.wide, self.narrow = pieces
+    def pieces(self, weight: Tensor, *others: Tensor) -> list[tuple[Tensor, ...]]:
+        """Cut a weight, and what else goes by output channel, in groups of phases with as many taps."""
+        sizes = [self.channels * phases for phases in self.phases()]
+        weights = [part[:, :, number:] for number, part in enumerate(weight.split(sizes))]
+        return list(zip(weights, *(other.split(sizes) for other in others), strict=True))
+
+    def keep(self, weight: Tensor, bias: Tensor, scale: Tensor) -> None:
+        """Keep these in pieces."""
+        for phases, (taps, shift, factor) in zip(self.phases(), self.pieces(weight, bias, scale), strict=True):
+            self.fixed.append(FixedConv(taps, shift, factor, phases))
+
+    def whole(self, parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of the parts that were kept together."""
+        weights = [F.pad(weight, (0, 0, self.taps - weight.shape[2], 0)) for weight, _ in parts]
+        return torch.cat(weights), torch.cat([bias for _, bias in parts])
 
     def interleave(self, parts: list[Tensor]) -> Tensor:
         """Phases of the stride, [B, phases C, rows, T] each -> [B, C, size, T], channels last in memory."""
@@ -172,5 +185,9 @@ class ComplexConvTranspose2d(FixedWeight):
             x, past = with_past(x, past, self.past)
         else:
             past = nothing_of(x)
-        parts = [F.conv2d(x, weight, bias, padding=(weight.shape[2] - 1, 0)) for weight, bias in self.pieces()]
+        if self.fixed:
+            parts = [conv(x, 1, (self.taps - 1 - number, 0)) for number, conv in enumerate(self.fixed)]
+        else:
+            pieces = self.pieces(*self.combined())
+            parts = [F.conv2d(x, weight, bias, padding=(weight.shape[2] - 1, 0)) for weight, bias in pieces]
         return self.interleave(parts), past

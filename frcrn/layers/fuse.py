@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from frcrn.layers.complex import FixedWeight
+from frcrn.layers.complex import ComplexConvolution
 from frcrn.layers.fsmn import ComplexFsmn
 from frcrn.layers.unet import Block
 
@@ -20,11 +20,11 @@ def fuse(network: nn.Module) -> None:
     """Bring every layer of a network into its inference form, in place."""
     for layer in list(network.modules()):
         if isinstance(layer, Block) and isinstance(layer.norm, nn.BatchNorm2d):
-            assert isinstance(layer.conv, FixedWeight)
+            assert isinstance(layer.conv, ComplexConvolution)
             layer.conv.fix(*affine(layer.norm))
             layer.norm = nn.Identity()
     for layer in list(network.modules()):
-        if isinstance(layer, FixedWeight) and layer.weight is None:
+        if isinstance(layer, ComplexConvolution) and not layer.fixed:
             layer.fix()
         if isinstance(layer, ComplexFsmn) and not layer.fixed:
             layer.fix()

@@ -56,7 +56,7 @@ class Block(nn.Module):
         """[B, 2 Ci, F, T] -> [B, 2 Co, F', T'], new past."""
         x, past = self.conv(x, past)
         if not x.requires_grad:
-            return F.leaky_relu(self.norm(x)), past
+            return F.leaky_relu_(self.norm(x)), past  # in place: it is the convolution's or the norm's own result
         x = self.norm(channels_last(x))
         x.register_hook(channels_last)
         return F.leaky_relu(x), past
