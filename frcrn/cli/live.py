@@ -1,79 +1,213 @@
-"""`frcrn stream`."""
+"""`frcrn live` and `frcrn record`."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
-from typing import TYPE_CHECKING, BinaryIO
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from frcrn.cli.common import add_model_option
+from frcrn.cli.stream import add_model, load_model
 
 if TYPE_CHECKING:
-    from frcrn.models.base import Enhancer
+    from frcrn.audio import Samples
+    from frcrn.audio.writing import Append
+    from frcrn.cli.keys import Wait
+    from frcrn.devices import Flow
+    from frcrn.live import Live, Recorder, Status, Tap
+    from frcrn.streaming import Stream
 
-STREAM = """Take the noise out of sound that comes through a pipe, while it comes: raw samples or wav. What is ready
-is written at once; the rest when the input ends. As much comes out as went in, in the same form."""
+LIVE = """Take the noise out of what a microphone hears, and play it, until q or Ctrl-C. Keys: space switches the
+enhancement off and on, + and - change its strength."""
+RECORD = """Record from a microphone, with --enhance without its noise. Ctrl-C ends it early; what was heard is kept."""
+
+BAR = 12  # characters of a level meter
+FLOOR_DB = -60  # where it begins
+LOOK = 0.1  # seconds between two looks
+STEP = 0.1  # of the strength, for one key
+PATIENCE = 2.0  # seconds without a sample after which a microphone has stopped
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the commands."""
-    stream = commands.add_parser("stream", help="take the noise out of sound in a pipe", description=STREAM)
-    stream.add_argument("source", nargs="?", default="-", metavar="IN", help="a file or named pipe (-: standard input)")
-    stream.add_argument(
-        "--format",
-        default="auto",
-        metavar="F",
-        help="wav, or raw samples as s16le, f32le, s24le, s32le, u8 or f64le (wav where there is a header, else s16le)",
+    """Add both commands."""
+    live = commands.add_parser("live", help="take the noise out of a microphone, and play it", description=LIVE)
+    live.add_argument("--list", action="store_true", help="list the sound devices and leave")
+    _add_microphone(live)
+    live.add_argument("--output", metavar="D", help="the loudspeaker: a number of --list, or a part of a name")
+    live.add_argument("--cushion", type=float, default=0.0, metavar="MS", help="more delay, against underruns (0)")
+    live.add_argument("--record", type=Path, metavar="FILE", help="write both sides: NAME.noisy.EXT and NAME.clean.EXT")
+    live.add_argument("--seconds", type=float, default=math.inf, metavar="S", help="stop after this long (never)")
+    add_model(live)
+    live.set_defaults(run=run_live)
+
+    record = commands.add_parser("record", help="record from a microphone", description=RECORD)
+    record.add_argument("seconds", type=float, metavar="SECONDS", help="how long")
+    record.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the audio file to write")
+    record.add_argument("--enhance", action="store_true", help="take the noise out")
+    _add_microphone(record)
+    add_model(record)
+    record.set_defaults(run=run_record)
+
+
+def _add_microphone(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--input", metavar="D", help="the microphone: a number of live --list, or a part of a name")
+    parser.add_argument("--rate", type=int, metavar="HZ", help="of the devices (the microphone's own)")
+    parser.add_argument("--channels", type=int, default=1, metavar="N", help="of the microphone (1)")
+
+
+def run_live(args: argparse.Namespace) -> int:
+    """Run a microphone through the network to a loudspeaker."""
+    from frcrn.devices import DeviceError, choose, duplex
+    from frcrn.live import Live
+
+    if args.list:
+        return _list()
+    if not args.seconds > 0 or not 0 <= args.cushion < math.inf:
+        raise ValueError(f"--seconds {args.seconds:g}, --cushion {args.cushion:g}: expected more than 0, at least 0")
+    source, target = choose("input", args.input), choose("output", args.output)
+    model, rate = load_model(args), args.rate or source.rate
+    stream = model.stream(rate, args.channels, args.strength)
+    block = max(1, round(model.hop * rate / model.sample_rate))
+    with ExitStack() as stack:
+        tap = _both_sides(stack, args.record, rate, args.channels) if args.record else None
+        live = stack.enter_context(Live(stream, block, cushion=round(args.cushion * rate / 1000), tap=tap))
+        flow = stack.enter_context(duplex(source, target, rate, block, args.channels, live.exchange))
+        print(f"{source.name} -> {target.name}, {rate} Hz, {args.channels} channels", file=sys.stderr)
+        own = 1000 * live.delay / rate
+        print(f"added latency {own:.0f} ms, and {1000 * flow.latency:.0f} ms of the devices", file=sys.stderr)
+        code = _until_stopped(live, flow, args.seconds)
+        stopped = not flow.active
+        status = live.status()
+    print(
+        f"{live.underruns} underruns, {flow.lost} blocks lost by the devices, load {status.load:.0%}", file=sys.stderr
     )
-    stream.add_argument("--rate", type=int, metavar="HZ", help="of raw samples (the model's)")
-    stream.add_argument("--channels", type=int, metavar="N", help="of raw samples (1)")
-    _add_model(stream)
-    stream.set_defaults(run=run_stream)
+    if stopped:
+        raise DeviceError("the sound device stopped; was it pulled out?")
+    return code
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    add_model_option(parser)
-    parser.add_argument("--strength", type=float, default=1.0, metavar="S", help="how much noise goes, 0 to 1 (1)")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the network (1)")
+def _list() -> int:
+    """Print the sound devices."""
+    from frcrn.devices import DeviceError, devices
 
-
-def run_stream(args: argparse.Namespace) -> int:
-    """Enhance from standard input, or a file, to standard output."""
-    if sys.stdout.isatty():
-        raise ValueError("standard output is a terminal; send the sound to a file or a program: frcrn stream - > FILE")
-    if args.source != "-":
-        with open(args.source, "rb") as source:
-            return _pass_through(args, source, args.source)
-    if sys.stdin.isatty():
-        raise ValueError("standard input is a terminal; send sound into it: frcrn stream - < FILE > FILE")
-    return _pass_through(args, sys.stdin.buffer, "standard input")
-
-
-def _load(args: argparse.Namespace) -> Enhancer:
-    """Load the model, and let it use as many threads as wanted; single hops gain nothing from a second one."""
-    import torch
-
-    from frcrn.checkpoint import load
-
-    if args.threads < 1:
-        raise ValueError(f"--threads {args.threads}: at least 1 is needed")
-    torch.set_num_threads(args.threads)
-    return load(args.model)
-
-
-def _pass_through(args: argparse.Namespace, source: BinaryIO, name: str) -> int:
-    from frcrn.pipes import pass_through
-
-    trouble = pass_through(
-        _load(args),
-        source,
-        sys.stdout.buffer,
-        name=name,
-        form=args.format,
-        rate=args.rate,
-        channels=args.channels,
-        strength=args.strength,
-    )
-    if trouble:
-        print(f"frcrn: {name}: {trouble}", file=sys.stderr)
+    found = devices()
+    if not found:
+        raise DeviceError("no sound device was found on this machine")
+    for device in found:
+        marks = "".join(mark if is_default else " " for mark, is_default in zip("<>", device.default, strict=True))
+        print(f"{device.number:>3} {marks} {device.name} ({device.inputs} in, {device.outputs} out, {device.rate} Hz)")
+    print("\n< default input, > default output")
     return 0
+
+
+def _both_sides(stack: ExitStack, path: Path, rate: int, channels: int) -> Tap:
+    """Open a file for what is heard and one for what is made of it."""
+    from frcrn.audio import writer
+
+    noisy, clean = (
+        stack.enter_context(writer(path.with_name(f"{path.stem}.{side}{path.suffix}"), rate, channels))
+        for side in ("noisy", "clean")
+    )
+
+    def tap(heard: Samples, made: Samples) -> None:
+        noisy(heard)
+        clean(made)
+
+    return tap
+
+
+def _until_stopped(live: Live, flow: Flow, seconds: float) -> int:
+    """Show how it goes and obey keys; whoever ends it still wants what was recorded."""
+    from frcrn.cli.keys import keys
+
+    try:
+        with keys() as wait:
+            _watch(live, flow, seconds, wait)
+    except KeyboardInterrupt:
+        return 0
+    except SystemExit as told:
+        return int(told.code or 0)
+    finally:
+        _draw("")
+    return 0
+
+
+def _watch(live: Live, flow: Flow, seconds: float, wait: Wait) -> None:
+    end, strength = time.monotonic() + seconds, live.stream.strength
+    while flow.active and (left := end - time.monotonic()) > 0:
+        key = wait(min(LOOK, left))
+        if key == "q":
+            return
+        if key == " ":
+            live.stream.strength = 0.0 if live.stream.strength else strength
+        elif key in ("+", "-"):
+            strength = min(1.0, max(0.0, round(strength + (STEP if key == "+" else -STEP), 3)))
+            live.stream.strength = strength
+        _draw(_line(live.status(), live.stream.strength))
+
+
+def _line(status: Status, strength: float) -> str:
+    """Say how it goes in one line."""
+    mode = f"strength {strength:.1f}" if strength else "bypassed"
+    return (
+        f"in {_meter(status.heard)}  out {_meter(status.played)}  load {status.load:4.0%}  "
+        f"underruns {status.underruns}  {mode}"
+    )
+
+
+def _meter(level: float) -> str:
+    """Draw a level in dBFS."""
+    share = min(1.0, max(0.0, 1 - level / FLOOR_DB))
+    return f"{level:4.0f} dB [{'#' * round(BAR * share):<{BAR}}]"
+
+
+def _draw(text: str) -> None:
+    """Replace the line on stderr, where a person watches."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{text}")
+        sys.stderr.flush()
+
+
+def run_record(args: argparse.Namespace) -> int:
+    """Record from a microphone into a file."""
+    from frcrn.audio import checked_rate, writer
+    from frcrn.devices import DeviceError, choose, microphone
+    from frcrn.live import Recorder
+
+    if not 0 < args.seconds < math.inf:
+        raise ValueError(f"{args.seconds:g} seconds: more than 0 are needed")
+    source = choose("input", args.input)
+    rate = checked_rate(args.rate or source.rate)
+    stream = load_model(args).stream(rate, args.channels, args.strength) if args.enhance else None
+    recorder = Recorder(round(args.seconds * rate))
+    with writer(args.output, rate, args.channels, frames=recorder.length) as append:
+        with microphone(source, rate, rate // 50, args.channels, recorder.hear) as flow:
+            heard, interrupted = _hear(recorder, stream, append, rate)
+        if not heard:
+            raise DeviceError(f"{source.name} gave no sound; nothing is written")
+        if stream:
+            append(stream.flush().reshape(args.channels, -1))
+    print(f"{args.output}: {heard / rate:.1f} s, {flow.lost} blocks lost by the device", file=sys.stderr)
+    if heard < recorder.length and not interrupted:
+        raise DeviceError(f"{source.name} stopped after {heard / rate:.1f} s; was it pulled out?")
+    return 0
+
+
+def _hear(recorder: Recorder, stream: Stream | None, append: Append, rate: int) -> tuple[int, bool]:
+    """Take in what comes; return how many samples that were, and whether a person ended it."""
+    from frcrn.live import dbfs
+
+    heard = 0
+    try:
+        for block in recorder.blocks(PATIENCE):
+            append(stream.push(block) if stream else block)
+            heard += block.shape[1]
+            _draw(f"{_meter(dbfs(recorder.peak))}  {heard / rate:.1f} s")
+    except KeyboardInterrupt:
+        return heard, True
+    finally:
+        _draw("")
+    return heard, False

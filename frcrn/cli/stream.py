@@ -1,0 +1,80 @@
+"""`frcrn stream`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, BinaryIO
+
+from frcrn.cli.common import add_model_option
+
+if TYPE_CHECKING:
+    from frcrn.models.base import Enhancer
+
+DESCRIPTION = """Take the noise out of sound that comes through a pipe, while it comes: raw samples or wav. What is
+ready is written at once; the rest when the input ends. As much comes out as went in, in the same form."""
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    stream = commands.add_parser("stream", help="take the noise out of sound in a pipe", description=DESCRIPTION)
+    stream.add_argument("source", nargs="?", default="-", metavar="IN", help="a file or named pipe (-: standard input)")
+    stream.add_argument(
+        "--format",
+        default="auto",
+        metavar="F",
+        help="wav, or raw samples as s16le, f32le, s24le, s32le, u8 or f64le (wav where there is a header, else s16le)",
+    )
+    stream.add_argument("--rate", type=int, metavar="HZ", help="of raw samples (the model's)")
+    stream.add_argument("--channels", type=int, metavar="N", help="of raw samples (1)")
+    add_model(stream)
+    stream.set_defaults(run=run)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a network that runs live."""
+    add_model_option(parser)
+    parser.add_argument("--strength", type=float, default=1.0, metavar="S", help="how much noise goes, 0 to 1 (1)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the network (1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Enhance from standard input, or a file, to standard output."""
+    if sys.stdout.isatty():
+        raise ValueError("standard output is a terminal; send the sound to a file or a program: frcrn stream - > FILE")
+    if args.source != "-":
+        with open(args.source, "rb") as source:
+            return _pass_through(args, source, args.source)
+    if sys.stdin.isatty():
+        raise ValueError("standard input is a terminal; send sound into it: frcrn stream - < FILE > FILE")
+    return _pass_through(args, sys.stdin.buffer, "standard input")
+
+
+def load_model(args: argparse.Namespace) -> Enhancer:
+    """Load the model, and let it use as many threads as wanted; single hops gain nothing from a second one."""
+    import torch
+
+    from frcrn.checkpoint import load
+
+    if args.threads < 1:
+        raise ValueError(f"--threads {args.threads}: at least 1 is needed")
+    torch.set_num_threads(args.threads)
+    return load(args.model)
+
+
+def _pass_through(args: argparse.Namespace, source: BinaryIO, name: str) -> int:
+    from frcrn.pipes import pass_through
+
+    trouble = pass_through(
+        load_model(args),
+        source,
+        sys.stdout.buffer,
+        name=name,
+        form=args.format,
+        rate=args.rate,
+        channels=args.channels,
+        strength=args.strength,
+    )
+    if trouble:
+        print(f"frcrn: {name}: {trouble}", file=sys.stderr)
+    return 0

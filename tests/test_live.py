@@ -1,0 +1,449 @@
+"""Live sound: the delay is kept to the sample, whatever happens, and a device that does not wait is never kept waiting.
+
+Devices are made here: they feed blocks at a real pace, from a thread of their own, as PortAudio does.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from frcrn import FRCRN, FRCRNConfig, audio, checkpoint
+from frcrn.cli import live as command
+from frcrn.cli import main
+from frcrn.live import SILENT, Live, Recorder, dbfs
+from tests.fakes import CausalGain
+
+RATE, BLOCK = 16000, 320
+
+
+class Quick(CausalGain):
+    """Half as loud, and late as a real network is."""
+
+    def __init__(self) -> None:
+        super().__init__(0.5)
+        self.window, self.hop = 640, 320
+
+
+MODEL = Quick().eval()
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-0.4, 0.4, shape).astype(np.float32)
+
+
+def expected(wave: np.ndarray, rate: int = RATE) -> np.ndarray:
+    stream = MODEL.stream(rate, len(wave))
+    return np.concatenate([stream.push(wave), stream.flush()], axis=1)
+
+
+class Step(Live):
+    """A network whose thread is slow on demand: it waits before the blocks that are named."""
+
+    def __init__(self, *arguments: Any, slow: Callable[[int], bool], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.slow, self.done = slow, 0
+        self.gate = threading.Event()
+
+    def _enhance(self, heard: np.ndarray) -> None:
+        if self.slow(self.done):
+            self.gate.wait(10)
+        super()._enhance(heard)
+        self.done += 1
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for another thread."""
+    end = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def settled(live: Step, count: int) -> None:
+    """Wait until the network has done so many blocks."""
+    until(lambda: live.done == count)
+
+
+def blocks(wave: np.ndarray) -> list[np.ndarray]:
+    return [wave[:, start : start + BLOCK] for start in range(0, wave.shape[1], BLOCK)]
+
+
+@pytest.mark.parametrize(("rate", "channels", "cushion"), [(16000, 1, 0), (16000, 2, 100), (48000, 1, 7)])
+def test_what_is_played_is_the_stream_late_by_the_delay(rate: int, channels: int, cushion: int) -> None:
+    wave = noise(channels, 30 * BLOCK)
+    live = Step(MODEL.stream(rate, channels), BLOCK, cushion=cushion, slow=lambda done: False)
+    with live:
+        played = []
+        for number, block in enumerate(blocks(wave)):
+            played.append(live.exchange(block))
+            settled(live, number + 1)
+    whole = np.concatenate(played, axis=1)
+    assert live.delay == live.stream.latency + BLOCK + cushion
+    assert_array_equal(whole[:, : live.delay], 0)
+    assert_allclose(whole[:, live.delay :], expected(wave, rate)[:, : -live.delay], atol=1e-5)
+    assert live.underruns == 0
+
+
+def test_an_underrun_is_silence_and_what_comes_after_it_is_in_time() -> None:
+    """At every sample, what is played is silence or what the stream gave, late by exactly the delay."""
+    wave = noise(1, 40 * BLOCK)
+    live = Step(MODEL.stream(), BLOCK, slow=lambda done: done == 10)
+    with live:
+        played = []
+        for number, block in enumerate(blocks(wave)):
+            played.append(live.exchange(block))
+            if number < 10:
+                settled(live, number + 1)
+            elif number == 20:
+                live.gate.set()
+            if number >= 20:
+                settled(live, number + 1)
+    whole = np.concatenate(played, axis=1)
+    truth = expected(wave)[:, : -live.delay]
+    silent = whole[:, live.delay :] == 0
+    assert_allclose(whole[:, live.delay :][~silent], truth[~silent], atol=1e-5)
+    assert 6 * BLOCK < silent.sum() < 12 * BLOCK
+    assert not silent[:, -15 * BLOCK :].any()
+    assert 6 <= live.underruns <= 11
+
+
+def test_a_network_that_cannot_keep_up_leaves_out_what_nobody_hears_and_comes_back_in_time() -> None:
+    wave = noise(1, 230 * BLOCK)
+    sides: list[tuple[np.ndarray, np.ndarray]] = []
+    live = Step(MODEL.stream(), BLOCK, slow=lambda done: done == 0, tap=lambda *both: sides.append(both))
+    with live:
+        played = [live.exchange(block) for block in blocks(wave[:, : 200 * BLOCK])]
+        live.gate.set()
+        until(lambda: len(sides) == 200)
+        assert live.done < 0.5 * RATE / BLOCK + 5
+        for number, block in enumerate(blocks(wave[:, 200 * BLOCK :])):
+            played.append(live.exchange(block))
+            until(lambda number=number: len(sides) == 201 + number)  # type: ignore[misc]
+    late = np.concatenate(played, axis=1)[:, -20 * BLOCK :]
+    assert_allclose(late, 0.5 * wave[:, -live.delay - 20 * BLOCK : -live.delay], atol=1e-6)
+    heard, made = (np.concatenate(side, axis=1) for side in zip(*sides, strict=True))
+    assert_array_equal(heard, wave)
+    assert_allclose(made[:, -20 * BLOCK :], 0.5 * wave[:, -20 * BLOCK :], atol=1e-6)
+
+
+def test_strength_changes_while_it_runs() -> None:
+    wave = noise(1, 40 * BLOCK)
+    live = Step(MODEL.stream(strength=0.0), BLOCK, slow=lambda done: False)
+    with live:
+        played = []
+        for number, block in enumerate(blocks(wave)):
+            if number == 20:
+                live.stream.strength = 1.0
+            played.append(live.exchange(block))
+            settled(live, number + 1)
+    whole = np.concatenate(played, axis=1)[:, live.delay :]
+    early, late = slice(0, 20 * BLOCK - live.delay), slice(25 * BLOCK, 40 * BLOCK - live.delay)
+    assert_array_equal(whole[:, early], wave[:, early])
+    assert_allclose(whole[:, late], expected(wave)[:, late], atol=1e-5)
+
+
+def test_the_tap_gets_both_sides_in_time_and_whole() -> None:
+    wave = noise(1, 20 * BLOCK)
+    sides: list[tuple[np.ndarray, np.ndarray]] = []
+    with Live(MODEL.stream(), BLOCK, tap=lambda *both: sides.append(both)) as live:
+        for block in blocks(wave):
+            live.exchange(block)
+    heard, made = (np.concatenate(side, axis=1) for side in zip(*sides, strict=True))
+    assert_array_equal(heard, wave)
+    assert_allclose(made, expected(wave), atol=1e-5)
+
+
+def test_what_stops_the_network_is_raised_where_it_is_looked_at() -> None:
+    bad = noise(1, BLOCK)
+    bad[0, 3] = np.inf
+    with Live(MODEL.stream(), BLOCK) as live:
+        live.exchange(bad)
+        end = time.monotonic() + 10
+        with pytest.raises(audio.AudioError, match="sample 3 "):
+            while time.monotonic() < end:
+                live.status()
+        assert_array_equal(live.exchange(noise(1, BLOCK)), 0)  # the device still gets its samples
+
+
+def test_levels_and_load() -> None:
+    live = Step(MODEL.stream(strength=0), BLOCK, slow=lambda done: False)
+    with live:
+        assert live.status().heard == live.status().played == SILENT
+        for number in range(10):
+            live.exchange(np.full((1, BLOCK), 0.5, np.float32))
+            settled(live, number + 1)
+        status = live.status()
+        assert status.heard == pytest.approx(-6.02, abs=0.01)
+        assert status.played == pytest.approx(-6.02, abs=0.01)
+        assert status.load > 0
+        assert live.status().heard == SILENT
+    assert dbfs(0) == SILENT
+
+
+def test_a_recorder_ends_at_its_length_or_when_nothing_comes() -> None:
+    recorder = Recorder(100)
+    wave = noise(1, 150)
+    recorder.hear(wave[:, :75])
+    recorder.hear(wave[:, 75:])
+    assert_array_equal(np.concatenate(list(recorder.blocks(0.01)), axis=1), wave[:, :100])
+    recorder.hear(wave)
+    assert [block.shape[1] for block in Recorder(10).blocks(0.01)] == []
+
+
+class PortAudioError(Exception):
+    """As sounddevice has it."""
+
+
+class FakeStream:
+    """A device that gives a block of `wave` and takes one, at the pace of its rate, from a thread of its own."""
+
+    latency: Any = (0.004, 0.006)
+
+    def __init__(self, fake: FakeSound, **settings: Any) -> None:
+        fake.opened.append(self)
+        self.fake, self.settings = fake, settings
+        self.played: list[np.ndarray] = []
+        self.active, self._closed = False, threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        if settings["samplerate"] not in fake.rates:
+            raise PortAudioError("Invalid sample rate [PaErrorCode -9997]")
+
+    def start(self) -> None:
+        self.active = True
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        if self._thread.ident:
+            self._thread.join()
+
+    def _run(self) -> None:
+        size, rate = self.settings["blocksize"], self.settings["samplerate"]
+        channels = self.settings["channels"]
+        duplex = isinstance(channels, tuple)
+        start, shared = time.monotonic(), np.zeros((size, channels[0] if duplex else channels), np.float32)
+        for number in range(self.fake.wave.shape[1] // size):
+            if self._closed.wait(max(0.0, start + number * size / rate - time.monotonic())):
+                break
+            shared[:] = self.fake.wave.T[number * size : (number + 1) * size]  # PortAudio uses its memory again, too
+            if duplex:
+                out = np.full((size, channels[1]), np.nan, np.float32)
+                self.settings["callback"](shared, out, size, None, self.fake.trouble)
+                self.played.append(out.copy())
+            else:
+                self.settings["callback"](shared, size, None, self.fake.trouble)
+        self.active = False
+
+
+class FakeSound(SimpleNamespace):
+    """The part of sounddevice that is used, with two devices."""
+
+    PortAudioError = PortAudioError
+
+    def __init__(self, wave: np.ndarray) -> None:
+        super().__init__(wave=wave, rates=(8000, 16000), opened=[], trouble=0, default=SimpleNamespace(device=[1, 2]))
+        self.found = [
+            {"name": name, "max_input_channels": inputs, "max_output_channels": outputs, "default_samplerate": 16000.0}
+            for name, inputs, outputs in (("Line", 2, 0), ("Desk microphone", 2, 0), ("Loudspeaker", 0, 2))
+        ]
+
+    def query_devices(self) -> list[dict[str, Any]]:
+        return self.found
+
+    def Stream(self, **settings: Any) -> FakeStream:  # noqa: N802
+        return FakeStream(self, **settings)
+
+    InputStream = Stream
+
+
+@pytest.fixture
+def sound(monkeypatch: pytest.MonkeyPatch) -> FakeSound:
+    fake = FakeSound(noise(1, 3 * RATE))
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    return fake
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    checkpoint.save(FRCRN(FRCRNConfig.tiny()), path)
+    return str(path)
+
+
+def test_live_plays_and_records_at_a_real_pace(
+    sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "load_model", lambda args: MODEL)
+    monkeypatch.setattr("frcrn.live._PATIENCE", 60)
+    arguments = ["live", "--cushion", "200", "--seconds", "1"]
+    assert main([*arguments, "--record", str(tmp_path / "talk.wav")]) == 0
+    heard, made = (audio.read(tmp_path / f"talk.{side}.wav") for side in ("noisy", "clean"))
+    length = heard.samples.shape[1]
+    assert 0.5 * RATE < length < 2.5 * RATE
+    assert made.samples.shape == heard.samples.shape
+    wave = sound.wave[:, :length]
+    assert_allclose(heard.samples, wave, atol=2**-15)
+    assert_allclose(made.samples, expected(wave), atol=2**-15 + 1e-5)
+    (device,) = sound.opened
+    played = np.concatenate(device.played).T
+    delay = MODEL.window + BLOCK + 3200
+    assert_array_equal(played[0], played[1])  # one channel in, both loudspeakers out
+    assert_array_equal(played[:, :delay], 0)
+    truth, late = expected(wave)[0, : played.shape[1] - delay], played[0, delay:]
+    on_time = late != 0  # a busy machine may be late, and then it is silent, never at another time
+    assert_allclose(late[on_time], truth[on_time], atol=1e-5)
+    assert on_time.mean() > 0.5
+    said = capsys.readouterr().err
+    assert "Desk microphone -> Loudspeaker, 16000 Hz, 1 channels" in said
+    assert "added latency 260 ms, and 10 ms of the devices" in said
+    assert "underruns" in said
+    assert "\x1b" not in said  # nobody watches
+
+
+def test_keys_switch_off_and_on_and_change_the_strength(sound: FakeSound, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = Live(MODEL.stream(strength=0.8), BLOCK)
+    pressed, strengths = iter([" ", " ", "+", "+", "+", "-", "x", "", "q"]), []
+
+    def wait(seconds: float) -> str:
+        strengths.append(live.stream.strength)
+        return next(pressed)
+
+    command._watch(live, SimpleNamespace(active=True), 10, wait)  # type: ignore[arg-type]
+    assert strengths == [0.8, 0, 0.8, 0.9, 1.0, 1.0, 0.9, 0.9, 0.9]
+
+
+def test_record(
+    sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "load_model", lambda args: MODEL)
+    file = tmp_path / "x.wav"
+    assert main(["record", "0.3", "-o", str(file), "--input", "line"]) == 0
+    assert sound.opened[0].settings["device"] == 0
+    assert_allclose(audio.read(file).samples, sound.wave[:, :4800], atol=2**-15)
+    sound.rates = (8000,)
+    assert main(["record", "0.3", "-o", str(file), "--enhance", "--rate", "8000"]) == 0
+    found = audio.read(file)
+    assert found.rate == 8000
+    assert_allclose(found.samples, expected(sound.wave[:, :2400], 8000), atol=2**-15 + 1e-5)
+    assert f"{file}: 0.3 s, 0 blocks lost" in capsys.readouterr().err
+
+
+def test_a_device_that_stops_is_said_and_what_was_heard_is_kept(
+    sound: FakeSound, saved: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "PATIENCE", 0.3)
+    sound.wave = sound.wave[:, :3200]
+    assert main(["record", "1", "-o", str(tmp_path / "x.wav")]) == 2
+    assert audio.read(tmp_path / "x.wav").samples.shape == (1, 3200)
+    assert "Desk microphone stopped after 0.2 s" in capsys.readouterr().err
+    assert main(["live", "--model", saved, "--record", str(tmp_path / "y.wav")]) == 2
+    assert audio.read(tmp_path / "y.clean.wav").samples.shape == (1, 3200)
+    assert "the sound device stopped" in capsys.readouterr().err
+    sound.wave = sound.wave[:, :0]
+    assert main(["record", "1", "-o", str(tmp_path / "z.wav")]) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.wav", "y.clean.wav", "y.noisy.wav"]
+
+
+def test_ctrl_c_ends_both_and_keeps_what_was_heard(
+    sound: FakeSound, saved: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press(*arguments: Any) -> None:
+        if sound.opened and sound.opened[-1].active and arguments[0]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "_draw", press)
+    assert main(["record", "2", "-o", str(tmp_path / "x.wav")]) == 0
+    assert audio.read(tmp_path / "x.wav").samples.shape == (1, RATE // 50)
+    assert main(["live", "--model", saved, "--record", str(tmp_path / "y.wav")]) == 0
+    assert 0 < audio.read(tmp_path / "y.clean.wav").samples.shape[1] < 3 * RATE
+
+
+def test_the_devices_are_listed(sound: FakeSound, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["live", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "  1 <  Desk microphone (2 in, 0 out, 16000 Hz)"
+    assert lines[2] == "  2  > Loudspeaker (0 in, 2 out, 16000 Hz)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["live", "--input", "i"], "choose from 0 Line, 1 Desk microphone"),
+        (["live", "--input", "2"], "input '2' is no device here"),
+        (["live", "--output", "desk"], "output 'desk' is no device here; choose from 2 Loudspeaker"),
+        (["live", "--rate", "48000"], "does not open at 48000 Hz with (1, 2) channels: Invalid sample rate"),
+        (["live", "--strength", "2"], "strength 2"),
+        (["live", "--cushion", "-1"], "--cushion -1"),
+        (["live", "--seconds", "nan"], "--seconds nan"),
+        (["live", "--record", "talk.txt"], "the extension .txt"),
+        (["record", "0", "-o", "x.wav"], "0 seconds"),
+        (["record", "1", "-o", "x.words"], "the extension .words"),
+        (["record", "1", "-o", "x.wav", "--rate", "48000"], "does not open at 48000 Hz"),
+    ],
+)
+def test_what_cannot_be_is_one_sentence(
+    arguments: list[str],
+    message: str,
+    sound: FakeSound,
+    saved: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments, "--model", saved]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["live"], ["live", "--list"], ["record", "1", "-o", "x.wav"]])
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (None, 'pip install "frcrn[live]"'),
+        ("raise OSError('PortAudio library not found')", "PortAudio library, which is not installed"),
+        ("devices", "device was found on this machine"),
+    ],
+)
+def test_without_portaudio_or_a_device_it_says_so(
+    arguments: list[str],
+    module: str | None,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if module == "devices":
+        monkeypatch.setitem(sys.modules, "sounddevice", fake := FakeSound(noise(1, 10)))
+        fake.found = []
+    elif module:
+        (tmp_path / "sounddevice.py").write_text(module)
+        monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+        monkeypatch.syspath_prepend(tmp_path)
+    else:
+        monkeypatch.setitem(sys.modules, "sounddevice", None)  # type: ignore[arg-type]
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+def test_a_network_that_looks_ahead_is_refused(
+    sound: FakeSound, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint.save(FRCRN(FRCRNConfig.tiny(causal=False)), tmp_path / "offline.safetensors")
+    assert main(["live", "--model", str(tmp_path / "offline.safetensors")]) == 2
+    assert "cannot stream" in capsys.readouterr().err
