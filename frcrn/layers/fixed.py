@@ -45,7 +45,7 @@ class FixedConv(nn.Module):
         real, imag = both - of_im, of_re.add_(both)
         pairs = zip(real.chunk(self.phases, dim=1), imag.chunk(self.phases, dim=1), strict=True)
         y = torch.cat([part for pair in pairs for part in pair], dim=1)
-        return torch.addcmul(self.bias[:, None, None], y, self.scale[:, None, None])
+        return y.mul_(self.scale[:, None, None]).add_(self.bias[:, None, None])
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Return the one block weight and bias that do the same."""

@@ -49,7 +49,7 @@ class ComplexFsmn(nn.Module):
         linear, bias, project_re, project_im, _ = self.weights()
         # rows of one matrix, so that one large product does it; a transposed view would become many small ones
         rows = x.reshape(-1, self.features)
-        re, im = F.relu(F.linear(rows, linear, bias)).chunk(2, dim=1)
+        re, im = F.linear(rows, linear, bias).relu_().chunk(2, dim=1)
         return F.linear(re, project_re).view(x.shape), F.linear(im, project_im).view(x.shape)
 
     def memory(self) -> Tensor:
