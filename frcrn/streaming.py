@@ -234,7 +234,8 @@ def as_samples(chunk: Any, stream: Stream) -> Samples:
 
 def device_of(model: Enhancer) -> torch.device:
     """Return where the network computes."""
-    return next(chain(model.parameters(), model.buffers())).device
+    weight = next(chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if weight is None else weight.device
 
 
 _forms: weakref.WeakKeyDictionary[Enhancer, tuple[list[tuple[int, int]], Enhancer]] = weakref.WeakKeyDictionary()

@@ -17,7 +17,7 @@ FLOORS = {
     "models official checkpoint": 2,
     "blockwise enhance streaming spectra losses metrics distortion ratios dnsmos recognition scorers pairs data": 3,
     "training evaluation report summary journal systems sources peers compare charts gallery pictures harm tables": 4,
-    "batch jobs manifest demo export benchmark": 4,
+    "batch crew jobs manifest showing tasks demo export runtime benchmark": 4,
     "live devices pipes": 4,
     "cli plugin __main__": 5,
 }

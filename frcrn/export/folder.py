@@ -1,0 +1,107 @@
+"""A network as a folder that runs without torch: graphs, a description beside them, and programs to copy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from frcrn.audio.writing import replacing
+from frcrn.export.graphs import step_graph, whole_graph
+from frcrn.export.network import AUDIO, ENHANCED
+from frcrn.export.parity import checked, expected, speech, streamed
+from frcrn.export.sessions import open_session
+from frcrn.models import Enhancer
+
+ABOUT = "frcrn.json"
+FORMAT = 1
+RUNNERS = ("run.py", "run.js")
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Written(NamedTuple):
+    """A graph's bytes, the shapes of its states, and what the description says besides."""
+
+    content: bytes
+    states: Shapes
+    more: dict[str, Any]
+
+
+def export(model: Enhancer, folder: str | os.PathLike[str], *, graphs: Mapping[str, Written] | None = None) -> Path:
+    """Write a network into a folder and return the description's path; a graph that is not the network is refused."""
+    place = Path(folder)
+    found = {**written(model), **(graphs or {})}
+    about = description(model, found)
+    place.mkdir(parents=True, exist_ok=True)
+    for name, graph in found.items():
+        put(place / f"{name}.onnx", graph.content)
+    for name in RUNNERS:
+        put(place / name, resources.files("frcrn").joinpath("export", "runners", name).read_bytes())
+    # the description comes last: while it is missing or old, nothing claims that the folder is whole
+    put(place / ABOUT, (json.dumps(about, indent=2) + "\n").encode())
+    return place / ABOUT
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file whole, or not at all."""
+    with replacing(path) as beside:
+        beside.write_bytes(content)
+
+
+def written(model: Enhancer) -> dict[str, Written]:
+    """Return the graph of a whole wave, and of one hop where the network can stream, compared with the network."""
+    model = model.eval()
+    wave, made = speech(model.sample_rate), {}
+    if model.lookahead == 0:
+        step = step_graph(model)
+        content = step.model.SerializeToString()
+        states = {name: tuple(int(size) for size in shape) for name, shape in step.states.items()}
+        got = streamed(open_session(content, "onnx", 1), states, wave, model.window, model.hop)
+        made["step"] = Written(content, states, {"parity": checked("step", got, expected(model, wave, levelled=False))})
+    content = whole_graph(model, levelled=True).SerializeToString()
+    got = open_session(content, "onnx").run({AUDIO: wave[None]})[ENHANCED][0]
+    made["whole"] = Written(content, {}, {"parity": checked("whole", got, expected(model, wave, levelled=True))})
+    return made
+
+
+def description(model: Enhancer, graphs: Mapping[str, Written]) -> dict[str, Any]:
+    """Return what a program needs to know of the folder."""
+    from frcrn import __version__
+
+    config = model.config.to_dict() if hasattr(model.config, "to_dict") else None
+    return {
+        "format": FORMAT,
+        "made_by": f"frcrn {__version__}",
+        "network": type(model).__name__,
+        "trained": model.trained,
+        "sample_rate": model.sample_rate,
+        "window": model.window,
+        "hop": model.hop,
+        "lookahead": model.lookahead,
+        "latency": model.latency,
+        "level_dbfs": model.level_dbfs,
+        "graphs": {name: of_graph(name, graph, model.hop) for name, graph in graphs.items()},
+        "config": config,
+    }
+
+
+def of_graph(name: str, graph: Written, hop: int) -> dict[str, Any]:
+    """Return what the description says of one graph."""
+    shape: list[int | str] = [1, hop] if graph.states else ["batch", "samples"]
+    states = {
+        f"state.{state}": {"shape": list(size), "initial": 0.0, "next": f"state.{state}.next"}
+        for state, size in graph.states.items()
+    }
+    return {
+        "file": f"{name}.onnx",
+        "sha256": hashlib.sha256(graph.content).hexdigest(),
+        "inputs": {AUDIO: shape},
+        "outputs": {ENHANCED: shape},
+        **({"states": states} if states else {}),
+        **graph.more,
+    }

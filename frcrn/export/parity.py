@@ -1,0 +1,54 @@
+"""How far a graph's output is from the network's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from frcrn.audio import Samples, resample
+from frcrn.demo import sample
+from frcrn.export.network import AUDIO, ENHANCED
+from frcrn.export.sessions import Session
+from frcrn.models import Enhancer
+
+SECONDS = 10.0
+TOLERANCE = 1e-4
+
+
+def speech(rate: int, seconds: float = SECONDS) -> Samples:
+    """Return noisy speech [T]: the bundled sample, again and again."""
+    found = sample("noisy")
+    return np.resize(resample(found.samples[:1], found.rate, rate)[0], int(seconds * rate))
+
+
+def expected(model: Enhancer, wave: Samples, *, levelled: bool) -> Samples:
+    """[T] -> [T], what torch makes of it, at the loudness that the network wants where `levelled`."""
+    if levelled and model.level_dbfs is not None:
+        clean: Samples = model.enhance(wave, model.sample_rate)
+        return clean
+    with torch.inference_mode():
+        return np.asarray(model(torch.from_numpy(wave)[None]).wave[0].cpu().numpy())
+
+
+def streamed(session: Session, states: Mapping[str, tuple[int, ...]], wave: Samples, window: int, hop: int) -> Samples:
+    """[T] -> [T] through the graph of one hop, its delay taken out."""
+    late, length = window - hop, len(wave)
+    padded = np.pad(wave, (0, late + -(length + late) % hop))
+    past = {name: np.zeros(shape, np.float32) for name, shape in states.items()}
+    done = []
+    for frame in padded.reshape(-1, 1, hop):
+        results = session.run({AUDIO: frame, **{f"state.{name}": value for name, value in past.items()}})
+        past = {name: results[f"state.{name}.next"] for name in past}
+        done.append(results[ENHANCED][0])
+    return np.concatenate(done)[late : late + length]
+
+
+def checked(name: str, got: Samples, wanted: Samples) -> dict[str, Any]:
+    """Return what the description says of a comparison; refuse a graph that does something else."""
+    difference = float(np.abs(got - wanted).max())
+    if not difference <= TOLERANCE:
+        raise ValueError(f"{name}: the exported graph is {difference:.1e} off; at most {TOLERANCE:g} is accepted")
+    return {"seconds": SECONDS, "largest_difference": difference, "accepted": TOLERANCE}

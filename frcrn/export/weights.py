@@ -1,0 +1,69 @@
+"""Weights of layers in their inference form, arranged as graphs want them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frcrn.export.graph import array
+from frcrn.layers.attention import ComplexSE
+from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
+from frcrn.layers.fsmn import ComplexFsmn
+
+Array = NDArray[np.float32]
+
+
+class Kernel:
+    """The real kernels of a complex layer, one for each image: [frames, 2 out, 2 C, taps], the oldest frame first."""
+
+    def __init__(self, layer: ComplexConv2d | ComplexConvTranspose2d, channels: Sequence[int]) -> None:
+        weight, self.bias = (array(value) for value in layer.weight_and_bias())
+        self.out, self.taps, self.frames = len(weight) // 2, weight.shape[2], weight.shape[3]
+        # the layer's inputs are the real channels of all images and then the imaginary ones; here it is by image
+        parts = weight.reshape(2 * self.out, 2, -1, *weight.shape[2:]).transpose(4, 0, 1, 2, 3)
+        pieces = np.split(parts, np.cumsum(channels)[:-1], axis=3)
+        self.weights = [piece.reshape(self.frames, 2 * self.out, -1, self.taps) for piece in pieces]
+
+    def over_time(self) -> Array:
+        """[2 out, all images' 2 C, frames, taps]."""
+        return np.concatenate(self.weights, axis=2).transpose(1, 2, 0, 3)
+
+    def over_channels(self) -> Array:
+        """[2 out, K, 1, taps]: K are all images' earlier frames, and then all images' new ones."""
+        past = [frame for weight in self.weights for frame in weight[:-1]]
+        return np.concatenate([*past, *(weight[-1] for weight in self.weights)], axis=1)[:, :, None]
+
+
+class Fsmn:
+    """The weights of a memory, f and g apart: linear [H, C], bias [H], project [C, H], taps [C, order]."""
+
+    def __init__(self, layer: ComplexFsmn) -> None:
+        linear, bias, project_f, project_g, memory = (array(value) for value in layer.weights())
+        self.linear_f, self.linear_g = np.split(linear, 2)
+        self.bias_f, self.bias_g = np.split(bias, 2)
+        self.project_f, self.project_g = project_f, project_g
+        taps = memory[: 2 * layer.features, 0, :, 0].copy()
+        taps[:, -1] += 1  # the block's own shortcut
+        self.taps_f, self.taps_g = np.split(taps, 2)
+
+
+class Gate:
+    """The gates of a squeeze-excitation as two matrices; hidden and gates are ordered f(re), g(re), f(im), g(im)."""
+
+    def __init__(self, layer: ComplexSE) -> None:
+        (in_f, bias_f), (out_f, shift_f) = linear(layer.re[0]), linear(layer.re[2])
+        (in_g, bias_g), (out_g, shift_g) = linear(layer.im[0]), linear(layer.im[2])
+        zero, none = np.zeros_like(in_f), np.zeros_like(out_f)
+        self.squeeze = np.block([[in_f, zero], [in_g, zero], [zero, in_f], [zero, in_g]]).T
+        self.squeeze_bias = np.tile(np.concatenate([bias_f, bias_g]), 2)
+        rows = [out_f, out_g, out_f, out_g]
+        self.excite = np.block([[row if at == n else none for at in range(4)] for n, row in enumerate(rows)]).T
+        self.excite_bias = np.tile(np.concatenate([shift_f, shift_g]), 2)
+
+
+def linear(layer: Any) -> tuple[Array, Array]:
+    """Weight [out, in], bias [out]."""
+    return array(layer.weight), array(layer.bias)

@@ -1,0 +1,112 @@
+"""The layers of FRCRN as graph nodes, where one frame and a whole wave do not differ.
+
+An image is [B, 2C, T, F]: real channels, imaginary channels, and bins as the width, along which convolutions are fast.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from frcrn.export.graph import Graph
+from frcrn.export.weights import Array, Fsmn, Gate, Kernel
+from frcrn.layers.attention import ComplexSE
+from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
+from frcrn.layers.fsmn import FrequencyFsmn, TimeFsmn
+
+LEAK = 0.01
+OF_FG = np.array([[1, 0, 0, -1], [0, 1, 1, 0]], np.float32)
+"""(re, im) of (f + ig)(x + iy), from f(x), g(x), f(y), g(y)."""
+OF_MEMORY = np.array([[1, 0, 0, -1, 1, -1], [0, 1, 1, 0, 1, 1]], np.float32)
+"""The same, and the shortcut (1 + i)(x + iy) from x, y."""
+
+
+class Image(NamedTuple):
+    """A value [B, 2 channels, T, bins]."""
+
+    name: str
+    channels: int
+    bins: int
+
+
+class Attention(ABC):
+    """All squeeze-excitations of one U-Net."""
+
+    @abstractmethod
+    def weigh(self, layers: Mapping[str, ComplexSE], name: str, x: Image) -> Image:
+        """Weigh the channels of an image, if `layers` has one of this name."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Do what is left when all have been applied."""
+
+
+class Writer(ABC):
+    """Writes layers into a graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+
+    @abstractmethod
+    def product(self, name: str, images: Sequence[Image], kernel: Kernel, how: Mapping[str, Any], up: bool) -> str:
+        """Images and their earlier frames by a kernel -> [B, 2 out, T', F']; `how` holds stride and pads along bins."""
+
+    @abstractmethod
+    def along_time(self, name: str, layer: TimeFsmn, x: Image) -> Image:
+        """Memory along time, over all channels and bins of a frame."""
+
+    @abstractmethod
+    def attention(self, name: str, unet: Any) -> Attention:
+        """Prepare the squeeze-excitations of a `UNet`."""
+
+    def mixed(self, x: str, mix: Array, channels: int, bins: int) -> Image:
+        """[B, n C, T, F] -> [B, 2 C, T, F]: a matrix [2, n] over groups of channels."""
+        flat = self.graph.reshape(x, 0, mix.shape[1], -1)
+        y = self.graph.reshape(self.graph.op("MatMul", mix, flat), 0, 2 * channels, -1, bins)
+        return Image(y, channels, bins)
+
+    def conv(self, name: str, layer: ComplexConv2d, images: Sequence[Image], activation: bool = True) -> Image:
+        """A complex convolution of images side by side."""
+        kernel, bins = Kernel(layer, [x.channels for x in images]), images[0].bins
+        how = {"strides": [1, layer.stride], "pads": [0, layer.padding, 0, layer.padding]}
+        y = self.product(name, images, kernel, how, up=False)
+        y = self.graph.op("LeakyRelu", y, alpha=LEAK) if activation else y
+        return Image(y, kernel.out, (bins + 2 * layer.padding - kernel.taps) // layer.stride + 1)
+
+    def up(self, name: str, layer: ComplexConvTranspose2d, images: Sequence[Image]) -> Image:
+        """A complex transposed convolution: a plain one to `stride` times the channels, interleaved along bins."""
+        kernel, graph, bins = Kernel(layer, [x.channels for x in images]), self.graph, images[0].bins
+        stride, taps = layer.stride, kernel.taps
+        # only the outputs that are not cropped away, as far as whole positions go
+        first = min(layer.padding // stride, taps - 1)
+        count = -(-(layer.padding + layer.size) // stride) - first
+        pads = (taps - 1 - first, max(0, count - bins + first))
+        how = {"strides": [1, 1], "pads": [0, pads[0], 0, pads[1]]}
+        y = graph.op("LeakyRelu", self.product(name, images, kernel, how, up=True), alpha=LEAK)
+        channels, found = kernel.out // stride, bins + sum(pads) - taps + 1
+        y = graph.reshape(graph.op("Transpose", y, perm=[0, 2, 3, 1]), 0, 0, found * stride, 2 * channels)
+        start = layer.padding - first * stride
+        if (start, found * stride) != (0, layer.size):
+            y = graph.part(y, 2, start, start + layer.size)
+        return Image(graph.op("Transpose", y, perm=[0, 3, 1, 2]), channels, layer.size)
+
+    def along_frequency(self, layer: FrequencyFsmn, x: Image) -> Image:
+        """Memory along frequency, f and g of both parts as groups of channels: f(re), g(re), f(im), g(im)."""
+        weights, graph = Fsmn(layer), self.graph
+        linear = np.tile(np.concatenate([weights.linear_f, weights.linear_g]), (2, 1))
+        bias = np.tile(np.concatenate([weights.bias_f, weights.bias_g]), 2)
+        hidden = graph.op("Relu", graph.op("Conv", x.name, linear[:, :, None, None], bias, group=2))
+        project = np.tile(np.concatenate([weights.project_f, weights.project_g]), (2, 1))
+        p = graph.op("Conv", hidden, project[:, :, None, None], group=4)
+        taps = np.tile(np.concatenate([weights.taps_f, weights.taps_g]), (2, 1))
+        p = graph.op("Conv", p, taps[:, None, None, :], group=4 * x.channels, pads=[0, layer.order - 1, 0, 0])
+        return self.mixed(graph.op("Concat", p, x.name, axis=1), OF_MEMORY, x.channels, x.bins)
+
+    def gated(self, layer: ComplexSE, means: str, squeeze: Array | None = None) -> str:
+        """Means [N, 2C] -> gates [N, 4C]."""
+        graph, gate = self.graph, Gate(layer)
+        hidden = graph.op("Gemm", means, gate.squeeze if squeeze is None else squeeze, gate.squeeze_bias)
+        return graph.op("Sigmoid", graph.op("Gemm", graph.op("Relu", hidden), gate.excite, gate.excite_bias))

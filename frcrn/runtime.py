@@ -1,0 +1,111 @@
+"""Run a network with ONNX Runtime or OpenVINO in place of torch; it stays an `Enhancer`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from frcrn.export.graphs import step_graph, whole_graph
+from frcrn.export.network import AUDIO, ENHANCED, Step, write_piece
+from frcrn.export.sessions import Session, open_session
+from frcrn.models import FRCRN, Enhancer, Estimate, State
+
+RUNTIMES = ("torch", "onnx", "openvino")
+
+
+class Exported(Enhancer):
+    """A network whose waves go through another runtime; it has no weights of its own, and no stages to show."""
+
+    optimized = True
+
+    def __init__(self, model: Enhancer, runtime: str, threads: int | None = None) -> None:
+        super().__init__()
+        self.sample_rate, self.window, self.hop = model.sample_rate, model.window, model.hop
+        self.lookahead, self.level_dbfs = model.lookahead, model.level_dbfs
+        self.trained, self.config, self.runtime = model.trained, model.config, runtime
+        self.eval()
+
+    def optimize(self, precision: str = "fp32") -> Enhancer:
+        """Return the same: there is nothing left to do."""
+        if precision != "fp32":
+            raise ValueError(f"precision {precision!r}: what runs with {self.runtime} is fp32")
+        return self
+
+
+class ExportedWhole(Exported):
+    """Hears whole waves."""
+
+    def __init__(self, model: Enhancer, runtime: str, threads: int | None = None) -> None:
+        super().__init__(model, runtime, threads)
+        self._session = open_session(whole_graph(model), runtime, threads)
+
+    def forward(self, wave: Tensor) -> Estimate:
+        """[B, T] -> Estimate with wave [B, T]."""
+        return Estimate(torch.from_numpy(self._session.run({AUDIO: wave.cpu().numpy()})[ENHANCED]), ())
+
+
+class ExportedStream(Exported):
+    """Hears pieces of a wave one after the other: any number of hops at once, or hop by hop where that is faster."""
+
+    def __init__(self, model: Enhancer, runtime: str, threads: int | None = None, *, live: bool = False) -> None:
+        super().__init__(model, runtime, threads)
+        self._live = live or not isinstance(model, FRCRN)
+        graph: Step = write_piece(model) if isinstance(model, FRCRN) and not live else step_graph(model)
+        self._shapes = graph.states
+        self._session: Session = open_session(graph.model, runtime, threads)
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state before the first sample: zeros."""
+        return {name: torch.zeros(batch, *self._after_batch(name)) for name in self._shapes}
+
+    def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
+        """[B, k hop] -> [B, k hop], late by window - hop samples."""
+        if not self._live:
+            return self._run(frame, state)
+        of_rows = [{name: value[row] for name, value in state.items()} for row in range(len(frame))]
+        rows = [self._hop_by_hop(wave[None], mine) for wave, mine in zip(frame, of_rows, strict=True)]
+        clean = torch.cat([row for row, _ in rows])
+        return clean, {name: torch.stack([kept[name] for _, kept in rows]) for name in state}
+
+    def forward(self, wave: Tensor) -> Estimate:
+        """[B, T] -> Estimate with wave [B, T]."""
+        late = self.window - self.hop
+        length = wave.shape[1]
+        padded = torch.nn.functional.pad(wave, (0, late + -(length + late) % self.hop))
+        clean, _ = self.step(padded, self.initial_state(len(wave)))
+        return Estimate(clean[:, late : late + length], ())
+
+    def _after_batch(self, name: str) -> tuple[int, ...]:
+        """A state's shape without the batch; one of a single hop's graph has none and gets one in front."""
+        shape = self._shapes[name]
+        return tuple(int(size) for size in (shape if self._live else shape[1:]))
+
+    def _hop_by_hop(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
+        """[1, k hop] and states as the graph knows them."""
+        done = []
+        for hop in frame.split(self.hop, dim=1):
+            clean, state = self._run(hop, state)
+            done.append(clean)
+        return torch.cat(done, dim=1), state
+
+    def _run(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
+        feeds: dict[str, Any] = {f"state.{name}": value.numpy() for name, value in state.items()}
+        feeds[AUDIO] = np.ascontiguousarray(frame.cpu().numpy())
+        results = {name: torch.from_numpy(value) for name, value in self._session.run(feeds).items()}
+        return results[ENHANCED], {name: results[f"state.{name}.next"] for name in state}
+
+
+def with_runtime(
+    model: Enhancer, runtime: str = "torch", threads: int | None = None, *, live: bool = False
+) -> Enhancer:
+    """Return a network in the form that a runtime runs: torch, onnx or openvino; `live` means hop by hop."""
+    if runtime not in RUNTIMES:
+        raise ValueError(f"runtime {runtime!r}: choose {', '.join(RUNTIMES)}")
+    if runtime == "torch":
+        return model.optimize()
+    if model.lookahead:
+        return ExportedWhole(model, runtime, threads)
+    return ExportedStream(model, runtime, threads, live=live)
