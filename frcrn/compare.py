@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from frcrn.audio import Samples
-from frcrn.evaluation import Options, Progress, Report, run
+from frcrn.evaluation import Options, Progress, run
 from frcrn.journal import write_json, write_text
 from frcrn.metrics import HEADLINE
 from frcrn.report import write_report
-from frcrn.summary import paired_difference
+from frcrn.summary import Report, paired_difference
 from frcrn.systems import System
 from frcrn.tables import about, between, differences, markdown
 
@@ -50,8 +50,7 @@ def compare(
     options, folder = options or Options(probes=20), Path(out)
     folders = _folders([system.label for system in systems])
     reports = tuple(
-        _watched(system, pairs, options, folder / place, watch)
-        for system, place in zip(systems, folders, strict=True)
+        _watched(system, pairs, options, folder / place, watch) for system, place in zip(systems, folders, strict=True)
     )
     found = {report.label: difference(reports[0], report) for report in reports[1:]}
     worse = tuple(line for report in reports[1:] for line in worse_than(reports[0], report))

@@ -22,9 +22,10 @@ from frcrn.journal import Journal, read_json, write_json
 from frcrn.metrics import HEADLINE, Scores, check_names, snr
 from frcrn.models.base import Enhancer
 from frcrn.recognition import Recogniser
+from frcrn.report import write_report
 from frcrn.scorers import Scorers
 from frcrn.sources import open_pairs
-from frcrn.summary import Row, summarise
+from frcrn.summary import Report, Row, summarise
 from frcrn.systems import Network, System
 
 __all__ = ["ALWAYS", "NAMES", "Options", "Progress", "Report", "evaluate", "open_pairs", "run"]
@@ -79,14 +80,6 @@ class Options:
         }
 
 
-class Report(NamedTuple):
-    """The scores of one system on one set."""
-
-    label: str
-    rows: tuple[Row, ...]
-    summary: dict[str, Any]
-
-
 def evaluate(
     model: Enhancer | System,
     pairs: Iterable[tuple[str, Samples, Samples]],
@@ -101,8 +94,6 @@ def evaluate(
 
     `out` gets scores.csv, summary.json and report.html; further `options` are those of `Options`.
     """
-    from frcrn.report import write_report
-
     chosen = Options(names=tuple(names), workers=workers, **({"probes": 20 if out else 0} | options))
     system = Network(model) if isinstance(model, Enhancer) else model
     clips = pairs if isinstance(pairs, Sequence) else list(pairs)

@@ -7,18 +7,15 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from frcrn import charts, gallery
 from frcrn.audio import Samples
 from frcrn.journal import write_text
 from frcrn.metrics import HEADLINE
-from frcrn.summary import OVER_SUPPRESSED_DB, OVER_SUPPRESSED_SHARE
+from frcrn.summary import OVER_SUPPRESSED_DB, OVER_SUPPRESSED_SHARE, Report
 from frcrn.systems import System
 from frcrn.tables import about, best, between, number, shown
-
-if TYPE_CHECKING:
-    from frcrn.evaluation import Report
 
 REPORT = "report.html"
 LISTED = 50
@@ -84,7 +81,7 @@ def _key(reports: Sequence[Report]) -> str:
     if len(reports) == 1:
         return ""
     names = (f'<span class="swatch s{place}"></span>{escape(report.label)}' for place, report in enumerate(reports))
-    return f'<p class=key>{" ".join(names)}</p>'
+    return f"<p class=key>{' '.join(names)}</p>"
 
 
 def _scores(summaries: Sequence[Mapping[str, Any]]) -> str:

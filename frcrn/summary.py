@@ -38,6 +38,14 @@ class Row(NamedTuple):
         return level < OVER_SUPPRESSED_DB or lost > OVER_SUPPRESSED_SHARE
 
 
+class Report(NamedTuple):
+    """The scores of one system on one set."""
+
+    label: str
+    rows: tuple[Row, ...]
+    summary: dict[str, Any]
+
+
 def interval(values: ArrayLike, seed: int = 0) -> tuple[float, float]:
     """Return the 95 % percentile bootstrap interval of the mean; NaN for fewer than two values."""
     sample = np.asarray(values, dtype=np.float64)

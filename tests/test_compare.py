@@ -12,10 +12,10 @@ import pytest
 from frcrn import strict
 from frcrn.cli import main
 from frcrn.compare import compare, worse_than
-from frcrn.evaluation import Options, Report, open_pairs
+from frcrn.evaluation import Options, open_pairs
 from frcrn.metrics import Scores
 from frcrn.peers import Description, Graph, Peer, describe, taper
-from frcrn.summary import Row, summarise
+from frcrn.summary import Report, Row, summarise
 from frcrn.systems import Network, Unprocessed, open_system
 from tests.fakes import Gain
 from tests.made_audio import RATE, noise, save, speech

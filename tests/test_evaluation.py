@@ -20,7 +20,8 @@ from frcrn.metrics import Scores, score, si_sdr
 from frcrn.scorers import Scorers
 from frcrn.summary import Row, describe, interval, paired_difference, summarise
 from frcrn.systems import EnhancedFolder, Network, Unprocessed, fingerprint, open_system
-from tests.fakes import Gain
+from tests import networks
+from tests.fakes import Gain, Normalise
 from tests.made_audio import RATE, noise, save, speech
 
 NAMES = ("snr", "si_sdr")
@@ -77,26 +78,42 @@ def test_the_summary_is_the_mean_of_the_rows_and_the_model_keeps_its_mode() -> N
     assert model.training
 
 
-def test_training_and_evaluation_give_the_same_numbers() -> None:
-    from frcrn.losses import Losses, SiSnr
-    from frcrn.training.recipe import Evaluation
-    from frcrn.training.validation import validate
+@pytest.mark.parametrize("level", [None, -25.0])
+def test_the_trainer_gives_the_numbers_of_an_evaluation(level: float | None, tmp_path: Path) -> None:
+    from frcrn.training import Trainer
 
+    pytest.importorskip("accelerate")
+    # what this network makes of a wave depends on how loud it is fed
+    model = Normalise(level_dbfs=level) if level else networks.tiny(causal=True)
     pairs = [(f"{seed}", speech(1.5, seed) + noise(1.5, seed), speech(1.5, seed)) for seed in range(2)]
+    data = Examples(pairs)
+    recipe = {
+        "train": {"max_steps": 1},
+        "loss": [{"name": "si_snr"}],
+        "evaluation": {"every": 1, "clips": 2, "best": "si_snr"},
+    }
+    trainer = Trainer(recipe, work_dir=tmp_path / "run", model=model, train_data=data, valid_data=data)
+    trained = trainer.evaluate()
+    found = evaluate(model, pairs, names=("pesq", "stoi", "si_snr"), workers=1).summary["metrics"]
+    assert {name: trained[name] for name in found.keys() & trained.keys()} == pytest.approx(
+        {name: found[name]["mean"] for name in ("pesq", "stoi", "si_snr")}, rel=1e-5
+    )
+    noisy = evaluate(Unprocessed(), pairs, names=("si_snr",), workers=1).summary["metrics"]["si_snr"]["mean"]
+    assert trained["si_snr_noisy"] == pytest.approx(noisy, rel=1e-5)
 
-    class Set:
-        def __len__(self) -> int:
-            return len(pairs)
 
-        def __getitem__(self, at: tuple[int, int]) -> dict[str, torch.Tensor]:
-            _, noisy, clean = pairs[at[1]]
-            return {"noisy": torch.from_numpy(noisy), "clean": torch.from_numpy(clean)}
+class Examples:
+    """Pairs as a trainer takes them."""
 
-    totals, _ = validate(Gain(0.5), Set(), Losses({"si_snr": (SiSnr(), 1.0)}), Evaluation(clips=2))
-    trained = totals.means()
-    found = evaluate(Gain(0.5), pairs, names=("pesq", "stoi", "si_snr"), workers=1).summary["metrics"]
-    for name in ("pesq", "stoi", "si_snr"):
-        assert trained[name] == pytest.approx(found[name]["mean"], abs=1e-4)
+    def __init__(self, pairs: list[tuple[str, np.ndarray, np.ndarray]]) -> None:
+        self.pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, at: tuple[int, int]) -> dict[str, torch.Tensor]:
+        _, noisy, clean = self.pairs[at[1]]
+        return {"noisy": torch.from_numpy(noisy), "clean": torch.from_numpy(clean)}
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:

@@ -286,6 +286,19 @@ def test_scores_are_those_of_the_network(directory: Path, tmp_path: Path) -> Non
     assert found["total_loss"] == found["avg_loss"] == pytest.approx(sum(parts) / 2, rel=1e-5), "no part counts twice"
 
 
+def test_scores_are_those_of_an_evaluation(directory: Path, tmp_path: Path, scored: None) -> None:
+    from frcrn.evaluation import evaluate
+
+    found = trainer(directory, tmp_path, train_dataset=None, eval_dataset=SECOND_LONG).evaluate()
+    pairs = [(f"{number}", row["noisy"]["array"], row["clean"]["array"]) for number, row in enumerate(SECOND_LONG)]
+    wanted = evaluate(frcrn.load(directory), pairs, names=("si_snr", "pesq", "stoi"), workers=1).summary["metrics"]
+    ours = {"avg_sisnr": "si_snr", "pesq": "pesq", "stoi": "stoi"}
+    assert {name: found[name] for name in ours} == pytest.approx(
+        {theirs: wanted[name]["mean"] for theirs, name in ours.items()}, rel=1e-5
+    )
+    assert found["pesq_clips"] == wanted["pesq"]["count"] == len(pairs)
+
+
 def test_any_checkpoint_can_be_evaluated(directory: Path, tmp_path: Path) -> None:
     made = trainer(directory, tmp_path)
     before = made.evaluate()

@@ -1,4 +1,4 @@
-"""Measure a network on a validation set while it trains."""
+"""Measure a network on a validation set while it trains: its losses, and the scores that `frcrn evaluate` gives."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from frcrn.losses import Losses, audible
-from frcrn.metrics import si_snr
+from frcrn.enhance import enhance
+from frcrn.losses import Losses
+from frcrn.metrics import Scores, score
 from frcrn.models.base import Enhancer
 from frcrn.training.recipe import Evaluation
 
+BY_EXAMPLE = ("si_snr",)
 BY_CLIP = ("pesq", "stoi")
 
 
@@ -59,33 +61,34 @@ def validate(
     model: Enhancer, data: Any, losses: Losses, plan: Evaluation, *, part: int = 0, parts: int = 1
 ) -> tuple[Totals, list[Sample]]:
     """Return what a network in evaluation mode scores on its part of the set, and the first two examples."""
-    device = next(model.parameters()).device
     totals, samples = Totals(), []
     with scoring(model.sample_rate, plan.clips) as scorer:
         for index in range(part, min(len(data), plan.examples or len(data)), parts):
             example = data[0, index]
-            noisy, clean = (torch.as_tensor(example[key]).float().to(device) for key in ("noisy", "clean"))
-            enhanced = measure(model, losses, noisy, clean, totals)
-            if scorer is not None and index < plan.clips:
-                pending = scorer.submit(clean.cpu().numpy(), enhanced.cpu().numpy())
-                enter(totals, index, pending.result())
+            noisy, clean = (torch.as_tensor(example[key]).float().cpu() for key in ("noisy", "clean"))
+            enter_losses(totals, losses, model, noisy, clean)
+            try:
+                enhanced = enhance(model, noisy)
+            except ValueError as error:
+                totals.failures.append(f"example {index}: {error}")
+                continue
+            pair = (clean.numpy(), torch.as_tensor(enhanced).numpy())
+            scored = scorer is not None and index < plan.clips
+            found = scorer.submit(*pair).result() if scored else score(*pair, model.sample_rate, BY_EXAMPLE)
+            enter(totals, index, found, score(pair[0], noisy.numpy(), model.sample_rate, BY_EXAMPLE))
             if index < 2:
-                samples.append(Sample(noisy.cpu(), clean.cpu(), enhanced.cpu()))
+                samples.append(Sample(noisy, clean, torch.as_tensor(enhanced)))
     return totals, samples
 
 
-def measure(model: Enhancer, losses: Losses, noisy: Tensor, clean: Tensor, totals: Totals) -> Tensor:
-    """[T], [T] -> enhanced [T], entering the loss and, where the target is not silent, SI-SNR before and after."""
-    estimate = model(noisy.unsqueeze(0))
-    value = losses(estimate, noisy.unsqueeze(0), clean.unsqueeze(0))
-    enhanced: Tensor = estimate.wave[0].float()
+def enter_losses(totals: Totals, losses: Losses, model: Enhancer, noisy: Tensor, clean: Tensor) -> None:
+    """Enter the loss of one example, waves [T], and its parts."""
+    device = next(model.parameters()).device
+    noisy, clean = noisy.unsqueeze(0).to(device), clean.unsqueeze(0).to(device)
+    value = losses(model(noisy), noisy, clean)
     totals.add("loss", float(value.total))
     for name, part in value.parts.items():
         totals.add(f"loss_{name}", float(part))
-    if audible(clean.unsqueeze(0)).item():
-        totals.add("si_snr", float(si_snr(enhanced, clean)))
-        totals.add("si_snr_noisy", float(si_snr(noisy, clean)))
-    return enhanced
 
 
 @contextlib.contextmanager
@@ -96,12 +99,14 @@ def scoring(rate: int, clips: int) -> Iterator[Any]:
         return
     from frcrn.scorers import Scorers
 
-    with Scorers(BY_CLIP, rate=rate, workers=1) as scorers:
+    with Scorers((*BY_EXAMPLE, *BY_CLIP), rate=rate, workers=1) as scorers:
         yield scorers
 
 
-def enter(totals: Totals, index: int, scores: Any) -> None:
-    """Enter the scores of one clip, or why it has none."""
+def enter(totals: Totals, index: int, scores: Scores, noisy: Scores) -> None:
+    """Enter the scores of one clip, those of its input beside them, or why it has none."""
     for name, value in scores.values.items():
         totals.add(name, value)
+    for name, value in noisy.values.items():
+        totals.add(f"{name}_noisy", value)
     totals.failures += [f"example {index}: {reason}" for reason in sorted(set(scores.failures.values()))]
