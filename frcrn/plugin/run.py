@@ -8,15 +8,13 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from frcrn.checkpoint import CONFIGURATION
+from frcrn.models import Enhancer
 from frcrn.plugin.metric import report
 from frcrn.training import Recipe, Trainer, checkpoints
 from frcrn.training.checkpoints import SUFFIX
-
-if TYPE_CHECKING:
-    from frcrn.plugin.trainer import FRCRNTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +22,28 @@ LEFT_BEHIND = ("checkpoints", "output", "tensorboard", "log.jsonl", "train.log",
 """What a run leaves in its folder."""
 
 
+class Owner(Protocol):
+    """What a run needs of the framework's trainer, and tells it."""
+
+    model: Enhancer
+    work_dir: str
+    sections: dict[str, Any]
+    metric_values: dict[str, Any] | None
+    stop_training: bool
+
+    def invoke(self, stage: str) -> None:
+        """Call the callbacks of a stage."""
+
+    def after_step(self, step: int, share: float, shown: Mapping[str, float]) -> None:
+        """Note a step."""
+
+
 class Run(Trainer):
     """Our loop; `start` is the checkpoint that it goes on from."""
 
     start: dict[str, Any] | None = None
 
-    def __init__(self, owner: FRCRNTrainer, recipe: Recipe, *, train_data: Any, valid_data: Any) -> None:
+    def __init__(self, owner: Owner, recipe: Recipe, *, train_data: Any, valid_data: Any) -> None:
         """Prepare a run of the trainer's network in its folder."""
         self.owner = owner
         super().__init__(
