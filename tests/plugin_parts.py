@@ -80,15 +80,20 @@ def rows(count: int, seconds: float = 1.0) -> list[dict[str, dict[str, np.ndarra
 
 @contextmanager
 def closed_network() -> Iterator[list[str]]:
-    """Refuse every connection and look-up of a name, and list what was tried."""
+    """Refuse every connection to another machine and every look-up of a name, and list what was tried."""
     tried: list[str] = []
 
     def refuse(*arguments: Any, **_: Any) -> Any:
         tried.append(repr(arguments[-1]))
         raise OSError("the network is closed")
 
+    def unless_local(connect: Any) -> Any:
+        """Processes of one machine talk through a file, whose path is the address."""
+        return lambda self, address: (refuse if isinstance(address, tuple) else connect)(self, address)
+
     kept = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
-    socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse  # type: ignore[assignment, method-assign]
+    socket.socket.connect, socket.socket.connect_ex = map(unless_local, kept[:2])  # type: ignore[method-assign]
+    socket.getaddrinfo = refuse
     try:
         yield tried
     finally:
