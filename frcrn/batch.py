@@ -1,86 +1,135 @@
-"""Enhance many files: which goes where, and what became of each."""
+"""Enhance many files: in which way, one after the other or in several processes, and what became of each."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from frcrn.audio import ACCEPTED, AudioError, find, is_audio_name
+from frcrn.crew import Crew
+from frcrn.enhance import Progress
+from frcrn.jobs import Job, Place, plan
+from frcrn.manifest import Manifest, sweep
+from frcrn.processes import available_cores
+from frcrn.tasks import Outcome, Settings, Task, enhance_one
 
-
-class Job(NamedTuple):
-    """One file and where its clean form goes; `problem` says why it cannot be done."""
-
-    source: Path
-    target: Path
-    problem: str | None = None
-
-
-class Outcome(NamedTuple):
-    """What became of a job; no error means that the target is there."""
-
-    job: Job
-    error: Exception | None
+MOST_PROCESSES = 8
+FILES_A_PROCESS = 4
+"""A process takes seconds to start; fewer files than this are not worth one."""
 
 
-def plan(inputs: Sequence[str | os.PathLike[str]], output: str | os.PathLike[str]) -> list[Job]:
-    """List the jobs: one file goes to a file, several files or folders into a folder with the same trees inside.
+def enhance_folder(
+    inputs: Place | Sequence[Place],
+    output: Place,
+    *,
+    jobs: int | None = None,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    **settings: Any,
+) -> list[Outcome]:
+    """Enhance folders, files and patterns into a folder, as `frcrn enhance` does, and say what became of each file.
 
-    An output that exists as a folder, ends in a slash or has no extension is a folder. Of several inputs, each folder
-    keeps its own name inside; a single folder gives its contents. What lies in the output folder is no input.
+    What an earlier run did is not done again; what fails is an outcome with an `error`. `jobs` are processes (None:
+    one a core, at most 8), `progress` gets the files done and the files in all, the rest is as for `enhance_file`.
     """
-    paths = [Path(path) for path in inputs]
-    if len(paths) == 1 and not paths[0].is_dir() and not _is_folder(output):
-        return [Job(paths[0], Path(output))]
-    folder = Path(output)
-    if folder.exists() and not folder.is_dir():
-        raise AudioError(f"{folder}: is a file; several files or a folder need a folder to go to")
-    jobs = [job for path in paths for job in _jobs(path, folder, keep_name=len(paths) > 1)]
-    return list(_without_collisions(jobs))
+    planned = plan([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs, Path(output, ""))
+    manifest = None if all(job.problem for job in planned) else Manifest(Path(output))
+    outcomes = []
+    for outcome in enhance_all(planned, Settings(**settings), manifest, force=force, count=jobs):
+        outcomes.append(outcome)
+        if progress:
+            progress(len(outcomes), len(planned))
+    places = {job: place for place, job in enumerate(planned)}
+    return sorted(outcomes, key=lambda outcome: places[outcome.job])
 
 
-def run(jobs: Iterable[Job], enhance: Callable[[Path, Path], None]) -> Iterator[Outcome]:
-    """Enhance one after the other and say what became of each; one that fails does not stop the others."""
-    for job in jobs:
-        try:
-            if job.problem:
-                raise AudioError(job.problem)
-            job.target.parent.mkdir(parents=True, exist_ok=True)
-            enhance(job.source, job.target)
-        except Exception as error:
-            yield Outcome(job, error)
-        else:
-            yield Outcome(job, None)
+def enhance_all(
+    jobs: Sequence[Job],
+    settings: Settings,
+    manifest: Manifest | None,
+    *,
+    force: bool = False,
+    count: int | None = None,
+    progress: Callable[[Job, float], None] | None = None,
+) -> Generator[Outcome, None, None]:
+    """Do the jobs and note in the manifest what is done; yield what became of each, as they come."""
+    identity = settings.identity()
+    work = tasks(jobs, mark_of(identity), manifest, force=force)
+    count = min(len(work), count or processes_for(len(work)))
+    with manifest or nullcontext():
+        if manifest is not None:
+            manifest.describe(identity, mark_of(identity))
+        for outcome in run(work, settings, count=count, progress=progress):
+            if manifest is not None and outcome.record is not None:
+                manifest.add(outcome.job.target, outcome.record)
+            yield outcome
 
 
-def _is_folder(output: str | os.PathLike[str]) -> bool:
-    path = Path(output)
-    if path.exists():
-        return path.is_dir()
-    return os.fspath(output).endswith(("/", os.sep)) or (not path.suffix and not is_audio_name(path))
+def tasks(jobs: Sequence[Job], mark: str, manifest: Manifest | None, *, force: bool = False) -> list[Task]:
+    """Join the jobs with what the manifest knows; `force` forgets it."""
+    return [
+        Task(job, mark, None if manifest is None or force else manifest.known(job.target), manifest is not None)
+        for job in jobs
+    ]
 
 
-def _jobs(path: Path, folder: Path, *, keep_name: bool) -> list[Job]:
-    """The jobs of one input."""
-    if not path.is_dir():
-        return [Job(path, folder / path.name)]
-    inside = folder.resolve()
-    same = inside == path.resolve()
-    found = [file for file in find([path]) if same or not file.resolve().is_relative_to(inside)]
-    if not found:
-        return [Job(path, folder, f"{path}: no audio files in this folder; accepted are {ACCEPTED}")]
-    root = folder / path.resolve().name if keep_name else folder
-    return [Job(file, root / file.relative_to(path)) for file in found]
+def mark_of(identity: dict[str, Any]) -> str:
+    """Return a short hash of settings."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _without_collisions(jobs: Iterable[Job]) -> Iterator[Job]:
-    """Name the second of two files with one target, and drop a file that was given twice."""
-    taken: dict[Path, Path] = {}
-    for job in jobs:
-        first = taken.setdefault(job.target, job.source)
-        if first is job.source or job.problem:
-            yield job
-        elif first.resolve() != job.source.resolve():
-            yield job._replace(problem=f"{job.source}: {job.target} is already taken by {first}; rename one of them")
+def run(
+    work: Sequence[Task],
+    settings: Settings,
+    *,
+    count: int = 1,
+    progress: Callable[[Job, float], None] | None = None,
+) -> Iterator[Outcome]:
+    """Enhance in `count` processes and say what became of each file, as they come; one that fails stops no other.
+
+    With one, this process does it, in the order given, and `progress` gets the part of each file that is done.
+    """
+    if any(task.record for task in work):
+        sweep(task.job.target for task in work)
+    if count > 1:
+        yield from _in_processes(work, settings, count)
+        return
+    model = cache(settings.open)
+    for task in work:
+        part = None if progress is None else _part(progress, task.job)
+        yield enhance_one(task, settings, model, part)
+
+
+def processes_for(files: int) -> int:
+    """Return how many processes so many files are worth: one a core, at most 8, none for a few files."""
+    return max(1, min(available_cores(), MOST_PROCESSES, files // FILES_A_PROCESS))
+
+
+def _part(progress: Callable[[Job, float], None], job: Job) -> Progress:
+    return lambda share: progress(job, share)
+
+
+def _in_processes(work: Sequence[Task], settings: Settings, count: int) -> Iterator[Outcome]:
+    """Give the longest files out first, so that none is left to one process at the end."""
+    crew = Crew(settings, count)
+    try:
+        waiting = {crew.submit(task) for task in sorted(work, key=_size, reverse=True)}
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    finally:
+        crew.close()
+
+
+def _size(task: Task) -> int:
+    try:
+        return os.stat(task.job.source).st_size
+    except OSError:
+        return 0

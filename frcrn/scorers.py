@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 import numpy as np
 
+from frcrn import processes
 from frcrn.metrics import Scores, Wave, check_names, score
+from frcrn.processes import Died, Helper, available_cores
 
-# A fresh interpreter and a pipe, not `multiprocessing`: that would run the caller's own script again in each process.
 # Bare packages stand in for two whose own import loads torch, which scoring has no use for.
 PROGRAM = """
 import sys, types
@@ -52,16 +49,12 @@ class Scorers:
         return self._threads.submit(self._score, np.asarray(clean), np.asarray(enhanced), chosen)
 
     def _score(self, clean: Wave, enhanced: Wave, names: tuple[str, ...]) -> Scores:
-        process = self._process()
+        helper = self._helper()
         try:
-            _send(cast(BinaryIO, process.stdin), ((clean, enhanced, self.rate, names), self.options))
-            reply = pickle.load(cast(BinaryIO, process.stdout))
-        except (EOFError, OSError, pickle.UnpicklingError):
-            self._local.process = None
-            return self._without_the_cause(clean, enhanced, names, _ending(process))
-        if isinstance(reply, Exception):
-            raise reply
-        return cast(Scores, reply)
+            return cast(Scores, helper.ask(((clean, enhanced, self.rate, names), self.options)))
+        except Died as death:
+            self._local.helper = None
+            return self._without_the_cause(clean, enhanced, names, str(death))
 
     def _without_the_cause(self, clean: Wave, enhanced: Wave, names: tuple[str, ...], ending: str) -> Scores:
         """Score one metric at a time after a process died, so that only the one at fault fails."""
@@ -74,23 +67,19 @@ class Scorers:
             found.failures.update(alone.failures)
         return found
 
-    def _process(self) -> subprocess.Popen[bytes]:
+    def _helper(self) -> Helper:
         """Return this thread's process, started at its first clip and again after one that died."""
-        process: subprocess.Popen[bytes] | None = getattr(self._local, "process", None)
-        if process is None:
-            process = self._local.process = _start()
-            self._processes.append(process)
-        return process
+        helper: Helper | None = getattr(self._local, "helper", None)
+        if helper is None:
+            helper = self._local.helper = _start()
+            self._processes.append(helper.process)
+        return helper
 
     def close(self) -> None:
         """Drop what is queued and end the processes."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for process in self._processes:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                _quietly(cast(BinaryIO, pipe).close)
+        processes.end(self._processes)
         self._threads.shutdown()
 
     def __enter__(self) -> Scorers:
@@ -102,59 +91,13 @@ class Scorers:
         self.close()
 
 
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start() -> subprocess.Popen[bytes]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(Path(__file__).resolve().parent)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env=environment,
-        start_new_session=True,  # Ctrl-C reaches the parent alone, which decides when to stop
-    )
+def _start() -> Helper:
     try:
-        pickle.load(cast(BinaryIO, process.stdout))
-    except EOFError as error:
-        raise ScorerError(f"a scoring process did not start: it ended with {_ending(process)}") from error
-    return process
-
-
-def _ending(process: subprocess.Popen[bytes]) -> str:
-    code = process.wait()
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def _quietly(act: Callable[[], None]) -> None:
-    try:
-        act()
-    except OSError:
-        return
-
-
-def _send(pipe: BinaryIO, message: object) -> None:
-    pickle.dump(message, pipe, protocol=pickle.HIGHEST_PROTOCOL)
-    pipe.flush()
+        return Helper(PROGRAM, str(Path(__file__).resolve().parent))
+    except Died as death:
+        raise ScorerError(f"a scoring process did not start: it ended with {death}") from death
 
 
 def serve() -> None:
-    """Answer pairs on standard input until it closes; runs in the scoring process."""
-    source, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a metric's code prints must not mix with the replies
-    _send(replies, "ready")
-    while True:
-        try:
-            arguments, options = pickle.load(source)
-        except EOFError:
-            return
-        try:
-            reply: Scores | Exception = score(*arguments, **options)
-        except Exception as error:  # noqa: BLE001 - passed on to the parent whole
-            reply = error
-        try:
-            _send(replies, reply)
-        except BrokenPipeError:
-            os._exit(1)  # the parent was killed; nobody is left to tell
+    """Answer pairs; runs in the scoring process."""
+    processes.serve(lambda question: score(*question[0], **question[1]))

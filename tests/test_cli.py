@@ -15,7 +15,7 @@ import soundfile
 import frcrn
 from frcrn import FRCRN, FRCRNConfig, audio, checkpoint
 from frcrn.cli import main
-from frcrn.cli.common import progress_bar, sentence
+from frcrn.cli.common import clock, progress_bar, sentence
 from frcrn.demo import sample
 
 
@@ -66,14 +66,14 @@ def test_a_batch_goes_on_past_bad_files(tmp_path: Path, model: str, capsys: pyte
         (tmp_path / "in" / name).write_bytes(content)
     assert enhance(model, tmp_path / "in", tmp_path / "missing.wav", "-o", tmp_path / "out") == 2
     made = sorted(str(path.relative_to(tmp_path / "out")) for path in (tmp_path / "out").rglob("*") if path.is_file())
-    assert made == ["in/a.wav", "in/deep/b.flac", "in/z.mp3"]
+    assert made == ["failures.csv", "frcrn-manifest.jsonl", "in/a.wav", "in/deep/b.flac", "in/z.mp3"]
     said = capsys.readouterr()
     assert len(said.out.splitlines()) == 3
     lines = said.err.splitlines()
     assert len(lines) == 5
     for name, reason in {"cut": "truncated", "empty": "is empty", "text": "text", "missing": "No such file"}.items():
         assert any(name in line and reason in line for line in lines)
-    assert lines[-1] == "3 of 7 files enhanced, 4 failed"
+    assert lines[-1].startswith("3 of 7 files enhanced, 4 failed; the reasons are in ")
 
 
 def test_running_twice_gives_the_same(tmp_path: Path, model: str) -> None:
@@ -240,3 +240,17 @@ def test_progress_is_drawn_only_where_a_person_watches(
         update(1)
     drawn = capsys.readouterr().err
     assert ("file [#######" in drawn) == watched
+
+
+def test_the_bar_says_the_time_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """From what was worked on: what was done before took no time."""
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bar(100, "") as bar:
+        bar.skip(50)
+        bar.note = "3 of 4 files,"
+        now = 130.0
+        bar(60)
+    assert "60% 3 of 4 files, 2:00 left" in capsys.readouterr().err
+    assert [clock(seconds) for seconds in (0.4, 59.6, 3725)] == ["0:00", "1:00", "1:02:05"]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-
-Update = Callable[[float], None]
 
 _WIDTH = 30
 _EVERY = 0.1  # seconds between two drawings
+_SETTLED = 2.0  # seconds before the time left is worth saying
 
 
 def add_model_option(parser: argparse.ArgumentParser) -> None:
@@ -40,25 +39,55 @@ def report_error(error: BaseException) -> None:
     print(f"frcrn: {sentence(error)}", file=sys.stderr)
 
 
-@contextmanager
-def progress_bar(total: int, label: str) -> Iterator[Update]:
-    """Give a function to call with how much of `total` is done; it draws only where a person watches."""
-    if not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    drawn = 0.0
+class Bar:
+    """One line on stderr: what, how much of `total`, and after a while the time left; only where a person watches."""
 
-    def update(done: float) -> None:
-        nonlocal drawn
-        if time.monotonic() - drawn > _EVERY:
-            drawn = time.monotonic()
-            share = min(1.0, done / max(total, 1))
-            bar = "#" * int(share * _WIDTH)
-            sys.stderr.write(f"\r\x1b[K{label} [{bar:<{_WIDTH}}] {share:4.0%}")
+    def __init__(self, total: float, label: str) -> None:
+        self.total, self.label, self.note = total, label, ""
+        self._watched = sys.stderr.isatty()
+        self._drawn = self._credit = 0.0
+        self._begun = time.monotonic()
+
+    def __call__(self, done: float) -> None:
+        """Draw how much is done, at most ten times a second."""
+        now = time.monotonic()
+        if self._watched and now - self._drawn > _EVERY:
+            self._drawn = now
+            share = min(1.0, done / max(self.total, 1e-9))
+            text = f"{self.label} [{'#' * int(share * _WIDTH):<{_WIDTH}}] {share:4.0%} {self.note}"
+            sys.stderr.write(f"\r\x1b[K{text} {self._left(done, now)}".rstrip())
             sys.stderr.flush()
 
+    def skip(self, amount: float) -> None:
+        """Count something as done before, which says nothing about the time left."""
+        self._credit += amount
+
+    def clear(self) -> None:
+        """Take the line away, so that another can be printed."""
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._drawn = 0.0
+
+    def _left(self, done: float, now: float) -> str:
+        worked, taken = done - self._credit, now - self._begun
+        if worked <= 0 or taken < _SETTLED:
+            return ""
+        return f"{clock(taken * (self.total - done) / worked)} left"
+
+
+def clock(seconds: float) -> str:
+    """Say a duration as 4:05 or 1:02:03."""
+    minutes, second = divmod(round(max(0.0, seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+@contextmanager
+def progress_bar(total: float, label: str) -> Iterator[Bar]:
+    """Give a bar to call with how much of `total` is done."""
+    bar = Bar(total, label)
     try:
-        yield update
+        yield bar
     finally:
-        sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()
+        bar.clear()

@@ -5,24 +5,48 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frcrn.cli.common import add_model_option, progress_bar, report_error
+from frcrn.cli.common import add_model_option
 
 if TYPE_CHECKING:
-    from frcrn.batch import Job, Outcome
-    from frcrn.models.base import Enhancer
+    from frcrn.jobs import Job
+    from frcrn.tasks import Settings
 
-DESCRIPTION = """Take the noise out of audio files: wav, flac, ogg, opus or mp3, at any rate, with any number of
-channels. One file goes to a file; several files or folders go into a folder, with the same tree, names and formats.
-Files that fail are named and do not stop the others."""
+DESCRIPTION = """Take the noise out of audio files: wav, flac, ogg, opus or mp3, at any rate, any number of channels.
+One file goes to a file; several files or folders go into a folder, with the same tree, names and formats.
+Files that fail are named and do not stop the others. No input is ever written over."""
+
+EPILOG = """examples:
+  frcrn enhance noisy.wav -o clean.wav
+  frcrn enhance recordings/ -o cleaned/             the same tree, names and formats
+  frcrn enhance recordings/ -o cleaned/             once more: only what is new or has changed
+  frcrn enhance 'calls/**/*.mp3' -o cleaned/        a pattern, quoted so that no shell expands it
+  frcrn enhance --from-file list.txt -o cleaned/    one path a line; - reads them from standard input
+  frcrn enhance recordings/ -o cleaned/ --dry-run   say what would be done
+  frcrn enhance recordings/ -o cleaned/ --json      one JSON object a file, and one for all at the end
+
+folders:
+  OUT/frcrn-manifest.jsonl holds hashes of each input, of the model with its options, and of each output. A file is done
+  again where one of them has changed, or with --force. An interrupted run goes on when the same command is given again.
+  OUT/failures.csv lists what failed in the last run, and why; there is none where nothing failed.
+
+exit codes:
+  0 all files are done   2 something failed, or wrong usage   130 interrupted (Ctrl-C)   143 terminated"""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = commands.add_parser("enhance", help="take the noise out of audio files", description=DESCRIPTION)
-    parser.add_argument("inputs", nargs="+", metavar="IN", help="an audio file, or a folder with such files")
+    parser = commands.add_parser(
+        "enhance",
+        help="take the noise out of audio files",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("inputs", nargs="*", metavar="IN", help="an audio file, a folder with such files, or a pattern")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the file or folder to write")
     add_model_option(parser)
     parser.add_argument("--strength", type=float, default=1.0, metavar="S", help="how much noise goes, 0 to 1 (1)")
@@ -34,57 +58,74 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--repair", action="store_true", help="put zeros for NaN and Inf samples, and take what is left of cut files"
     )
+    many = parser.add_argument_group("many files")
+    many.add_argument("--from-file", metavar="LIST", help="read more inputs from a file, one a line")
+    many.add_argument(
+        "-j", "--jobs", type=int, metavar="N", help="processes (one a core, at most 8; one for a few files)"
+    )
+    many.add_argument("--force", action="store_true", help="do also what is done already")
+    many.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    many.add_argument("--json", action="store_true", help="report as JSON lines on standard output")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Enhance everything, naming what failed."""
+    from frcrn.jobs import plan
+
+    if args.jobs is not None and args.jobs < 1:
+        raise ValueError(f"--jobs {args.jobs}: accepted are whole numbers from 1")
+    settings, listed = _settings(args), _listed(args.from_file)
+    if not args.inputs and not listed:
+        raise ValueError("nothing to enhance: give files, folders or patterns, or a list with --from-file")
+    return _work(args, settings, plan(args.inputs, args.output, listed))
+
+
+def _work(args: argparse.Namespace, settings: Settings, jobs: Sequence[Job]) -> int:
     from frcrn import batch
-    from frcrn.checkpoint import load
-    from frcrn.enhance import checked_mix
+    from frcrn.cli.folders import Log, rehearse
+    from frcrn.manifest import Manifest
 
-    checked_mix(args.strength, args.max_attenuation_db, args.residual)
-    jobs = batch.plan(args.inputs, args.output)
-    model = load(args.model).optimize()
-    outcomes = []
-    for outcome in batch.run(jobs, lambda source, target: _enhance(args, model, source, target)):
-        _report(outcome)
-        outcomes.append(outcome)
-    return _summary(jobs, outcomes)
-
-
-def _enhance(args: argparse.Namespace, model: Enhancer, source: Path, target: Path) -> None:
-    from frcrn.enhance import enhance_file
-
-    with progress_bar(1, str(source)) as progress:
-        enhance_file(
-            source,
-            target,
-            model=model,
-            strength=args.strength,
-            max_attenuation_db=args.max_attenuation_db,
-            residual=args.residual,
-            mono=args.mono,
-            repair=args.repair,
-            progress=progress,
-        )
+    folder = _folder(args, jobs)
+    manifest = None if folder is None else Manifest(folder)
+    if args.dry_run:
+        mark = batch.mark_of(settings.identity())
+        return rehearse(batch.tasks(jobs, mark, manifest, force=args.force), as_json=args.json)
+    with Log(jobs, folder, as_json=args.json) as log:
+        outcomes = batch.enhance_all(jobs, settings, manifest, force=args.force, count=args.jobs, progress=log.partly)
+        with closing(outcomes):
+            for outcome in outcomes:
+                log.add(outcome)
+    return log.code
 
 
-def _report(outcome: Outcome) -> None:
-    """Say what became of one file."""
-    if outcome.error is None:
-        print(f"{outcome.job.source} -> {outcome.job.target}", flush=True)
-    elif isinstance(outcome.error, (ValueError, OSError, ImportError)):
-        report_error(outcome.error)
-    else:
-        unforeseen = f"{outcome.job.source}: {type(outcome.error).__name__}: {outcome.error}"
-        report_error(RuntimeError(unforeseen))
+def _folder(args: argparse.Namespace, jobs: Sequence[Job]) -> Path | None:
+    """Return the folder that gets a manifest; none where one file goes to a file, or nothing can be done."""
+    output = Path(args.output)
+    if all(job.problem for job in jobs) or (len(jobs) == 1 and jobs[0].target == output):
+        return None
+    return output
 
 
-def _summary(jobs: Sequence[Job], outcomes: Sequence[Outcome]) -> int:
-    """Say how many failed, where there were several; return the exit code."""
-    failed = sum(outcome.error is not None for outcome in outcomes)
-    if len(jobs) > 1:
-        stream = sys.stderr if failed else sys.stdout
-        print(f"{len(jobs) - failed} of {len(jobs)} files enhanced, {failed} failed", file=stream)
-    return 2 if failed else 0
+def _settings(args: argparse.Namespace) -> Settings:
+    from frcrn.tasks import Settings
+
+    return Settings(
+        model=args.model,
+        strength=args.strength,
+        max_attenuation_db=args.max_attenuation_db,
+        residual=args.residual,
+        mono=args.mono,
+        repair=args.repair,
+    )
+
+
+def _listed(source: str | None) -> list[Path]:
+    from frcrn.jobs import read_list
+
+    if source is None:
+        return []
+    if source == "-":
+        return read_list(sys.stdin)
+    with open(source, encoding="utf-8", errors="surrogateescape") as lines:
+        return read_list(lines)

@@ -1,0 +1,133 @@
+"""Which files are enhanced, and where each goes."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from frcrn.audio import ACCEPTED, AudioError, find, is_audio_name
+
+Place = str | os.PathLike[str]
+
+
+class Job(NamedTuple):
+    """One file and where its clean form goes; `problem` says why it cannot be done."""
+
+    source: Path
+    target: Path
+    problem: str | None = None
+
+
+def plan(inputs: Sequence[Place], output: Place, listed: Sequence[Place] = ()) -> list[Job]:
+    """List the jobs: one file goes to a file, several files or folders into a folder with the same trees inside.
+
+    An output that exists as a folder, ends in a slash or has no extension is a folder. Of several inputs, each folder
+    keeps its own name inside; a single folder gives its contents, as does a pattern, which keeps the tree below its
+    fixed part. The `listed` files keep the tree below the folder that they share. What lies in the output folder is no
+    input, and no job writes over an input.
+    """
+    if len(inputs) == 1 and not listed and _is_file(inputs[0]) and not is_folder(output):
+        jobs = [Job(Path(inputs[0]), Path(output))]
+    else:
+        jobs = _into_folder(inputs, Path(output), listed)
+    return list(_without_overwriting(list(_without_collisions(jobs))))
+
+
+def is_folder(output: Place) -> bool:
+    """Say whether an output is meant as a folder."""
+    path = Path(output)
+    if path.exists():
+        return path.is_dir()
+    return os.fspath(output).endswith(("/", os.sep)) or (not path.suffix and not is_audio_name(path))
+
+
+def read_list(lines: Iterable[str]) -> list[Path]:
+    """Return the paths in a list, one a line; empty lines are skipped."""
+    return [Path(line.rstrip("\r\n")) for line in lines if line.strip()]
+
+
+def _is_file(path: Place) -> bool:
+    return not Path(path).is_dir() and not _is_pattern(path)
+
+
+def _is_pattern(path: Place) -> bool:
+    return glob.has_magic(os.fspath(path)) and not os.path.lexists(path)
+
+
+def _into_folder(inputs: Sequence[Place], folder: Path, listed: Sequence[Place]) -> list[Job]:
+    if folder.exists() and not folder.is_dir():
+        raise AudioError(f"{folder}: is a file; several files or a folder need a folder to go to")
+    several = len(inputs) > 1 or bool(listed)
+    jobs = [job for path in inputs for job in _jobs(path, folder, keep_name=several)]
+    return jobs + _listed([Path(path) for path in listed], folder)
+
+
+def _jobs(place: Place, folder: Path, *, keep_name: bool) -> list[Job]:
+    """The jobs of one input."""
+    path = Path(place)
+    if _is_pattern(place):
+        root, what = _fixed_part(path), "no audio files match this pattern"
+        names = sorted(glob.glob(os.fspath(place), recursive=True))
+        files = [Path(name) for name in names if is_audio_name(name) and os.path.isfile(name)]
+    elif path.is_dir():
+        root, what, files = path, "no audio files in this folder", find([path])
+    else:
+        return [Job(path, folder / path.name)]
+    if folder.resolve() == root.resolve():
+        raise AudioError(f"{root}: is the input and the output; choose another folder for the output")
+    if not (files := [file for file in files if _outside(folder, file)]):
+        return [Job(path, folder, f"{path}: {what}; accepted are {ACCEPTED}")]
+    inside = folder / root.resolve().name if keep_name else folder
+    return [Job(file, inside / file.relative_to(root)) for file in files]
+
+
+def _fixed_part(pattern: Path) -> Path:
+    """Return the folders of a pattern before the first one with a wildcard."""
+    parts = pattern.parts
+    fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    return Path(*parts[: min(fixed, len(parts) - 1)])
+
+
+def _outside(folder: Path, file: Path) -> bool:
+    return not file.resolve().is_relative_to(folder.resolve())
+
+
+def _listed(paths: Sequence[Path], folder: Path) -> list[Job]:
+    files = [(path, Path(os.path.abspath(path))) for path in find(paths)]
+    if not files:
+        return []
+    shared = os.path.commonpath([full.parent for _, full in files])
+    return [Job(path, folder / full.relative_to(shared)) for path, full in files]
+
+
+def _without_collisions(jobs: Iterable[Job]) -> Iterator[Job]:
+    """Name the second of two files with one target, and drop a file that was given twice."""
+    taken: dict[Path, Path] = {}
+    for job in jobs:
+        first = taken.setdefault(job.target, job.source)
+        if first is job.source or job.problem:
+            yield job
+        elif first.resolve() != job.source.resolve():
+            yield job._replace(problem=f"{job.source}: {job.target} is already taken by {first}; rename one of them")
+
+
+def _without_overwriting(jobs: Sequence[Job]) -> Iterator[Job]:
+    """Name each job that would write over an input, its own or another's, under whatever name."""
+    inputs = {mark for job in jobs if (mark := _identity(job.source))}
+    for job in jobs:
+        if not job.problem and _identity(job.target) in inputs:
+            yield job._replace(problem=f"{job.source}: {job.target} is an input, which is never written over")
+        else:
+            yield job
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what makes a regular file the same under all its names."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if os.path.isfile(path) else None
