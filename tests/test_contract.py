@@ -14,6 +14,7 @@ from torch.testing import assert_close
 
 from frcrn.checkpoint import load, save, save_directory
 from frcrn.models import MODELS, Enhancer
+from frcrn.runtime import with_runtime
 from tests.networks import lively, noise
 
 PRESETS = {"tiny": {"causal": True}, "tiny offline": {"causal": False}, "compact": {}}
@@ -195,6 +196,22 @@ def test_optimized_steps_equal_plain_ones(name: str, preset: str, hops: int) -> 
             slow, slow_state = causal.step(frame, slow_state)
             quick, fast_state = fast.step(frame, fast_state)
             assert_close(quick, slow, atol=1e-5, rtol=0)
+
+
+@EVERY_NETWORK
+def test_onnx_equals_torch(name: str, preset: str) -> None:
+    pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    model = network(name, preset)
+    wave = noise(2, 8 * model.window + 3)
+    assert_close(clean(with_runtime(model, "onnx", 1), wave), clean(model, wave), atol=1e-5, rtol=0)
+
+
+@EVERY_CAUSAL_NETWORK
+def test_onnx_hop_by_hop_equals_torch(name: str, preset: str) -> None:
+    pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    causal = network(name, preset)
+    wave = noise(1, 12 * causal.window + 3)
+    assert_close(clean(with_runtime(causal, "onnx", 1, live=True), wave), clean(causal, wave), atol=1e-5, rtol=0)
 
 
 @EVERY_NETWORK
