@@ -37,12 +37,14 @@ class FixedConv(nn.Module):
         """[B, 2 Ci, F, T] -> [B, phases 2 Co, F', T']."""
         if not self.by_products:
             return F.conv2d(x, self.weight, self.bias, (stride, 1), padding)
-        re, im = x.chunk(2, dim=1)
-        both, of_re, of_im = (
-            F.conv2d(part, weight, None, (stride, 1), padding)
-            for part, weight in zip((re + im, re, im), self.weight.chunk(3), strict=True)
-        )
-        real, imag = both - of_im, of_re.add_(both)
+
+        def conv(part: Tensor, weight: Tensor) -> Tensor:
+            return F.conv2d(part, weight, None, (stride, 1), padding)
+
+        (re, im), (of_both, of_re, of_im) = x.chunk(2, dim=1), self.weight.chunk(3)
+        both = conv(re + im, of_both)
+        imag = conv(re, of_re).add_(both)
+        real = both.sub_(conv(im, of_im))
         pairs = zip(real.chunk(self.phases, dim=1), imag.chunk(self.phases, dim=1), strict=True)
         y = torch.cat([part for pair in pairs for part in pair], dim=1)
         return y.mul_(self.scale[:, None, None]).add_(self.bias[:, None, None])
