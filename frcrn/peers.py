@@ -101,9 +101,9 @@ def taper(name: str, window: int) -> Array:
 class Runner:
     """One ONNX graph with its states."""
 
-    def __init__(self, graph: Graph, folder: Path) -> None:
+    def __init__(self, graph: Graph, folder: Path, threads: int = 1) -> None:
         self.graph, self.file = graph, folder / graph.file
-        self.session = _session(self.file)
+        self.session = _session(self.file, threads)
         self.shapes = {item.name: _shape(item.shape) for item in self.session.get_inputs()}
         self.results = [item.name for item in self.session.get_outputs()]
         self._check_names()
@@ -148,13 +148,13 @@ class Runner:
         return flat.astype(np.float32).reshape(shape)
 
 
-def _session(file: Path) -> Any:
+def _session(file: Path, threads: int) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
         raise MissingPackage('a peer needs onnxruntime: pip install "frcrn[onnx]"') from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
@@ -213,10 +213,10 @@ class Peer:
 
     live = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, threads: int = 1) -> None:
         self.path, self.description = path, describe(path)
         self.label = self.description.name
-        self.runners = [Runner(graph, path.parent) for graph in self.description.graphs]
+        self.runners = [Runner(graph, path.parent, threads) for graph in self.description.graphs]
         self.taper = taper(self.description.taper, self.description.window)
 
     def fingerprint(self) -> str:
@@ -231,6 +231,13 @@ class Peer:
         """Tell whether the last graph puts out finished samples, so that nothing is overlapped."""
         return "hop" in self.description.graphs[-1].outputs.values()
 
+    @property
+    def delay(self) -> int:
+        """Samples by which what the graphs put out is late."""
+        if self.description.delay is not None:
+            return self.description.delay
+        return self.description.window - self.description.hop if self.hops_out else 0
+
     def enhance(self, name: str, noisy: Array, rate: int) -> Array:
         """[T] -> [T], in time with the input; `name` plays no part."""
         own = self.description.sample_rate
@@ -241,9 +248,7 @@ class Peer:
         """[T] -> [T] at the model's own rate."""
         window, hop = self.description.window, self.description.hop
         early = window - hop
-        delay = self.description.delay
-        if delay is None:
-            delay = early if self.hops_out else 0
+        delay = self.delay
         steps = -(-(len(noisy) + early + delay) // hop)
         padded = np.zeros(early + steps * hop, np.float32)
         padded[early : early + len(noisy)] = noisy
@@ -251,7 +256,7 @@ class Peer:
         for runner in self.runners:
             runner.reset()
         for start in range(0, steps * hop, hop):
-            frame = self._step(padded[start : start + window])
+            frame = self.step(padded[start : start + window])
             if self.hops_out:
                 result[start + early : start + window] = frame
             else:
@@ -259,7 +264,8 @@ class Peer:
         finished = result[early + delay : early + delay + len(noisy)]
         return finished * np.float32(self.description.scale)
 
-    def _step(self, samples: Array) -> Array:
+    def step(self, samples: Array) -> Array:
+        """The last [window] samples -> the tapered frame [window] to overlap and add, or finished samples [hop]."""
         fresh, frame = samples[-self.description.hop :], samples * self.taper
         for runner in self.runners:
             frame = runner.step(frame, fresh)

@@ -14,7 +14,7 @@ from types import FrameType
 
 from frcrn.cli.common import report_error
 
-GROUPS = ("enhance", "demo", "train", "evaluate", "data", "stream", "live", "export")
+GROUPS = ("enhance", "demo", "train", "evaluate", "data", "stream", "live", "export", "bench")
 
 FAILED = 2
 INTERRUPTED = 128 + signal.SIGINT

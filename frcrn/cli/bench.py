@@ -1,0 +1,58 @@
+"""`frcrn bench`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from frcrn.cli.common import progress_bar
+
+DESCRIPTION = """Measure how fast a model is here: parameters, operations, latency, the time of each frame and memory,
+on one thread and on two, with each runtime that is installed; beside others with --vs, in turn in one run."""
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser("bench", help="measure how fast models are here", description=DESCRIPTION)
+    parser.add_argument(
+        "model", nargs="?", default="default", metavar="MODEL", help="as for --model (the bundled model)"
+    )
+    parser.add_argument(
+        "--vs",
+        nargs="+",
+        default=[],
+        metavar="OTHER",
+        help="more models, or JSON files of ONNX peers; NAME=PLACE names one",
+    )
+    parser.add_argument("--runtimes", nargs="+", metavar="R", help="torch, onnx, openvino (those that are installed)")
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], metavar="N", help="(1 2)")
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of audio for each (10)")
+    parser.add_argument("--no-memory", action="store_true", help="leave out what needs a process for each")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="write bench.md and bench.json there")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print and write."""
+    from frcrn.benchmark import benchmark
+    from frcrn.journal import write_text
+    from frcrn.speeds import markdown
+
+    with progress_bar(1, "bench") as progress:
+        result = benchmark(
+            [args.model, *args.vs],
+            runtimes=args.runtimes,
+            threads=args.threads,
+            seconds=args.seconds,
+            memory=not args.no_memory,
+            progress=progress,
+        )
+    texts = {"md": markdown(result), "json": json.dumps(result.as_dict(), indent=2) + "\n"}
+    print(texts["json" if args.json else "md"], end="")
+    if args.out:
+        args.out.mkdir(parents=True, exist_ok=True)
+        for kind, text in texts.items():
+            write_text(args.out / f"bench.{kind}", text)
+    return 0
