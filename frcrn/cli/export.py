@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from frcrn.export.folder import Graphs
+    from frcrn.models import Enhancer
 
 DESCRIPTION = """Write a network as ONNX graphs into a folder that runs without torch and without this package: the
 graph of one hop with its states, for streams, where the network can stream; the graph of a whole wave; a description
@@ -16,6 +22,19 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("model", nargs="?", default="default", metavar="MODEL", help="what --model takes elsewhere")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the folder to write")
     parser.add_argument("--format", choices=["onnx"], default="onnx", help="onnx, the only one so far")
+    parser.add_argument("--int8", action="store_true", help="write also a smaller graph with whole numbers for weights")
+    parser.add_argument(
+        "--calibrate",
+        metavar="FOLDER",
+        help="for --int8: noisy and clean clips in FOLDER/noisy and FOLDER/clean (default: the bundled sample)",
+    )
+    parser.add_argument(
+        "--max-loss",
+        type=float,
+        default=0.05,
+        metavar="P",
+        help="refuse an int8 graph that loses more PESQ than this, or ten times as many dB of SI-SDR (0.05)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -26,13 +45,38 @@ def run(args: argparse.Namespace) -> int:
     from frcrn.checkpoint import load
     from frcrn.export.folder import export
 
-    path = export(load(args.model), args.output)
+    if not args.int8 and args.calibrate:
+        raise ValueError("--calibrate belongs to --int8; give both")
+    model = load(args.model)
+    path = export(model, args.output, more=_in_int8(args, model) if args.int8 else None)
     about = json.loads(path.read_text(encoding="utf-8"))
     for graph in about["graphs"].values():
         size = (path.parent / graph["file"]).stat().st_size / 1e6
-        print(f"{path.parent / graph['file']}: {size:.1f} MB, at most {graph['parity']['largest_difference']:.1e} off")
+        print(f"{path.parent / graph['file']}: {size:.1f} MB, {_how_exact(graph)}")
     if "step" not in about["graphs"]:
         ahead = about["lookahead"] / about["sample_rate"]
         print(f"no graph of one hop: this network looks {ahead:g} s ahead and cannot stream; causal ones can")
     print(f"{path}: shapes, states and hashes; run.py and run.js beside it enhance a wav file")
     return 0
+
+
+def _in_int8(args: argparse.Namespace, model: Enhancer) -> Callable[[Graphs], Graphs]:
+    from frcrn.export.int8 import clips, int8
+
+    pairs = clips(args.calibrate, model.sample_rate)
+
+    def more(graphs: Graphs) -> Graphs:
+        name = next(iter(graphs))  # the graph of one hop, if there is one
+        return {f"{name}_int8": int8(model, name, graphs[name], pairs, args.max_loss)}
+
+    return more
+
+
+def _how_exact(graph: dict[str, Any]) -> str:
+    if "parity" in graph:
+        return f"at most {graph['parity']['largest_difference']:.1e} off"
+    before, after = graph["quality"]["fp32"], graph["quality"]["int8"]
+    return (
+        f"PESQ {after['pesq']:.3f} (fp32 {before['pesq']:.3f}), SI-SDR {after['si_sdr']:.2f} dB "
+        f"(fp32 {before['si_sdr']:.2f}); clips scored: {graph['quality']['clips_scored']}"
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,15 +13,13 @@ from typing import Any, NamedTuple
 from frcrn.audio.writing import replacing
 from frcrn.export.graphs import step_graph, whole_graph
 from frcrn.export.network import AUDIO, ENHANCED
-from frcrn.export.parity import checked, expected, speech, streamed
+from frcrn.export.parity import Shapes, checked, expected, speech, streamed
 from frcrn.export.sessions import open_session
 from frcrn.models import Enhancer
 
 ABOUT = "frcrn.json"
 FORMAT = 1
 RUNNERS = ("run.py", "run.js")
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Written(NamedTuple):
@@ -32,10 +30,17 @@ class Written(NamedTuple):
     more: dict[str, Any]
 
 
-def export(model: Enhancer, folder: str | os.PathLike[str], *, graphs: Mapping[str, Written] | None = None) -> Path:
-    """Write a network into a folder and return the description's path; a graph that is not the network is refused."""
-    place = Path(folder)
-    found = {**written(model), **(graphs or {})}
+Graphs = dict[str, Written]
+
+
+def export(model: Enhancer, folder: str | os.PathLike[str], *, more: Callable[[Graphs], Graphs] | None = None) -> Path:
+    """Write a network into a folder and return the description's path; a graph that is not the network is refused.
+
+    `more` makes further graphs of those that are there.
+    """
+    place, found = Path(folder), written(model)
+    if more is not None:
+        found |= more(found)
     about = description(model, found)
     place.mkdir(parents=True, exist_ok=True)
     for name, graph in found.items():
@@ -53,10 +58,11 @@ def put(path: Path, content: bytes) -> None:
         beside.write_bytes(content)
 
 
-def written(model: Enhancer) -> dict[str, Written]:
+def written(model: Enhancer) -> Graphs:
     """Return the graph of a whole wave, and of one hop where the network can stream, compared with the network."""
     model = model.eval()
-    wave, made = speech(model.sample_rate), {}
+    wave = speech(model.sample_rate)
+    made: Graphs = {}
     if model.lookahead == 0:
         step = step_graph(model)
         content = step.model.SerializeToString()
@@ -69,7 +75,7 @@ def written(model: Enhancer) -> dict[str, Written]:
     return made
 
 
-def description(model: Enhancer, graphs: Mapping[str, Written]) -> dict[str, Any]:
+def description(model: Enhancer, graphs: Graphs) -> dict[str, Any]:
     """Return what a program needs to know of the folder."""
     from frcrn import __version__
 

@@ -86,7 +86,7 @@ class FrameWriter(Writer):
         hidden_f = graph.op("Relu", graph.op("Gemm", flat, weights.linear_f.T, weights.bias_f))
         hidden_g = graph.op("Relu", graph.op("Gemm", flat, weights.linear_g.T, weights.bias_g))
         f, g = (
-            graph.reshape(graph.op("MatMul", hidden, project.T), 1, 2 * features)
+            graph.reshape(graph.op("Gemm", hidden, project.T), 1, 2 * features)
             for hidden, project in ((hidden_f, weights.project_f), (hidden_g, weights.project_g))
         )
         # f(re), f(im), g(re), g(im)

@@ -50,7 +50,7 @@ class Graph:
         names = [f"{kind.lower()}_{self._count + number}" for number in range(outputs)]
         self._count += outputs
         given = [value if isinstance(value, str) else self.constant(value) for value in inputs]
-        self.nodes.append(self.onnx.helper.make_node(kind, given, names, **attributes))
+        self.nodes.append(self.onnx.helper.make_node(kind, given, names, name=names[0], **attributes))
         return names
 
     def constant(self, value: NDArray[Any]) -> str:

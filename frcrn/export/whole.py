@@ -55,7 +55,7 @@ class WholeWriter(Writer):
             (weights.linear_g, weights.bias_g, weights.project_g),
         ):
             hidden = graph.op("Relu", graph.op("Gemm", rows, linear.T, bias))
-            outputs.append(graph.op("MatMul", hidden, project.T))
+            outputs.append(graph.op("Gemm", hidden, project.T))
         p = graph.op("Concat", *outputs, axis=1)
         # rows (B, T, part) of (f, g) -> [B, (part, f or g), T, (channel, bin)]
         shape = graph.op("Shape", x.name)

@@ -1,4 +1,4 @@
-// Enhance a wav file with the network in this folder: npm install onnxruntime-node && node run.js noisy.wav clean.wav
+// Enhance a wav file with the network in this folder: npm install onnxruntime-node && node run.js noisy.wav clean.wav [GRAPH]
 // The file is 16-bit PCM at the network's rate; copy `Denoiser` for live sound. onnxruntime-web does as well.
 const fs = require("fs");
 const path = require("path");
@@ -8,10 +8,10 @@ function runtime() {
 }
 
 class Denoiser { // one channel, hop by hop; what comes out is `delay` samples late
-  static async open(folder) {
+  static async open(folder, name) {
     const self = new Denoiser();
     const about = JSON.parse(fs.readFileSync(path.join(folder, "frcrn.json"), "utf8"));
-    const graph = about.graphs.step ?? about.graphs.whole;
+    const graph = about.graphs[name ?? Object.keys(about.graphs)[0]];
     self.ort = runtime();
     self.rate = about.sample_rate; self.hop = about.hop; self.delay = about.window - about.hop;
     self.states = Object.entries(graph.states ?? {});
@@ -41,7 +41,7 @@ class Denoiser { // one channel, hop by hop; what comes out is `delay` samples l
   }
 }
 
-async function main(source, target) {
+async function main(source, target, graph) {
   const file = fs.readFileSync(source);
   const chunks = {};
   for (let at = 12; at + 8 <= file.length; at += 8 + file.readUInt32LE(at + 4) + (file.readUInt32LE(at + 4) & 1)) {
@@ -49,7 +49,7 @@ async function main(source, target) {
   }
   const channels = chunks["fmt "].readUInt16LE(2), rate = chunks["fmt "].readUInt32LE(4);
   for (let channel = 0; channel < channels; channel++) {
-    const network = await Denoiser.open(__dirname);
+    const network = await Denoiser.open(__dirname, graph);
     if (rate !== network.rate || chunks["fmt "].readUInt16LE(14) !== 16) throw new Error(`expected ${network.rate} Hz, 16 bits`);
     const place = (frame) => 2 * (frame * channels + channel);
     const samples = Float32Array.from({ length: chunks.data.length / 2 / channels }, (_, n) => chunks.data.readInt16LE(place(n)) / 32768);

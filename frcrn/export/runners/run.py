@@ -1,4 +1,4 @@
-"""Enhance a wav file with the network in this folder: python run.py noisy.wav clean.wav
+"""Enhance a wav file with the network in this folder: python run.py noisy.wav clean.wav [GRAPH]
 
 Needs numpy and onnxruntime, and no more. The file is 16-bit PCM at the network's rate; copy `Denoiser` for live sound.
 """
@@ -19,11 +19,11 @@ Samples = NDArray[np.float32]
 class Denoiser:
     """One channel, hop by hop; what comes out is `delay` samples late."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "") -> None:
         import onnxruntime
 
         about = json.loads(Path(folder, "frcrn.json").read_text(encoding="utf-8"))
-        graph = about["graphs"]["step" if "step" in about["graphs"] else "whole"]
+        graph = about["graphs"][name or next(iter(about["graphs"]))]
         self.rate, self.hop, self.delay = about["sample_rate"], about["hop"], about["window"] - about["hop"]
         self.states = graph.get("states", {})
         self.session = onnxruntime.InferenceSession(str(Path(folder, graph["file"])))
@@ -45,11 +45,11 @@ class Denoiser:
         return late[self.delay : self.delay + len(samples)]
 
 
-def main(source: str, target: str) -> None:
+def main(source: str, target: str, graph: str = "") -> None:
     """Enhance every channel of a file."""
     with wave.open(source) as file:
         head, data = file.getparams(), file.readframes(file.getnframes())
-    networks = [Denoiser(Path(__file__).parent) for _ in range(head.nchannels)]
+    networks = [Denoiser(Path(__file__).parent, graph) for _ in range(head.nchannels)]
     if (head.framerate, head.sampwidth) != (networks[0].rate, 2):
         sys.exit(f"{source}: {head.framerate} Hz, {8 * head.sampwidth} bits; expected {networks[0].rate} Hz, 16 bits")
     channels = np.frombuffer(data, "<i2").reshape(-1, head.nchannels).T.astype(np.float32) / 32768
