@@ -23,9 +23,11 @@ class CheckpointError(ValueError):
 def read_entries(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return a checkpoint's tensors, and the configuration that travels with them (empty for a bare one)."""
     with path.open("rb") as file:
-        start = file.read(2)
+        start = file.read(9)
+    # a renamed file is still what it is: after the length of its header, safetensors begins with a brace
+    safe = start[8:] == b"{" or path.suffix == ".safetensors"
     try:
-        entries, metadata = read_safetensors(path) if path.suffix == ".safetensors" else read_pickle(path)
+        entries, metadata = read_safetensors(path) if safe else read_pickle(path)
     except Exception as error:  # a parser in the middle of garbage may raise anything
         raise CheckpointError(f"{path}: not a readable checkpoint; {reason(start, error)}") from error
     if not isinstance(metadata, dict):
@@ -64,7 +66,7 @@ def reason(start: bytes, error: Exception) -> str:
         return "it is empty"
     if type(error).__name__ == "SafetensorError":
         return str(error)
-    if start != b"PK" and start[:1] != b"\x80":
+    if start[:2] != b"PK" and start[:1] != b"\x80":
         return "it is neither safetensors nor a PyTorch file"
     if isinstance(error, pickle.UnpicklingError):
         return "it holds Python objects besides tensors, which could run code, or is damaged"

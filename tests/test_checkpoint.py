@@ -258,6 +258,12 @@ def test_a_directory_without_a_configuration_is_read_by_its_weights(tmp_path: Pa
     assert same_weights(load(tmp_path), tiny())
 
 
+def test_a_renamed_file_is_what_it_is(tmp_path: Path) -> None:
+    save(tiny(), tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
+    assert same_weights(load(tmp_path), tiny())
+
+
 def test_bare_weights_take_the_directorys_configuration(tmp_path: Path) -> None:
     torch.save(tiny().state_dict(), tmp_path / "pytorch_model.pth")
     (tmp_path / "configuration.json").write_text(json.dumps({"model": arguments_of(tiny())}))
