@@ -38,7 +38,7 @@ def enhance_folder(
     What an earlier run did is not done again; what fails is an outcome with an `error`. `jobs` are processes (None:
     one a core, at most 8), `progress` gets the files done and the files in all, the rest is as for `enhance_file`.
     """
-    planned = plan([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs, Path(output, ""))
+    planned = plan([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs, os.path.join(output, ""))
     manifest = None if all(job.problem for job in planned) else Manifest(Path(output))
     outcomes = []
     for outcome in enhance_all(planned, Settings(**settings), manifest, force=force, count=jobs):

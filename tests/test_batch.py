@@ -139,6 +139,17 @@ def test_failures_are_listed_with_reasons(tmp_path: Path, model: Path, capsys: p
     assert not (out / "failures.csv").exists()
 
 
+def test_failures_are_said_once_more_at_the_end(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(21):
+        (tmp_path / f"{number:02}.wav").write_bytes(b"words")
+    assert frcrn(model, tmp_path, "-o", tmp_path / "out", "--jobs", "1") == 2
+    lines = capsys.readouterr().err.splitlines()
+    summary = next(place for place, line in enumerate(lines) if line.startswith("0 of 21 files enhanced, 21 failed"))
+    assert summary == 21 and lines[22:] == lines[:10]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_named(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = folder(tmp_path / "in", 2)
@@ -317,6 +328,8 @@ def test_one_that_fails_does_not_stop_the_others(tmp_path: Path, model: Path, mo
 
 def test_a_folder_from_python(tmp_path: Path, model: Path) -> None:
     source, out = folder(tmp_path / "in", 3), tmp_path / "out.d"
+    (alone,) = enhance_folder(source / "room0/000.wav", tmp_path / "one.d", model=str(model))
+    assert alone.job.target == tmp_path / "one.d/000.wav" and alone.error is None
     (source / "a bad one.wav").write_bytes(b"words")
     seen: list[tuple[int, int]] = []
     outcomes = enhance_folder(source, out, progress=lambda *done: seen.append(done), model=str(model), strength=0.5)

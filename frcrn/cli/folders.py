@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from frcrn.tasks import Outcome, Task
 
 FAILURES = "failures.csv"
+REPEATED = 10
+"""How many failures are said once more at the end, where they have long scrolled away."""
 
 
 class Log:
@@ -33,6 +35,7 @@ class Log:
         self._begun = time.monotonic()
         self._stack = ExitStack()
         self._failures: Any = None
+        self._errors: list[Exception] = []
 
     @property
     def code(self) -> int:
@@ -80,7 +83,8 @@ class Log:
         if self.as_json:
             print(json.dumps(as_dict(outcome)), flush=True)
         elif outcome.error is not None:
-            report_error(named(outcome.error, outcome.job))
+            self._errors.append(named(outcome.error, outcome.job))
+            report_error(self._errors[-1])
         elif outcome.status == "enhanced":
             print(f"{outcome.job.source} -> {outcome.job.target}", flush=True)
 
@@ -105,6 +109,9 @@ class Log:
             text += f"; the reasons are in {self.folder / FAILURES}" if failed and self.folder else ""
             text += "; give the same command again to go on" if stopped else ""
             print(text, file=sys.stderr if failed or stopped else sys.stdout, flush=True)
+            if self.total > 2 * REPEATED:
+                for error in self._errors[:REPEATED]:
+                    report_error(error)
 
 
 def rehearse(work: Sequence[Task], *, as_json: bool) -> int:
