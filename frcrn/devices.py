@@ -112,10 +112,33 @@ def choose(kind: str, wanted: str | None = None) -> Device:
     raise DeviceError(f"{kind} {wanted!r} is {'several devices' if found else 'no device here'}; choose from {names}")
 
 
+def accepts(kind: str, device: Device, rate: int, channels: int) -> bool:
+    """Tell whether a device says that it takes a rate."""
+    sound = portaudio()
+    check = getattr(sound, f"check_{kind}_settings")
+    try:
+        check(device=device.number, channels=channels, dtype="float32", samplerate=rate)
+    except (sound.PortAudioError, ValueError):
+        return False
+    return True
+
+
+def common_rate(source: Device, target: Device, channels: int, wanted: int) -> int:
+    """Return the rate that is wanted where both devices take it, otherwise the microphone's own."""
+    played = played_channels(target, channels)
+    if accepts("input", source, wanted, channels) and accepts("output", target, wanted, played):
+        return wanted
+    return source.rate
+
+
+def played_channels(target: Device, channels: int) -> int:
+    """Return on how many channels to play: mono on both loudspeakers."""
+    return channels if channels > 1 else min(2, target.outputs)
+
+
 @contextmanager
 def duplex(source: Device, target: Device, rate: int, block: int, channels: int, exchange: Exchange) -> Iterator[Flow]:
     """Run blocks from one device to another; mono is played on both loudspeakers."""
-    played = channels if channels > 1 else min(2, target.outputs)
 
     def callback(heard: Any, out: Any, frames: int, time: Any, status: Any) -> None:
         flow.lost += bool(status)
@@ -124,7 +147,7 @@ def duplex(source: Device, target: Device, rate: int, block: int, channels: int,
     with _opened(
         "Stream",
         device=(source.number, target.number),
-        channels=(channels, played),
+        channels=(channels, played_channels(target, channels)),
         samplerate=rate,
         blocksize=block,
         callback=callback,

@@ -20,6 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from frcrn import FRCRN, FRCRNConfig, audio, checkpoint
 from frcrn.cli import live as command
 from frcrn.cli import main
+from frcrn.devices import choose, common_rate
 from frcrn.live import SILENT, Live, Recorder, dbfs
 from tests.fakes import CausalGain
 
@@ -260,6 +261,12 @@ class FakeSound(SimpleNamespace):
     def query_devices(self) -> list[dict[str, Any]]:
         return self.found
 
+    def check_input_settings(self, samplerate: int, **settings: Any) -> None:
+        if samplerate not in self.rates:
+            raise PortAudioError("Invalid sample rate [PaErrorCode -9997]")
+
+    check_output_settings = check_input_settings
+
     def Stream(self, **settings: Any) -> FakeStream:  # noqa: N802
         return FakeStream(self, **settings)
 
@@ -439,6 +446,12 @@ def test_without_portaudio_or_a_device_it_says_so(
     said = capsys.readouterr().err
     assert message in said
     assert said.count("\n") == 1
+
+
+def test_the_rate_is_the_networks_where_the_devices_take_it(sound: FakeSound) -> None:
+    source, target = choose("input"), choose("output")
+    assert common_rate(source, target, 1, 8000) == 8000
+    assert common_rate(source._replace(rate=44100), target, 1, 24000) == 44100
 
 
 def test_a_network_that_looks_ahead_is_refused(

@@ -35,7 +35,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add both commands."""
     live = commands.add_parser("live", help="take the noise out of a microphone, and play it", description=LIVE)
     live.add_argument("--list", action="store_true", help="list the sound devices and leave")
-    _add_microphone(live)
+    _add_microphone(live, "the model's, where both devices take it, else the microphone's own")
     live.add_argument("--output", metavar="D", help="the loudspeaker: a number of --list, or a part of a name")
     live.add_argument("--cushion", type=float, default=0.0, metavar="MS", help="more delay, against underruns (0)")
     live.add_argument("--record", type=Path, metavar="FILE", help="write both sides: NAME.noisy.EXT and NAME.clean.EXT")
@@ -47,20 +47,20 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     record.add_argument("seconds", type=float, metavar="SECONDS", help="how long")
     record.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the audio file to write")
     record.add_argument("--enhance", action="store_true", help="take the noise out")
-    _add_microphone(record)
+    _add_microphone(record, "the microphone's own")
     add_model(record)
     record.set_defaults(run=run_record)
 
 
-def _add_microphone(parser: argparse.ArgumentParser) -> None:
+def _add_microphone(parser: argparse.ArgumentParser, rate: str) -> None:
     parser.add_argument("--input", metavar="D", help="the microphone: a number of live --list, or a part of a name")
-    parser.add_argument("--rate", type=int, metavar="HZ", help="of the devices (the microphone's own)")
+    parser.add_argument("--rate", type=int, metavar="HZ", help=f"of the devices ({rate})")
     parser.add_argument("--channels", type=int, default=1, metavar="N", help="of the microphone (1)")
 
 
 def run_live(args: argparse.Namespace) -> int:
     """Run a microphone through the network to a loudspeaker."""
-    from frcrn.devices import DeviceError, choose, duplex
+    from frcrn.devices import DeviceError, choose, common_rate, duplex
     from frcrn.live import Live
 
     if args.list:
@@ -68,7 +68,9 @@ def run_live(args: argparse.Namespace) -> int:
     if not args.seconds > 0 or not 0 <= args.cushion < math.inf:
         raise ValueError(f"--seconds {args.seconds:g}, --cushion {args.cushion:g}: expected more than 0, at least 0")
     source, target = choose("input", args.input), choose("output", args.output)
-    model, rate = load_model(args), args.rate or source.rate
+    model = load_model(args)
+    # at the network's own rate nothing is resampled, which would add latency
+    rate = args.rate or common_rate(source, target, args.channels, model.sample_rate)
     stream = model.stream(rate, args.channels, args.strength)
     block = max(1, round(model.hop * rate / model.sample_rate))
     with ExitStack() as stack:
