@@ -98,13 +98,18 @@ class ExportedStream(Exported):
         return results[ENHANCED], {name: results[f"state.{name}.next"] for name in state}
 
 
+def checked_runtime(name: str) -> str:
+    """Return the name of a runtime, or refuse it."""
+    if name not in RUNTIMES:
+        raise ValueError(f"runtime {name!r}: choose {', '.join(RUNTIMES)}")
+    return name
+
+
 def with_runtime(
     model: Enhancer, runtime: str = "torch", threads: int | None = None, *, live: bool = False
 ) -> Enhancer:
     """Return a network in the form that a runtime runs: torch, onnx or openvino; `live` means hop by hop."""
-    if runtime not in RUNTIMES:
-        raise ValueError(f"runtime {runtime!r}: choose {', '.join(RUNTIMES)}")
-    if runtime == "torch":
+    if checked_runtime(runtime) == "torch":
         return model.optimize()
     if model.lookahead:
         return ExportedWhole(model, runtime, threads)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import soundfile
+import torch
 
 from frcrn.audio import AudioError
 from frcrn.enhance import Progress, checked_mix
 from frcrn.jobs import Job
 from frcrn.manifest import Record, digest
 from frcrn.models import Enhancer
+from frcrn.runtime import checked_runtime, with_runtime
 
 OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair")
 """The settings that `enhance_file` takes by these names."""
@@ -30,15 +32,17 @@ class Settings:
     residual: bool = False
     mono: bool = False
     repair: bool = False
+    runtime: str = "torch"
 
     def __post_init__(self) -> None:
         checked_mix(self.strength, self.max_attenuation_db, self.residual)
+        checked_runtime(self.runtime)
 
     def open(self) -> Enhancer:
-        """Return the network in its inference form."""
+        """Return the network in its inference form, with as many threads as torch has."""
         from frcrn.checkpoint import load
 
-        return load(self.model).optimize()
+        return with_runtime(load(self.model), self.runtime, torch.get_num_threads())
 
     def identity(self) -> dict[str, Any]:
         """Return the options and a hash of the model; where the model lies is no part of it."""

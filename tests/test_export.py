@@ -135,9 +135,14 @@ def test_a_runtime_that_is_none_is_refused() -> None:
         with_runtime(network(), "tensorrt")
 
 
+@cache
+def exported() -> FRCRN:
+    return tiny(stages=1, window=512, hop=256, bands=256, magnitude=True, mask_bound=1.25)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export(network("second stage refines, magnitude seen"), tmp_path_factory.mktemp("export") / "new").parent
+    return export(exported(), tmp_path_factory.mktemp("export") / "new").parent
 
 
 def described(folder: Path) -> dict[str, Any]:
@@ -146,9 +151,9 @@ def described(folder: Path) -> dict[str, Any]:
 
 
 def test_the_description_says_what_is_there(folder: Path) -> None:
-    about, model = described(folder), network("second stage refines, magnitude seen")
+    about, model = described(folder), exported()
     assert {path.name for path in folder.iterdir()} == {"step.onnx", "whole.onnx", "frcrn.json", "run.py", "run.js"}
-    assert (about["sample_rate"], about["window"], about["hop"]) == (16000, 128, 64)
+    assert (about["sample_rate"], about["window"], about["hop"]) == (16000, 512, 256)
     assert FRCRNConfig.from_dict(about["config"]) == model.config
     for graph in about["graphs"].values():
         content = (folder / graph["file"]).read_bytes()
@@ -163,7 +168,7 @@ def test_the_description_says_what_is_there(folder: Path) -> None:
 def test_a_graph_that_is_not_the_network_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("frcrn.export.network.taper", lambda stft: np.ones(stft.window))
     with pytest.raises(ValueError, match=r"step: the exported graph is .* off; at most 0\.0001"):
-        export(network(), tmp_path / "out")
+        export(exported(), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -175,7 +180,7 @@ def wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def wanted(wav: Path) -> Array:
-    return whole(network("second stage refines, magnitude seen"), audio.read(wav).samples)
+    return whole(exported(), audio.read(wav).samples)
 
 
 def only(packages: list[str], site: Path) -> dict[str, str]:
@@ -239,6 +244,16 @@ def test_the_command_says_which_package_is_missing(
     assert main(["export", "-o", str(tmp_path / "out")]) == 2
     assert 'pip install "frcrn[onnx]"' in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_files_are_enhanced_in_another_runtime_as_before(runtime: str, wav: Path, tmp_path: Path) -> None:
+    pytest.importorskip(runtime)
+    save(network(), tmp_path / "model.safetensors")
+    wanted = network().enhance(audio.read(wav).samples)
+    options = ["-m", str(tmp_path / "model.safetensors"), "--runtime", runtime]
+    assert main(["enhance", str(wav), "-o", str(tmp_path / "clean.wav"), *options]) == 0
+    assert_allclose(audio.read(tmp_path / "clean.wav").samples, wanted, atol=1.01 / 32768)
 
 
 def test_equal_constants_are_kept_once() -> None:

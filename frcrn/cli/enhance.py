@@ -58,6 +58,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--repair", action="store_true", help="put zeros for NaN and Inf samples, and take what is left of cut files"
     )
+    parser.add_argument(
+        "--runtime", choices=["torch", "onnx", "openvino"], default="torch", help="what runs the network (torch)"
+    )
     many = parser.add_argument_group("many files")
     many.add_argument("--from-file", metavar="LIST", help="read more inputs from a file, one a line")
     many.add_argument(
@@ -117,6 +120,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         residual=args.residual,
         mono=args.mono,
         repair=args.repair,
+        runtime=args.runtime,
     )
 
 
