@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +21,13 @@ import pytest
 import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
 from frcrn import FRCRN, FRCRNConfig, checkpoint, pipes
 from frcrn.audio import AudioError
 from frcrn.cli import main
+from frcrn.cli import stream as command
+from tests.fakes import Gain
 from tests.networks import tiny
 
 MODEL = tiny(causal=True)
@@ -278,8 +281,17 @@ def test_the_command(saved: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert_allclose(by_pipe, expected(wave, 48000), atol=1e-6)
     (tmp_path / "noisy.raw").write_bytes(wave.T.tobytes())
     monkeypatch.setattr(sys, "stdout", again := Standard(io.BytesIO()))
-    assert main(["stream", str(tmp_path / "noisy.raw"), *options]) == 0
-    assert_array_equal(np.frombuffer(again.buffer.getvalue(), "<f4"), np.frombuffer(out.buffer.getvalue(), "<f4"))
+    assert main(["stream", str(tmp_path / "noisy.raw"), *options, "--runtime", "torch"]) == 0
+    assert_allclose(np.frombuffer(again.buffer.getvalue(), "<f4").reshape(-1, 2).T, by_pipe, atol=1e-6)
+
+
+def test_onnx_runs_it_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing: set[str] = set()
+    monkeypatch.setattr(command, "util", SimpleNamespace(find_spec=lambda name: name not in missing))
+    assert command._fastest(MODEL) == "onnx"
+    assert command._fastest(Gain()) == "torch"
+    missing.add("onnxruntime")
+    assert command._fastest(MODEL) == "torch"
 
 
 @pytest.mark.parametrize(

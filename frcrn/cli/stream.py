@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import util
 from typing import TYPE_CHECKING, BinaryIO
 
 from frcrn.cli.common import add_model_option
@@ -35,6 +36,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the options of a network that runs live."""
     add_model_option(parser)
     parser.add_argument("--strength", type=float, default=1.0, metavar="S", help="how much noise goes, 0 to 1 (1)")
+    parser.add_argument(
+        "--runtime",
+        choices=["torch", "onnx", "openvino"],
+        help="what runs the network (onnx, the fastest hop by hop, where it is installed; else torch)",
+    )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the network (1)")
 
 
@@ -51,15 +57,27 @@ def run(args: argparse.Namespace) -> int:
 
 
 def load_model(args: argparse.Namespace) -> Enhancer:
-    """Load the model, and let it use as many threads as wanted; single hops gain nothing from a second one."""
+    """Load the model in its runtime, with as many threads as wanted; single hops gain nothing from a second one."""
     import torch
 
     from frcrn.checkpoint import load
+    from frcrn.runtime import with_runtime
 
     if args.threads < 1:
         raise ValueError(f"--threads {args.threads}: at least 1 is needed")
     torch.set_num_threads(args.threads)
-    return load(args.model)
+    model = load(args.model)
+    if model.lookahead:
+        return model  # a stream refuses it, and says why
+    return with_runtime(model, args.runtime or _fastest(model), args.threads, live=True)
+
+
+def _fastest(model: Enhancer) -> str:
+    """Return the runtime that `frcrn bench` finds fastest hop by hop; networks of others stay with torch."""
+    from frcrn.models import FRCRN
+
+    installed = all(util.find_spec(name) for name in ("onnx", "onnxruntime"))
+    return "onnx" if installed and isinstance(model, FRCRN) else "torch"
 
 
 def _pass_through(args: argparse.Namespace, source: BinaryIO, name: str) -> int:
