@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,12 +22,7 @@ import torch
 
 import frcrn
 from frcrn import audio, blockwise
-
-
-def peak_mb() -> float:
-    """The largest resident size of this process so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+from frcrn.memory import peak_memory
 
 
 def write_noise(path: Path, seconds: float, rate: int, channels: int) -> None:
@@ -50,14 +44,14 @@ def network(name: str) -> frcrn.Enhancer:
 def measure(seconds: float, model: str, rate: int, channels: int) -> str:
     """Enhance one file here and return a row of the table."""
     enhancer = network(model)
-    before = peak_mb()
+    before = peak_memory()
     with tempfile.TemporaryDirectory() as folder:
         noisy, clean = Path(folder, "noisy.flac"), Path(folder, "clean.flac")
         write_noise(noisy, seconds, rate, channels)
         started, spent = time.perf_counter(), time.process_time()
         frcrn.enhance_file(noisy, clean, model=enhancer)
         took, used = time.perf_counter() - started, time.process_time() - spent
-    return f"{seconds:>8.0f} {before:>10.0f} {peak_mb():>10.0f} {took:>10.1f} {used:>10.1f}"
+    return f"{seconds:>8.0f} {before:>10.0f} {peak_memory():>10.0f} {took:>10.1f} {used:>10.1f}"
 
 
 def main() -> None:
@@ -77,7 +71,7 @@ def main() -> None:
     allocator = {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")} or "as installed"
     print(f"{args.model}, {args.rate} Hz, {args.channels} channels, {args.threads} threads, allocator {allocator}")
     print(f"pieces of {blockwise.PIECE:g} s, where the network looks ahead: whole up to {blockwise.WHOLE:g} s")
-    print(f"{'audio s':>8} {'before MB':>10} {'peak MB':>10} {'wall s':>10} {'cpu s':>10}")
+    print(f"{'audio s':>8} {'before MiB':>10} {'peak MiB':>10} {'wall s':>10} {'cpu s':>10}")
     for seconds in args.seconds:
         command = [sys.executable, __file__, "--here", "--seconds", str(seconds), *settings]
         print(subprocess.run(command, check=True, capture_output=True, text=True).stdout, end="", flush=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from torch import Tensor
 from frcrn import FRCRN, official
 from frcrn.checkpoint import fill
 from frcrn.losses import build_losses
+from frcrn.memory import peak_memory
 
 RATE = 16000
 VARIANTS = ("stock", "ours", "ours bf16")
@@ -165,7 +165,7 @@ def peak_of(args: argparse.Namespace) -> float:
         step(*batch)
     if args.device.startswith("cuda"):
         return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return peak_memory()
 
 
 if __name__ == "__main__":
