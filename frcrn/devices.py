@@ -136,13 +136,18 @@ def played_channels(target: Device, channels: int) -> int:
     return channels if channels > 1 else min(2, target.outputs)
 
 
+def checked(heard: Any) -> Samples:
+    """[n, C] in the device's memory -> [C, n] of our own, whatever a driver puts there: finite and in full scale."""
+    return np.nan_to_num(np.clip(np.asarray(heard, np.float32).T, -1, 1), copy=False)
+
+
 @contextmanager
 def duplex(source: Device, target: Device, rate: int, block: int, channels: int, exchange: Exchange) -> Iterator[Flow]:
     """Run blocks from one device to another; mono is played on both loudspeakers."""
 
     def callback(heard: Any, out: Any, frames: int, time: Any, status: Any) -> None:
         flow.lost += bool(status)
-        out[:] = exchange(heard.T.copy()).T  # mono spreads over the channels
+        out[:] = exchange(checked(heard)).T  # mono spreads over the channels
 
     with _opened(
         "Stream",
@@ -162,7 +167,7 @@ def microphone(source: Device, rate: int, block: int, channels: int, hear: Calla
 
     def callback(heard: Any, frames: int, time: Any, status: Any) -> None:
         flow.lost += bool(status)
-        hear(heard.T.copy())
+        hear(checked(heard))
 
     with _opened(
         "InputStream",

@@ -20,7 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from frcrn import FRCRN, FRCRNConfig, audio, checkpoint
 from frcrn.cli import live as command
 from frcrn.cli import main
-from frcrn.devices import choose, common_rate
+from frcrn.devices import checked, choose, common_rate
 from frcrn.live import SILENT, Live, Recorder, dbfs
 from tests.fakes import CausalGain
 
@@ -373,6 +373,29 @@ def test_ctrl_c_ends_both_and_keeps_what_was_heard(
     assert audio.read(tmp_path / "x.wav").samples.shape == (1, RATE // 50)
     assert main(["live", "--model", saved, "--record", str(tmp_path / "y.wav")]) == 0
     assert 0 < audio.read(tmp_path / "y.clean.wav").samples.shape[1] < 3 * RATE
+
+
+def test_what_stops_the_network_is_said_and_what_was_heard_is_kept(
+    sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken(Quick):
+        def step(self, frame: Any, state: Any) -> Any:
+            if len(self.seen) > 8:
+                raise ValueError("the network is broken")
+            return super().step(frame, state)
+
+    monkeypatch.setattr(command, "load_model", lambda args: Broken().eval())
+    assert main(["live", "--record", str(tmp_path / "talk.wav"), "--seconds", "3"]) == 2
+    assert "frcrn: the network is broken\n" in capsys.readouterr().err
+    assert audio.read(tmp_path / "talk.noisy.wav").samples.shape[1] >= 4 * BLOCK
+
+
+def test_whatever_a_driver_puts_there_is_finite_and_in_full_scale() -> None:
+    memory = np.array([[np.nan, 0.25], [np.inf, -1e30], [-np.inf, 1.5]], np.float32)
+    found = checked(memory)
+    assert_array_equal(found, [[0, 1, -1], [0.25, -1, 1]])
+    memory[:] = 7
+    assert found.max() == 1  # it is a copy
 
 
 def test_the_devices_are_listed(sound: FakeSound, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,7 +82,7 @@ def run_live(args: argparse.Namespace) -> int:
         print(f"added latency {own:.0f} ms, and {1000 * flow.latency:.0f} ms of the devices", file=sys.stderr)
         code = _until_stopped(live, flow, args.seconds)
         stopped = not flow.active
-        status = live.status()
+    status = live.status()  # raises what stopped the network, now that the recordings are complete
     print(
         f"{live.underruns} underruns, {flow.lost} blocks lost by the devices, load {status.load:.0%}", file=sys.stderr
     )
@@ -139,7 +139,7 @@ def _until_stopped(live: Live, flow: Flow, seconds: float) -> int:
 
 def _watch(live: Live, flow: Flow, seconds: float, wait: Wait) -> None:
     end, strength = time.monotonic() + seconds, live.stream.strength
-    while flow.active and (left := end - time.monotonic()) > 0:
+    while flow.active and live.error is None and (left := end - time.monotonic()) > 0:
         key = wait(min(LOOK, left))
         if key == "q":
             return
@@ -148,7 +148,8 @@ def _watch(live: Live, flow: Flow, seconds: float, wait: Wait) -> None:
         elif key in ("+", "-"):
             strength = min(1.0, max(0.0, round(strength + (STEP if key == "+" else -STEP), 3)))
             live.stream.strength = strength
-        _draw(_line(live.status(), live.stream.strength))
+        if live.error is None:
+            _draw(_line(live.status(), live.stream.strength))
 
 
 def _line(status: Status, strength: float) -> str:
