@@ -219,11 +219,11 @@ def running() -> Iterator[Running]:
     raised: list[BaseException] = []
 
     def run() -> None:
-        with open(inside, "rb") as source, open(outside, "wb", buffering=0) as sink:
-            try:
-                pipes.pass_through(MODEL, source, sink, form="f32le")  # type: ignore[arg-type]
-            except BaseException as error:
-                raised.append(error)
+        try:
+            with open(inside, "rb") as source, open(outside, "wb") as sink:
+                pipes.pass_through(MODEL, source, sink, form="f32le")
+        except BaseException as error:
+            raised.append(error)
 
     thread = threading.Thread(target=run)
     thread.start()
