@@ -25,7 +25,7 @@ from frcrn.models import FRCRN, Estimate
 from frcrn.training import Train, Trainer, checkpoints, parse, read
 from frcrn.training.recipe import build_model
 from frcrn.training.schedule import Progress, learning_rate, note_score, share
-from frcrn.training.stream import Stream, collate
+from frcrn.training.stream import Stream, batches, collate
 from frcrn.training.validation import validate
 from tests.training_runs import (
     MODEL,
@@ -63,6 +63,29 @@ def test_the_average_is_the_moving_average_of_the_weights(tmp_path: Path):
     for name, value in run.average.model.state_dict().items():
         assert_close(value, expected[name], msg=name)
     assert not same(weights(run.average.model), weights(run.model))
+
+
+def test_batch_norms_of_an_average_fit_what_it_makes_of_the_last_examples(tmp_path: Path):
+    run = trainer(tmp_path / "run", recipe(max_steps=30))
+    run.train()
+    kept = run.settled()
+    norm = next(layer for layer in kept.modules() if isinstance(layer, nn.BatchNorm2d))
+    seen: list[torch.Tensor] = []
+    norm.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
+    plan = run.recipe.train
+    stream = Stream(
+        len(run.train_data), plan.batch_size, seed=plan.seed, start=run.progress.examples - 20 * plan.batch_size
+    )
+    loaded = batches(run.train_data, stream, 0)
+    with torch.no_grad():
+        for _ in range(20):
+            kept(next(loaded)["noisy"])
+    assert_close(norm.running_mean, torch.stack([x.mean(dim=(0, 2, 3)) for x in seen]).mean(dim=0))
+    assert_close(norm.running_var, torch.stack([x.var(dim=(0, 2, 3)) for x in seen]).mean(dim=0))
+    average = weights(run.average.model)
+    own = {name for name, value in weights(kept).items() if not torch.equal(value, average[name])}
+    assert own and all("running" in name or "num_batches" in name for name in own)
+    assert run.settled() is kept
 
 
 def test_accumulated_batches_are_one_large_batch(tmp_path: Path):
@@ -302,13 +325,13 @@ def test_the_output_loads_by_load_and_by_the_trainer_again(tmp_path: Path):
     loaded = frcrn.load(output)
     wave = 0.1 * torch.randn(1, SAMPLES)
     with torch.no_grad():
-        assert_close(loaded(wave).wave, run.average.model(wave).wave)
+        assert_close(loaded(wave).wave, run.settled()(wave).wave)
     assert loaded.trained
     values = recipe(max_steps=1, init_from=str(output))
-    assert same(weights(trainer(tmp_path / "again", values).model), weights(run.average.model))
+    assert same(weights(trainer(tmp_path / "again", values).model), weights(run.settled()))
     del values["model"]
     again = trainer(tmp_path / "again", values)
-    assert same(weights(again.model), weights(run.average.model))
+    assert same(weights(again.model), weights(run.settled()))
     assert again.train().step == 1
     assert not same(weights(again.model), weights(run.average.model))
 

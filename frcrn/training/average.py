@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -43,3 +45,22 @@ class Average(Generic[Network]):
 def tensors(model: nn.Module) -> list[Tensor]:
     """Return the weights and buffers that a checkpoint would hold."""
     return list(model.state_dict(keep_vars=True).values())
+
+
+@torch.no_grad()
+def settle(model: nn.Module, waves: Iterable[Tensor]) -> None:
+    """Measure the batch norms' means and variances in the network as it is, over batches of noisy waves.
+
+    The average of those that a network met in training is too wide for its averaged weights, which make less noise.
+    """
+    norms = [layer for layer in model.modules() if isinstance(layer, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over all that it is shown
+        norm.train()
+    for wave in waves if norms else ():
+        model(wave)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+        norm.eval()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from frcrn.losses import build_losses
 from frcrn.models.base import Enhancer
 from frcrn.training import checkpoints, randomness
-from frcrn.training.average import Average
+from frcrn.training.average import Average, settle
 from frcrn.training.parts import build_data, check_packages, check_plan, choose_model
 from frcrn.training.processes import Processes
 from frcrn.training.recipe import Recipe, differences, parse
@@ -30,6 +30,10 @@ logger = logging.getLogger("frcrn.training")
 
 Watcher = Callable[[int, float, Mapping[str, float]], None]
 """Called after every step with the step, the share of the budget that is used, and the last logged values."""
+
+
+SETTLING = 20
+"""Batches over which the batch norms of an average are fitted to it."""
 
 
 class Result(NamedTuple):
@@ -71,6 +75,7 @@ class Trainer:
         self.progress = Progress()
         self.shown: dict[str, float] = {}
         self.saved: int | None = None
+        self.fitted: tuple[int, Enhancer] | None = None
         self.tracker: Tracker | None = None
 
     def train(self, resume: bool = False) -> Result:
@@ -177,11 +182,28 @@ class Trainer:
         if note_score(self.recipe.train, self.progress, -scores[best] if best == "loss" else scores[best]):
             self.export()
 
+    def settled(self) -> Enhancer:
+        """Return the averaged network, its batch norms fitted to its weights; the same in every process."""
+        if self.fitted is None or self.fitted[0] != self.progress.step:
+            self.fitted = self.progress.step, self.fit(copy.deepcopy(self.average.model), self.progress.examples)
+        return self.fitted[1]
+
+    def fit(self, average: Enhancer, heard: int) -> Enhancer:
+        """Fit the batch norms of an average over the last of the `heard` examples, in place; return it."""
+        plan = self.recipe.train
+        if plan.ema_decay == 0 or heard == 0 or self.train_data is None:
+            return average
+        size = plan.batch_size * self.processes.count
+        last = Stream(len(self.train_data), size, seed=plan.seed, start=max(0, heard - SETTLING * size))
+        loaded = batches(self.train_data, last, 0)
+        settle(average, (next(loaded)["noisy"].to(self.processes.device) for _ in range(SETTLING)))
+        return average
+
     def evaluate(self, checkpoint: str | Path | None = None, *, samples: bool = False) -> dict[str, Any]:
         """Score the averaged weights, or a checkpoint ("last", "best", or a path) on the validation set."""
         if self.valid_data is None:
             raise ValueError("recipe.valid: evaluation needs a validation set, found none")
-        model = self.average.model if checkpoint is None else self.weights_of(checkpoint)
+        model = self.settled() if checkpoint is None else self.weights_of(checkpoint)
         share_of = {"part": self.processes.rank, "parts": self.processes.count}
         totals, heard = validate(model, self.valid_data, self.losses, self.recipe.evaluation, **share_of)
         if samples and self.tracker is not None:
@@ -206,7 +228,7 @@ class Trainer:
             raise ValueError(f"{self.folder}: expected a checkpoint, found none that is whole")
         model = copy.deepcopy(self.average.model)
         model.load_state_dict(saved["average"])
-        return model
+        return self.fit(model, saved["progress"]["examples"])
 
     def finish(self) -> None:
         """Evaluate the last step, unless a signal asks to be quick, and save it."""
@@ -239,7 +261,7 @@ class Trainer:
 
         if self.processes.first:
             seen = {"step": self.progress.step, "hours": round(self.progress.audio / 3600, 4)}
-            save_directory(self.average.model, self.folder / "output", extra={"training": seen})
+            save_directory(self.settled(), self.folder / "output", extra={"training": seen})
 
     def claim_folder(self, resume: bool) -> dict[str, Any] | None:
         """Return the checkpoint to go on from; refuse a folder that holds another run."""
