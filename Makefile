@@ -32,10 +32,10 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 test-all: lint
-	$(BIN)/pytest -n $(WORKERS) -m ""
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup -m ""
 
 train-smoke: $(VENV)/.test
 	$(BIN)/python -m benchmarks.train_smoke

@@ -236,18 +236,22 @@ def noted(out: Path) -> int:
     return len(Manifest(out).records)
 
 
+FILES = 100
+"""So many that a run is not over before it can be interrupted."""
+
+
 @pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_an_interruption_costs_only_what_was_in_work(
     tmp_path: Path, model: Path, number: signal.Signals, jobs: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source, out = folder(tmp_path / "in", 24, seconds=0.5), tmp_path / "out"
+    source, out = folder(tmp_path / "in", FILES, seconds=0.5), tmp_path / "out"
     process = start(model, source, out, jobs)
     wait_for(lambda: noted(out) >= 2, process)
     process.send_signal(number)
     said = process.communicate()
     count = noted(out)
-    assert 2 <= count < 24
+    assert 2 <= count < FILES
     if number == signal.SIGINT:
         assert process.returncode == 130 and "Traceback" not in said[1]
         assert "give the same command again to go on" in said[1]
@@ -257,7 +261,7 @@ def test_an_interruption_costs_only_what_was_in_work(
         (out / "room0/.000.wav.0123abcd.part").write_bytes(b"half")
     assert frcrn(model, source, "-o", out, "--json", "--jobs", "1") == 0
     _, summary = reports(capsys)
-    assert summary["done_before"] == count and summary["enhanced"] == 24 - count
+    assert summary["done_before"] == count and summary["enhanced"] == FILES - count
     assert leftovers(out) == []
     network = checkpoint.load(model).optimize()
     for name in ("room0/000.wav", "room1/011.wav"):

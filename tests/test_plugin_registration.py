@@ -16,7 +16,7 @@ pytest.importorskip("six")
 from tests.made_audio import save, speech
 from tests.plugin_parts import ROOT, in_fresh_process, official_directory, tiny_directory
 
-FOR_DEVELOPERS = ("benchmarks", "description", "tests")
+FOR_DEVELOPERS = ("benchmarks", "description", "notebooks", "tests")
 DEVELOPERS_PACKAGES = ("pytest", "hypothesis", "six")
 OURS, OFFICIAL = "frcrn-ans-16k", "speech_frcrn_ans_cirm_16k"
 
