@@ -22,8 +22,6 @@ from description import results
 from frcrn.checkpoint import save_directory
 from tests.docs_runner import RATE, ROOT, Block, blocks, lines, pages, parse, run_command, samples
 
-pytestmark = pytest.mark.xdist_group("docs")  # a page's blocks use what the ones before have made
-
 BLOCKS = [block for page in pages() for block in blocks(page)]
 KINDS = ("", "slow", "parse", "needs")
 
