@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -223,7 +224,10 @@ def test_a_rehearsal_touches_nothing(tmp_path: Path, model: Path, capsys: pytest
 
 def start(model: Path, source: Path, out: Path, jobs: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "frcrn", "enhance", str(source), "-o", str(out), "-m", str(model), "-j", str(jobs)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    heard = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # in the background too
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=heard
+    )
 
 
 def wait_for(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
