@@ -307,7 +307,7 @@ def test_any_checkpoint_can_be_evaluated(directory: Path, tmp_path: Path) -> Non
     assert before != after
     assert trainer(directory, tmp_path / "x").evaluate(str(tmp_path / "output")) == made.evaluate("best")
     assert made.evaluate("last") == made.evaluate(tmp_path / "checkpoints" / "step_000000004.ckpt") == after
-    assert made.evaluate(directory) == pytest.approx(before)
+    assert made.evaluate(directory)["avg_sisnr"] == pytest.approx(before["avg_sisnr"])
     with pytest.raises(ValueError, match="nowhere"):
         made.evaluate(tmp_path / "nowhere")
     with pytest.raises(ValueError, match="eval_dataset: expected a set to evaluate on"):
