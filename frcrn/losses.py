@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from frcrn.intelligibility import intelligibility
 from frcrn.models.base import Estimate, Stage
 from frcrn.spectra import TINY_POWER, frames, power, spectrum
 from frcrn.strict import build, require
@@ -214,8 +215,24 @@ class LogPowerError:
         return power(spectrum(wave, self.window, self.hop)).log()
 
 
+@dataclass(frozen=True)
+class Intelligibility:
+    """One minus the intelligibility (STOI); examples with less than 0.4 s of speech count zero."""
+
+    stages: Stages = "last"
+    sample_rate: int = 16000
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        heard = intelligibility(clean, clean, self.sample_rate)
+        return over_stages(
+            estimate, self.stages, lambda stage: (heard - intelligibility(stage.wave, clean, self.sample_rate)).mean()
+        )
+
+
 LOSSES: dict[str, type[Any]] = {
     "si_snr": SiSnr,
+    "stoi": Intelligibility,
     "mask": MaskError,
     "compressed_spectrum": CompressedSpectrum,
     "multi_resolution_stft": MultiResolutionStft,
@@ -248,8 +265,8 @@ class Losses:
         return LossValue(total, {name: value.detach() for name, value in values.items()})
 
 
-def build_losses(config: Sequence[Mapping[str, Any]], *, window: int, hop: int) -> Losses:
-    """Return the losses of a list such as [{"name": "si_snr", "weight": 0.1}]; the network's STFT by default."""
+def build_losses(config: Sequence[Mapping[str, Any]], *, window: int, hop: int, sample_rate: int = 16000) -> Losses:
+    """Return the losses of a list such as [{"name": "si_snr", "weight": 0.1}], with the network's STFT and rate."""
     if isinstance(config, (str, Mapping)) or not config:
         raise ValueError(f"loss: expected a list of tables such as {{'name': 'si_snr'}}, found {config!r}")
     parts: dict[str, tuple[Loss, float]] = {}
@@ -258,15 +275,15 @@ def build_losses(config: Sequence[Mapping[str, Any]], *, window: int, hop: int) 
         if not isinstance(entry, Mapping) or entry.get("name") not in LOSSES:
             raise ValueError(f"{where}: expected a table whose name is one of {', '.join(LOSSES)}, found {entry!r}")
         name = entry["name"] if entry["name"] not in parts else f"{entry['name']}_{index}"
-        parts[name] = build_loss(entry, where, window, hop)
+        parts[name] = build_loss(entry, where, {"window": window, "hop": hop, "sample_rate": sample_rate})
     return Losses(parts)
 
 
-def build_loss(entry: Mapping[str, Any], where: str, window: int, hop: int) -> tuple[Loss, float]:
+def build_loss(entry: Mapping[str, Any], where: str, defaults: Mapping[str, int]) -> tuple[Loss, float]:
     """Return one loss and its weight."""
     cls = LOSSES[entry["name"]]
     known = {field.name for field in fields(cls)}
-    options = {key: value for key, value in (("window", window), ("hop", hop)) if key in known}
+    options = {key: value for key, value in defaults.items() if key in known}
     options.update({key: value for key, value in entry.items() if key not in ("name", "weight")})
     weight = entry.get("weight", 1.0)
     if not isinstance(weight, (int, float)) or isinstance(weight, bool) or not 0 < weight < float("inf"):

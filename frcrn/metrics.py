@@ -136,7 +136,6 @@ class Clip:
         self.demand_sound()
         return si_sdr(self.enhanced, self.clean)
 
-
     def snr(self) -> float:
         """Plain SNR of the enhanced clip; 0 dB where it is silent."""
         self.demand_sound(enhanced=False)
@@ -172,9 +171,7 @@ METRICS: dict[str, Metric] = {
     "si_snr": Metric(Clip.si_snr, "SI-SNR dB", "scale-invariant SNR, means removed", 1, 2),
     "si_sdr": Metric(Clip.si_sdr, "SI-SDR dB", "scale-invariant SDR (Le Roux 2019), means kept", 1, 2),
     "snr": Metric(Clip.snr, "SNR dB", "plain SNR, nothing scaled", 1, 2),
-    "seg_snr": Metric(
-        Clip.segmental_snr, "segSNR dB", "mean SNR of 30 ms frames, each held within -10 to 35 dB", 1, 2
-    ),
+    "seg_snr": Metric(Clip.segmental_snr, "segSNR dB", "mean SNR of 30 ms frames, each held within -10 to 35 dB", 1, 2),
     "lsd": Metric(
         Clip.log_spectral_distance, "LSD dB", "log-spectral distance, floored 60 dB under the clean peak", -1, 2
     ),

@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from frcrn.demo import sample
+from frcrn.intelligibility import intelligibility
 from frcrn.losses import (
     LOSSES,
     CompressedSpectrum,
+    Intelligibility,
     LogPowerError,
     Losses,
     MaskError,
@@ -27,8 +30,8 @@ from frcrn.spectra import frames, spectrum
 from frcrn.stft import STFT
 
 WINDOW, HOP, SAMPLES = 64, 32, 64 + 32 * 20
-EVERY = [{"name": name} for name in LOSSES if name != "multi_resolution_stft"]
-EVERY.append({"name": "multi_resolution_stft", "windows": [32, 64]})
+SMALL = {"multi_resolution_stft": {"windows": [32, 64]}, "stoi": {"sample_rate": 400}}  # for waves of 704 samples
+EVERY = [{"name": name, **SMALL.get(name, {})} for name in LOSSES]
 EVERY.append({"name": "compressed_spectrum", "normalise": True})
 
 
@@ -184,6 +187,33 @@ def test_wave_and_log_power_errors_are_what_their_names_say():
     assert_close(halved, torch.tensor(2 * math.log(2)), rtol=1e-3, atol=0)
 
 
+def noisy_samples() -> tuple[np.ndarray, np.ndarray]:
+    """The bundled sample, and its clean speech, with some silence before it."""
+    return tuple(np.pad(sample(name).samples[0], (8000, 0)) for name in ("noisy", "clean"))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_intelligibility_is_that_of_the_published_measure(noise: float, rate: int):
+    pystoi = pytest.importorskip("pystoi")
+    noisy, clean = (np.repeat(wave, rate // 16000) for wave in noisy_samples())  # held samples: no change below 4 kHz
+    found = clean + noise * (noisy - clean)
+    ours = intelligibility(*(torch.from_numpy(wave).float()[None] for wave in (found, clean)), rate)
+    assert_close(float(ours), float(pystoi.stoi(clean, found, rate)), rtol=0, atol=0.015)
+
+
+def test_intelligibility_knows_no_level_and_leaves_short_speech_out():
+    noisy, clean = (torch.from_numpy(wave).float()[None] for wave in noisy_samples())
+    there = intelligibility(noisy, clean, 16000)
+    assert 0.3 < there < 0.99
+    assert_close(intelligibility(0.1 * noisy, clean, 16000), there, rtol=0, atol=1e-3)
+    assert_close(intelligibility(clean, clean, 16000), torch.ones(1), rtol=0, atol=2e-3)
+    loss = Intelligibility()
+    for samples, counted in ((5000, False), (16000, True)):
+        heard, speech = noisy[:, 16000 : 16000 + samples], clean[:, 16000 : 16000 + samples]
+        assert (float(loss(estimate_of(heard), heard, speech)) > 0.01) == counted
+
+
 def test_every_loss_of_a_perfect_estimate_is_least():
     noisy, clean = waves(11)
     loss = losses_of([entry for entry in EVERY if entry["name"] != "mask"])
@@ -276,7 +306,7 @@ def test_an_estimate_in_bf16_is_judged_in_single_precision():
     [
         ([], "expected a list"),
         ("si_snr", "expected a list"),
-        ([{"name": "sisnr"}], r"loss\[0\]: expected a table whose name is one of si_snr, mask"),
+        ([{"name": "sisnr"}], r"loss\[0\]: expected a table whose name is one of si_snr, stoi, mask"),
         ([{"name": "si_snr", "ceiling": 30}], r"loss\[0\]: unknown key 'ceiling'; accepted: stages, ceiling_db"),
         ([{"name": "si_snr", "stages": "first"}], r"loss\[0\].stages: expected 'last' or 'all', found 'first'"),
         ([{"name": "wave"}, {"name": "wave", "weight": -1}], r"loss\[1\].weight: expected a number above 0, found -1"),

@@ -75,9 +75,7 @@ def _pour(source: Path, device: Path) -> None:
 class _Encoder:
     """Encode blocks into the file `beside`, in whose messages `path` stands."""
 
-    def __init__(
-        self, beside: Path, path: str | os.PathLike[str], rate: int, channels: int, form: AudioFormat
-    ) -> None:
+    def __init__(self, beside: Path, path: str | os.PathLike[str], rate: int, channels: int, form: AudioFormat) -> None:
         self.beside, self.path, self.rate, self.form = beside, path, rate, form
         self.written = 0
         self._file = open(beside, "w+b", buffering=0)  # noqa: SIM115

@@ -64,7 +64,10 @@ class Trainer:
         self.processes = Processes(self.recipe.train.device)
         randomness.seed_everything(self.recipe.train.seed)
         self.model = choose_model(self.recipe, model)
-        self.losses = build_losses(self.recipe.loss, window=self.model.window, hop=self.model.hop)
+        network = self.model
+        self.losses = build_losses(
+            self.recipe.loss, window=network.window, hop=network.hop, sample_rate=network.sample_rate
+        )
         self.train_data = build_data(self.recipe, "data", self.model.sample_rate, train_data)
         self.valid_data = build_data(self.recipe, "valid", self.model.sample_rate, valid_data)
         check_plan(self.recipe, self.model.sample_rate, has_valid=self.valid_data is not None)
