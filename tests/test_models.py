@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from frcrn import FRCRN, FRCRNConfig, official
+from frcrn import FRCRN, FRCRNConfig, halves, official
 from frcrn.checkpoint import fill
 from frcrn.models import Estimate
 from tests.networks import lively, noise, stock, tiny, two_levels, with_mask_of_one
@@ -336,6 +337,26 @@ def test_bf16_is_close_to_fp32(causal: bool) -> None:
 def test_an_unknown_precision_is_refused() -> None:
     with pytest.raises(ValueError, match="precision 'int8': choose fp32 or bf16"):
         tiny().optimize("int8")
+
+
+def test_bf16_is_refused_where_it_would_end_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    processor = tmp_path / "cpuinfo"
+    monkeypatch.setattr(halves, "CPUINFO", processor)
+    monkeypatch.setattr(halves, "ATTEMPT", "import os; os.kill(os.getpid(), 4)")
+    monkeypatch.delenv(halves.LIMIT, raising=False)
+    model = FRCRN(FRCRNConfig.tiny())
+    for flags in (None, "flags: avx512f"):  # nothing to read, or no such units: nothing is tried
+        if flags:
+            processor.write_text(flags)
+        model.optimize("bf16")
+    processor.write_text("flags: avx512f amx_tile")
+    with pytest.raises(ValueError, match="use fp32, or set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16"):
+        model.optimize("bf16")
+    monkeypatch.setattr(halves, "ATTEMPT", "pass")
+    model.optimize("bf16")
+    monkeypatch.setattr(halves, "ATTEMPT", "import os; os.kill(os.getpid(), 4)")
+    monkeypatch.setenv(halves.LIMIT, "AVX512_CORE_BF16")
+    model.optimize("bf16")
 
 
 def test_optimizing_leaves_the_model_as_it_was() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frcrn import strict
+from frcrn.halves import demand_bf16
 from frcrn.layers.features import Features
 from frcrn.layers.fuse import fuse
 from frcrn.layers.unet import Level, UNet, UNetShape, complex_cat
@@ -253,6 +254,8 @@ class FRCRN(Enhancer):
         """Return a copy for inference: block weights built once, batch norm folded in; precision fp32 or bf16."""
         if precision not in ("fp32", "bf16"):
             raise ValueError(f"precision {precision!r}: choose fp32 or bf16")
+        if precision == "bf16":
+            demand_bf16(next(self.unets.parameters()).device.type)
         model = copy.deepcopy(self).eval().requires_grad_(False)
         if not self.optimized:
             fuse(model.unets)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from frcrn.halves import demand_bf16
 from frcrn.losses import Losses
 from frcrn.models.base import Enhancer
 from frcrn.training.average import Average
@@ -25,6 +26,8 @@ class Stepper:
         self, model: Enhancer, average: Average[Enhancer], losses: Losses, plan: Train, processes: Processes
     ) -> None:
         self.model, self.average, self.losses, self.plan, self.processes = model, average, losses, plan, processes
+        if plan.precision == "bf16":
+            demand_bf16(processes.device.type)
         self.optimizer = build_optimizer(model, plan)
         self.network = processes.wrap(model)
         self.sums: dict[str, Tensor] = {}
