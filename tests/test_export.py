@@ -25,7 +25,7 @@ from frcrn import FRCRN, FRCRNConfig, audio  # noqa: E402
 from frcrn.checkpoint import save  # noqa: E402
 from frcrn.cli import main  # noqa: E402
 from frcrn.export import parity  # noqa: E402
-from frcrn.export.folder import export  # noqa: E402
+from frcrn.export.folder import RUNNERS, export  # noqa: E402
 from frcrn.export.graph import Graph  # noqa: E402
 from frcrn.export.graphs import step_graph, whole_graph  # noqa: E402
 from frcrn.export.sessions import open_session  # noqa: E402
@@ -220,13 +220,34 @@ def node_runtime() -> str | None:
     return "neither onnxruntime-node nor onnxruntime-web is there for node; npm install one, or set NODE_PATH"
 
 
-def test_the_folder_streams_a_file_in_javascript(folder: Path, wav: Path, tmp_path: Path) -> None:
+def run_program(program: Path, wav: Path, target: Path) -> None:
+    if program.suffix == ".py":
+        subprocess.run([sys.executable, program, wav, target], check=True)
+        return
     if problem := node_runtime():
         pytest.skip(problem)
-    target = tmp_path / "clean.wav"
     modules = os.pathsep.join(filter(None, [os.environ.get("NODE_PATH"), str(Path.cwd() / "node_modules")]))
-    subprocess.run(["node", folder / "run.js", wav, target], check=True, env={**os.environ, "NODE_PATH": modules})
-    assert_allclose(audio.read(target).samples, wanted(wav), atol=1.01 / 32768)
+    subprocess.run(["node", program, wav, target], check=True, env={**os.environ, "NODE_PATH": modules})
+
+
+def test_the_folder_streams_a_file_in_javascript(folder: Path, wav: Path, tmp_path: Path) -> None:
+    run_program(folder / "run.js", wav, tmp_path / "clean.wav")
+    assert_allclose(audio.read(tmp_path / "clean.wav").samples, wanted(wav), atol=1.01 / 32768)
+
+
+@pytest.mark.parametrize("program", RUNNERS)
+def test_the_programs_give_a_network_that_looks_ahead_the_whole_file(program: str, wav: Path, tmp_path: Path) -> None:
+    folder = export(network(causal=False), tmp_path / "out").parent
+    run_program(folder / program, wav, tmp_path / "clean.wav")
+    wanted = whole(network(causal=False), audio.read(wav).samples)
+    assert_allclose(audio.read(tmp_path / "clean.wav").samples, wanted, atol=1.01 / 32768)
+
+
+@pytest.mark.parametrize("program", RUNNERS)
+def test_the_programs_are_short_enough_to_copy(program: str, folder: Path) -> None:
+    lines = (folder / program).read_text().splitlines()
+    assert len(lines) <= 45
+    assert max(map(len, lines)) <= 120
 
 
 def test_the_command_exports_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
