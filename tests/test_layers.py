@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from frcrn.layers import fixed
+from frcrn.layers import fixed, stretches
 from frcrn.layers.attention import ComplexSE, MaskedMean
 from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
 from frcrn.layers.fsmn import FrequencyFsmn, Memory, TimeFsmn
@@ -299,6 +299,44 @@ def test_a_unet_gives_back_the_shape_of_its_input(causal: bool, frames: int) -> 
 
 
 # Fused
+
+
+@given(
+    frames=st.integers(1, 90),
+    taps=st.integers(1, 4),
+    padding=st.integers(0, 3),
+    values=st.integers(1, 3000),
+    last=st.booleans(),
+)
+def test_stretches_of_time_equal_the_whole(frames: int, taps: int, padding: int, values: int, last: bool) -> None:
+    frames, padding = frames + taps, min(padding, taps - 1)
+    layout = torch.channels_last if last else torch.contiguous_format
+    x = noise(2, 3, 5, frames).contiguous(memory_format=layout)
+    weight = noise(4, 3, 2, taps)
+    seen: list[int] = []
+
+    def layer(part: Tensor) -> Tensor:
+        seen.append(part.shape[3])
+        return F.conv2d(part, weight)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stretches, "VALUES", values)
+        found = stretches.in_stretches(layer, x, taps, padding)
+    assert_close(found, F.conv2d(x, weight, padding=(0, padding)), rtol=1e-5, atol=1e-5)
+    assert max(seen) <= max(16, values // 30) + taps - 1
+    assert sum(part - taps + 1 for part in seen) == found.shape[3]
+
+
+@pytest.mark.parametrize("values", [1, 1 << 30], ids=["in stretches", "at once"])
+def test_a_fused_unet_in_stretches_passes_gradients_on(values: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fixed, "LEAST_CHANNELS", 1)
+    monkeypatch.setattr(stretches, "VALUES", values)
+    unet = small_unet(False)
+    x = signal(1, 2, 31, 50).requires_grad_(True)
+    (expected,) = torch.autograd.grad(unet(x)[0].square().sum(), x)
+    fuse(unet.requires_grad_(False))
+    (found,) = torch.autograd.grad(unet(x)[0].square().sum(), x)
+    assert_close(found, expected, **EXACT)
 
 
 @pytest.fixture(params=[1, 1000], ids=["three products", "block"])

@@ -161,7 +161,7 @@ class ComplexConvTranspose2d(ComplexConvolution):
     def keep(self, weight: Tensor, bias: Tensor, scale: Tensor) -> None:
         """Keep these in pieces."""
         for phases, (taps, shift, factor) in zip(self.phases(), self.pieces(weight, bias, scale), strict=True):
-            self.fixed.append(FixedConv(taps, shift, factor, phases))
+            self.fixed.append(FixedConv(taps, shift, factor, phases, products=True))
 
     def whole(self, parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """Return weight and bias of the parts that were kept together."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frcrn.layers.complex import with_past
+from frcrn.layers.stretches import in_stretches
 
 
 class Memory(nn.Module):
@@ -71,6 +72,10 @@ class FrequencyFsmn(ComplexFsmn):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 2C, F, T] -> [B, 2C, F, T]."""
+        return self.remembered(x) if x.requires_grad else in_stretches(self.remembered, x)
+
+    def remembered(self, x: Tensor) -> Tensor:
+        """[B, 2C, F, T] -> [B, 2C, F, T], all frames at once."""
         f, g = self.projections(x.permute(0, 2, 3, 1))
         of_f, of_g = self.memory()[: 2 * self.features].chunk(2)
         return self.combine(x, self.remember(f, of_f), self.remember(g, of_g), dim=1)
