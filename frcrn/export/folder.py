@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,21 +42,28 @@ def export(model: Enhancer, folder: str | os.PathLike[str], *, more: Callable[[G
     place, found = Path(folder), written(model)
     if more is not None:
         found |= more(found)
-    about = description(model, found)
+    contents = {ABOUT: (json.dumps(description(model, found), indent=2) + "\n").encode()}
+    contents |= {name: resources.files("frcrn").joinpath("export", "runners", name).read_bytes() for name in RUNNERS}
+    contents |= {f"{name}.onnx": graph.content for name, graph in found.items()}
     place.mkdir(parents=True, exist_ok=True)
-    for name, graph in found.items():
-        put(place / f"{name}.onnx", graph.content)
-    for name in RUNNERS:
-        put(place / name, resources.files("frcrn").joinpath("export", "runners", name).read_bytes())
-    # the description comes last: while it is missing or old, nothing claims that the folder is whole
-    put(place / ABOUT, (json.dumps(about, indent=2) + "\n").encode())
+    stale = graphs_in(place) - contents.keys()
+    # all are written before any takes its name, and the description takes its name last
+    with ExitStack() as files:
+        for name, content in contents.items():
+            files.enter_context(replacing(place / name)).write_bytes(content)
+    for name in stale:
+        (place / name).unlink(missing_ok=True)
     return place / ABOUT
 
 
-def put(path: Path, content: bytes) -> None:
-    """Write a file whole, or not at all."""
-    with replacing(path) as beside:
-        beside.write_bytes(content)
+def graphs_in(folder: Path) -> set[str]:
+    """Return the names of the graphs that an older export left in a folder."""
+    try:
+        graphs = json.loads((folder / ABOUT).read_text(encoding="utf-8"))["graphs"]
+        names = {Path(graph["file"]) for graph in graphs.values()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return set()  # none, or not a description of ours
+    return {str(name) for name in names if name.suffix == ".onnx" and name.name == str(name)}
 
 
 def written(model: Enhancer) -> Graphs:

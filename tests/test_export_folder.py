@@ -1,0 +1,211 @@
+"""Exported folders: whole, described, replaced at once, and run where neither torch nor we are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from frcrn import FRCRN, FRCRNConfig, audio  # noqa: E402
+from frcrn.checkpoint import save  # noqa: E402
+from frcrn.cli import main  # noqa: E402
+from frcrn.export.folder import RUNNERS, Graphs, export  # noqa: E402
+from frcrn.export.sessions import open_session  # noqa: E402
+from tests.networks import noise, tiny  # noqa: E402
+from tests.test_export import Array, network, released, whole  # noqa: E402
+
+
+@cache
+def exported() -> FRCRN:
+    return tiny(stages=1, window=512, hop=256, bands=256, magnitude=True, mask_bound=1.25)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export(exported(), tmp_path_factory.mktemp("export") / "new").parent
+
+
+def described(folder: Path) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads((folder / "frcrn.json").read_text())
+    return about
+
+
+def test_the_description_says_what_is_there(folder: Path) -> None:
+    about, model = described(folder), exported()
+    assert {path.name for path in folder.iterdir()} == {"step.onnx", "whole.onnx", "frcrn.json", "run.py", "run.js"}
+    assert (about["sample_rate"], about["window"], about["hop"]) == (16000, 512, 256)
+    assert FRCRNConfig.from_dict(about["config"]) == model.config
+    for graph in about["graphs"].values():
+        content = (folder / graph["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == graph["sha256"]
+        session = open_session(content)
+        assert set(session.inputs) == {"audio", *graph.get("states", {})}
+        assert set(session.outputs) == {"enhanced", *(state["next"] for state in graph.get("states", {}).values())}
+        assert graph["parity"]["seconds"] == 10
+        assert 0 < graph["parity"]["largest_difference"] < 1e-4
+
+
+def test_a_graph_that_is_not_the_network_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frcrn.export.network.taper", lambda stft: np.ones(stft.window))
+    with pytest.raises(ValueError, match=r"step: the exported graph is .* off; at most 0\.0001"):
+        export(exported(), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_over_an_older_one_leaves_nothing_of_it(tmp_path: Path) -> None:
+    def with_another(graphs: Graphs) -> Graphs:
+        return {"step_int8": graphs["step"]}
+
+    export(network(), tmp_path, more=with_another)
+    assert described(tmp_path)["graphs"]["step_int8"]["file"] == "step_int8.onnx"
+    (tmp_path / "mine.onnx").write_bytes(b"not of an export")
+    export(network(), tmp_path)
+    assert {path.name for path in tmp_path.glob("*.onnx")} == {"step.onnx", "whole.onnx", "mine.onnx"}
+    assert set(described(tmp_path)["graphs"]) == {"step", "whole"}
+    export(network(causal=False), tmp_path)
+    assert {path.name for path in tmp_path.glob("*.onnx")} == {"whole.onnx", "mine.onnx"}
+
+
+def test_only_graphs_in_the_folder_are_taken_for_those_of_an_older_export(tmp_path: Path) -> None:
+    kept = [tmp_path / "step.onnx", tmp_path / "out" / "notes.txt"]
+    (tmp_path / "out").mkdir()
+    for path in kept:
+        path.write_text("mine")
+    older = {"graphs": {"a": {"file": "../step.onnx"}, "b": {"file": "notes.txt"}, "c": {"file": "gone.onnx"}}}
+    (tmp_path / "out" / "frcrn.json").write_text(json.dumps(older))
+    export(network(), tmp_path / "out")
+    assert [path.read_text() for path in kept] == ["mine", "mine"]
+
+
+def test_an_export_that_breaks_off_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(network(causal=False), tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if "whole" in path.name:
+            raise KeyboardInterrupt
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(KeyboardInterrupt):
+        export(network(), tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.fixture(scope="module")
+def wav(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("wav") / "noisy.wav"
+    audio.write(path, noise(2, 8111).numpy(), 16000)
+    return path
+
+
+def wanted(wav: Path) -> Array:
+    return whole(exported(), audio.read(wav).samples)
+
+
+def only(packages: list[str], site: Path) -> dict[str, str]:
+    """Return an environment for python -S in which these packages can be imported, and nothing else is installed."""
+    site.mkdir()
+    for package in packages:
+        place = Path(sys.modules[package].__file__ or "").parent
+        for path in place.parent.glob(f"{package}*"):
+            if path.suffix in ("", ".libs"):
+                (site / path.name).symlink_to(path)
+    return {**os.environ, "PYTHONPATH": str(site)}
+
+
+def test_the_folder_streams_a_file_where_only_numpy_and_onnxruntime_are(
+    folder: Path, wav: Path, tmp_path: Path
+) -> None:
+    import onnxruntime  # noqa: F401
+
+    alone, target = only(["numpy", "onnxruntime"], tmp_path / "site"), tmp_path / "clean.wav"
+    for name in ("torch", "frcrn"):
+        tried = subprocess.run(
+            [sys.executable, "-S", "-c", f"import {name}"], env=alone, cwd=tmp_path, check=False, capture_output=True
+        )
+        assert b"ModuleNotFoundError" in tried.stderr
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    subprocess.run([sys.executable, "-S", copied / "run.py", wav, target], env=alone, cwd=tmp_path, check=True)
+    assert_allclose(audio.read(target).samples, wanted(wav), atol=1.01 / 32768)
+
+
+def node_runtime() -> str | None:
+    """Return why JavaScript cannot be run, if it cannot."""
+    if shutil.which("node") is None:
+        return "node is not installed"
+    for name in ("onnxruntime-node", "onnxruntime-web"):
+        if subprocess.run(["node", "-e", f"require('{name}')"], capture_output=True, check=False).returncode == 0:
+            return None
+    return "neither onnxruntime-node nor onnxruntime-web is there for node; npm install one, or set NODE_PATH"
+
+
+def run_program(program: Path, wav: Path, target: Path) -> None:
+    if program.suffix == ".py":
+        subprocess.run([sys.executable, program, wav, target], check=True)
+        return
+    if problem := node_runtime():
+        pytest.skip(problem)
+    modules = os.pathsep.join(filter(None, [os.environ.get("NODE_PATH"), str(Path.cwd() / "node_modules")]))
+    subprocess.run(["node", program, wav, target], check=True, env={**os.environ, "NODE_PATH": modules})
+
+
+def test_the_folder_streams_a_file_in_javascript(folder: Path, wav: Path, tmp_path: Path) -> None:
+    run_program(folder / "run.js", wav, tmp_path / "clean.wav")
+    assert_allclose(audio.read(tmp_path / "clean.wav").samples, wanted(wav), atol=1.01 / 32768)
+
+
+@pytest.mark.parametrize("program", RUNNERS)
+def test_the_programs_give_a_network_that_looks_ahead_the_whole_file(program: str, wav: Path, tmp_path: Path) -> None:
+    folder = export(network(causal=False), tmp_path / "out").parent
+    run_program(folder / program, wav, tmp_path / "clean.wav")
+    wanted = whole(network(causal=False), audio.read(wav).samples)
+    assert_allclose(audio.read(tmp_path / "clean.wav").samples, wanted, atol=1.01 / 32768)
+
+
+@pytest.mark.parametrize("program", RUNNERS)
+def test_the_programs_are_short_enough_to_copy(program: str, folder: Path) -> None:
+    lines = (folder / program).read_text().splitlines()
+    assert len(lines) <= 45
+    assert max(map(len, lines)) <= 120
+
+
+def test_the_command_exports_a_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(released(), tmp_path / "model.safetensors")
+    assert main(["export", str(tmp_path / "model.safetensors"), "-o", str(tmp_path / "out"), "--format", "onnx"]) == 0
+    assert "looks 0.08 s ahead and cannot stream" in (said := capsys.readouterr().out)
+    assert "whole.onnx: " in said
+    assert set(described(tmp_path / "out")["graphs"]) == {"whole"}
+
+
+def test_the_command_says_which_package_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert main(["export", "-o", str(tmp_path / "out")]) == 2
+    assert 'pip install "frcrn[onnx]"' in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_files_are_enhanced_in_another_runtime_as_before(runtime: str, wav: Path, tmp_path: Path) -> None:
+    pytest.importorskip(runtime)
+    save(network(), tmp_path / "model.safetensors")
+    wanted = network().enhance(audio.read(wav).samples)
+    options = ["-m", str(tmp_path / "model.safetensors"), "--runtime", runtime]
+    assert main(["enhance", str(wav), "-o", str(tmp_path / "clean.wav"), *options]) == 0
+    assert_allclose(audio.read(tmp_path / "clean.wav").samples, wanted, atol=1.01 / 32768)
