@@ -64,12 +64,12 @@ def interleaved(runs: dict[str, Callable[[Tensor], Tensor]], wave: Tensor, repea
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def measure(seconds: float, threads: int, repeats: int, allocator: str) -> None:
+def measure(seconds: float, threads: int, repeats: int, allocator: str, precisions: list[str]) -> None:
     """Print one table."""
     torch.set_num_threads(threads)
     wave = 0.1 * torch.randn(1, 640 + 320 * round((seconds * 16000 - 640) / 320))
     stock = stock_network()
-    candidates = {precision: ours(stock, precision) for precision in ("fp32", "bf16")}
+    candidates = {precision: ours(stock, precision) for precision in precisions}
     runs: dict[str, Callable[[Tensor], Tensor]] = {"stock": stage_two_wave(stock)}
     runs |= {f"ours {name}": (lambda x, model=model: model(x).wave) for name, model in candidates.items()}
     with torch.inference_mode():
@@ -90,16 +90,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--allocator", choices=("calm", "default"), nargs="+", default=["calm", "default"])
+    parser.add_argument("--precision", choices=("fp32", "bf16"), nargs="+", default=["fp32", "bf16"])
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         for seconds in args.seconds:
-            measure(seconds, args.threads, args.repeats, args.allocator[0])
+            measure(seconds, args.threads, args.repeats, args.allocator[0], args.precision)
         return
     for allocator in args.allocator:
         environment = {name: value for name, value in os.environ.items() if name not in CALM}
         command = [sys.executable, __file__, "--child", "--allocator", allocator, "--threads", str(args.threads)]
         command += ["--repeats", str(args.repeats), "--seconds", *map(str, args.seconds)]
+        command += ["--precision", *args.precision]
         subprocess.run(command, check=True, env=environment | (CALM if allocator == "calm" else {}))
 
 

@@ -554,21 +554,18 @@ def test_the_configurations_are_whole(path: Path):
         assert strict.build({"mixing": MixingConfig, "dns": DnsConfig}[table["kind"]], values, "data")
 
 
-def test_frcrn_train_trains_resumes_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: Any):
+def mixing_recipe(folder: Path, **train: Any) -> None:
+    """Write small.json and the made speech and noise that it mixes."""
     from tests.made_audio import corpus
 
+    corpus(folder, speakers=2, each=2)
+    mixing = {"kind": "mixing", "speech": ["speech"], "noise": ["noise"], "seconds": 0.2, "length": 6, "split": "all"}
+    (folder / "small.json").write_text(json.dumps({**recipe(**train), "data": mixing}))
+
+
+def test_frcrn_train_trains_resumes_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: Any):
     monkeypatch.chdir(tmp_path)
-    corpus(tmp_path, speakers=2, each=2)
-    values = recipe(max_steps=2, save_every=1)
-    values["data"] = {
-        "kind": "mixing",
-        "speech": ["speech"],
-        "noise": ["noise"],
-        "seconds": 0.2,
-        "length": 6,
-        "split": "all",
-    }
-    (tmp_path / "small.json").write_text(json.dumps(values))
+    mixing_recipe(tmp_path, max_steps=2, save_every=1)
     assert main(["train", "small.json"]) == 0
     assert capsys.readouterr().out == f"{Path('runs/small/output')}: step 2, the budget is used\n"
     assert main(["train", "small.json", "--resume", "--set", "train.max_steps=3"]) == 0
@@ -611,19 +608,7 @@ def test_accelerate_launch_runs_the_command_in_two_processes(tmp_path: Path):
     import subprocess
     import sys
 
-    from tests.made_audio import corpus
-
-    corpus(tmp_path, speakers=2, each=2)
-    values = recipe(max_steps=4, save_every=2)
-    values["data"] = {
-        "kind": "mixing",
-        "speech": ["speech"],
-        "noise": ["noise"],
-        "seconds": 0.2,
-        "length": 6,
-        "split": "all",
-    }
-    (tmp_path / "small.json").write_text(json.dumps(values))
+    mixing_recipe(tmp_path, max_steps=4, save_every=2)
     root = str(Path(__file__).parent.parent)
     launch = [
         sys.executable,
