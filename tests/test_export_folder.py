@@ -69,10 +69,10 @@ def test_an_export_over_an_older_one_leaves_nothing_of_it(tmp_path: Path) -> Non
     def with_another(graphs: Graphs) -> Graphs:
         return {"step_int8": graphs["step"]}
 
-    export(network(), tmp_path, more=with_another)
+    export(exported(), tmp_path, more=with_another)
     assert described(tmp_path)["graphs"]["step_int8"]["file"] == "step_int8.onnx"
     (tmp_path / "mine.onnx").write_bytes(b"not of an export")
-    export(network(), tmp_path)
+    export(exported(), tmp_path)
     assert {path.name for path in tmp_path.glob("*.onnx")} == {"step.onnx", "whole.onnx", "mine.onnx"}
     assert set(described(tmp_path)["graphs"]) == {"step", "whole"}
     export(network(causal=False), tmp_path)
@@ -86,7 +86,7 @@ def test_only_graphs_in_the_folder_are_taken_for_those_of_an_older_export(tmp_pa
         path.write_text("mine")
     older = {"graphs": {"a": {"file": "../step.onnx"}, "b": {"file": "notes.txt"}, "c": {"file": "gone.onnx"}}}
     (tmp_path / "out" / "frcrn.json").write_text(json.dumps(older))
-    export(network(), tmp_path / "out")
+    export(exported(), tmp_path / "out")
     assert [path.read_text() for path in kept] == ["mine", "mine"]
 
 
@@ -102,7 +102,7 @@ def test_an_export_that_breaks_off_changes_nothing(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(KeyboardInterrupt):
-        export(network(), tmp_path)
+        export(exported(), tmp_path)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
