@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from frcrn.benchmark import PACKAGES, Facts, Result, Speed
+from frcrn.benchmark import Result, Speed
+from frcrn.machine import PACKAGES
+from frcrn.subjects import Facts
 from frcrn.tables import number
 
 

@@ -16,10 +16,11 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
-from frcrn import FRCRN, FRCRNConfig, benchmark, checkpoint, operations, speeds
-from frcrn.benchmark import Facts, Subject
+from frcrn import FRCRN, FRCRNConfig, benchmark, checkpoint, machine, operations, speeds, subjects
 from frcrn.cli import main
+from frcrn.export.folder import export
 from frcrn.memory import peak_apart
+from frcrn.subjects import Facts, Subject
 from tests.networks import tiny
 from tests.test_compare import description, graph, node
 
@@ -40,13 +41,13 @@ def test_macs_of_a_layer(layer: nn.Module, shape: tuple[int, ...], count: int) -
 
 def test_macs_of_the_released_network() -> None:
     with torch.device("meta"):
-        found = benchmark.operations(FRCRN(FRCRNConfig()).eval())
+        found = subjects.operations(FRCRN(FRCRNConfig()).eval())
     assert found / 1e9 == pytest.approx(37.7, rel=0.05)
 
 
 def test_macs_of_a_stream_are_those_of_the_whole_wave() -> None:
     model = tiny(causal=True, stages=1)  # of several, a whole wave is made for each
-    by_hops = benchmark.operations(model)
+    by_hops = subjects.operations(model)
     long, short = torch.zeros(1, 2 * model.sample_rate), torch.zeros(1, model.sample_rate)
     whole = operations.macs(lambda: model(long)) - operations.macs(lambda: model(short))
     assert by_hops == pytest.approx(whole, rel=0.02)
@@ -108,21 +109,21 @@ def test_times_are_summed_up_as_they_are() -> None:
 
 def test_all_take_turns_over_the_same_sound() -> None:
     heard: list[tuple[str, np.ndarray]] = []
-    subjects = [
+    them = [
         made("a", lambda hop: heard.append(("a", hop))),
         made("b", lambda hop: heard.append(("b", hop))),
         made("clip", lambda clip: heard.append(("clip", clip)), latency=None),
     ]
     shares: list[float] = []
-    benchmark.measure(subjects, 1.0, shares.append)
+    benchmark.measure(them, 1.0, shares.append)
     order = [name for name, _ in heard]
     turns = [name for name, before in zip(order, ["", *order], strict=False) if name != before]
     assert turns == ["a", "b", "clip"] * benchmark.CLIPS + ["a", "b"] * (benchmark.TURNS - benchmark.CLIPS)
-    assert [len(subject.clock) for subject in subjects] == [100, 100, benchmark.CLIPS]
+    assert [len(subject.clock) for subject in them] == [100, 100, benchmark.CLIPS]
     assert order.count("a") == 100 + benchmark.TURNS * benchmark.SETTLE
     waves = [np.concatenate([piece for name, piece in heard if name == which]) for which in "ab"]
     assert_array_equal(waves[0], waves[1])
-    assert_array_equal(waves[0], np.concatenate(list(islice(benchmark.inputs(subjects[0], 1.0), order.count("a")))))
+    assert_array_equal(waves[0], np.concatenate(list(islice(benchmark.inputs(them[0], 1.0), order.count("a")))))
     assert {piece.shape for name, piece in heard if name == "clip"} == {(16000,)}
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
@@ -138,8 +139,8 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize("runtime", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_each_runtime_streams_what_torch_streams(runtime: str, saved: str) -> None:
     pytest.importorskip("onnx")
-    pytest.importorskip(benchmark.PACKAGES[runtime])
-    truth, other = benchmark.subjects_of(saved, ["torch", runtime], [1])
+    pytest.importorskip(machine.PACKAGES[runtime])
+    truth, other = subjects.subjects_of(saved, ["torch", runtime], [1])
     assert (truth.runtime, other.runtime) == ("torch", runtime)
     with torch.inference_mode():
         for hop in islice(benchmark.inputs(truth, 1.0), 12):
@@ -148,13 +149,40 @@ def test_each_runtime_streams_what_torch_streams(runtime: str, saved: str) -> No
 
 def test_a_peer_hears_one_hop_after_the_other(tmp_path: Path) -> None:
     graph(tmp_path / "made.onnx", {"x": [1, 1, 64]}, [node("Identity", ["x"], ["y"])], {"y": [1, 1, 64]})
-    (subject,) = benchmark.subjects_of(f"mine={description(tmp_path / 'peer.json')}", ["torch"], [1])
+    (subject,) = subjects.subjects_of(f"mine={description(tmp_path / 'peer.json')}", ["torch"], [1])
     assert subject.facts == Facts("mine", 0, 0.0, 16000, 32, 64)
     assert subject.runtime == "onnx"
     hops = list(islice(benchmark.inputs(subject, 1.0), 20))
     frames = [subject.run(hop) for hop in hops]
     overlapped = np.concatenate([frame[32:] + after[:32] for frame, after in zip(frames, frames[1:], strict=False)])
     assert_allclose(overlapped, np.concatenate(hops[:-1]), atol=1e-6)
+
+
+def test_an_export_streams_what_torch_streams_and_any_graph_of_it_can_be_named(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    model, saved = tiny(stages=1, window=512, hop=256, bands=256), tmp_path / "model.safetensors"
+    checkpoint.save(model, saved)
+    folder = export(model, tmp_path / "exported").parent
+    truth, ours = (each for place in (saved, folder) for each in subjects.subjects_of(str(place), ["torch"], [1]))
+    assert (ours.runtime, ours.facts.label, ours.facts.latency) == ("onnx", "exported", truth.facts.latency)
+    assert 0 < ours.facts.gmacs < truth.facts.gmacs  # its transforms are products of smaller matrices
+    with torch.inference_mode():
+        for hop in islice(benchmark.inputs(truth, 1.0), 12):
+            assert_allclose(ours.run(hop), truth.run(hop), atol=1e-4)
+        (clip,) = subjects.subjects_of(f"mine={folder / 'whole.onnx'}", ["torch"], [1])
+        wave = next(benchmark.inputs(clip, 0.5))
+        assert_allclose(clip.run(wave), model(torch.from_numpy(wave)[None]).wave, atol=1e-4)
+    assert (clip.live, clip.facts.label, clip.facts.gmacs) == (False, "mine", None)
+    (folder / "step.onnx").write_bytes((folder / "whole.onnx").read_bytes())
+    with pytest.raises(ValueError, match=r"step\.onnx: not the graph that frcrn\.json beside it describes"):
+        subjects.subjects_of(str(folder), ["torch"], [1])
+    (folder / "other.onnx").touch()
+    with pytest.raises(ValueError, match=r"other\.onnx: frcrn\.json beside it does not describe it"):
+        subjects.subjects_of(str(folder / "other.onnx"), ["torch"], [1])
+    (folder / "frcrn.json").write_text("{")
+    with pytest.raises(ValueError, match=r"frcrn\.json: expected the description of an export"):
+        subjects.subjects_of(str(folder), ["torch"], [1])
 
 
 def test_the_command(saved: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,8 +211,8 @@ def test_the_command(saved: str, tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_markdown_says_what_was_measured() -> None:
     facts = Facts("a|b", 1_234_567, 0.5, 16000, 320, 640)
     speed = benchmark.Speed("a|b", "onnx", 2, 0.1, 0.2, 100, 0.001, 0.0025, 0.02, 0.985, 512.4, 88.6)
-    machine = {"processor": "P", "cores": 4, "seconds": 10.0, "load_before": None, "versions": {"torch": "2"}}
-    text = speeds.markdown(benchmark.Result(machine, [facts], [speed]))
+    made_on = {"processor": "P", "cores": 4, "seconds": 10.0, "load_before": None, "versions": {"torch": "2"}}
+    text = speeds.markdown(benchmark.Result(made_on, [facts], [speed]))
     assert r"| a\|b | 1,234,567 | 0.500 | 20.0 | 40.0 |" in text
     assert r"| a\|b | onnx | 2 | 0.100 | 0.200 | 1.00 | 2.50 | 20.00 | 98.5 % | 512 (+89) |" in text
 
@@ -208,16 +236,16 @@ def test_what_cannot_be_is_one_sentence(
 
 
 def test_two_models_of_one_name_are_refused() -> None:
-    subjects = [made("a", print), made("a", print)]
-    benchmark.refuse_same_names(subjects)
-    subjects[1].place = "elsewhere"
+    them = [made("a", print), made("a", print)]
+    benchmark.refuse_same_names(them)
+    them[1].place = "elsewhere"
     with pytest.raises(ValueError, match="elsewhere: two models go by this name"):
-        benchmark.refuse_same_names(subjects)
+        benchmark.refuse_same_names(them)
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmark, "util", SimpleNamespace(find_spec=lambda name: name == "torch" or None))
-    assert benchmark.installed() == ["torch"]
+    monkeypatch.setattr(machine, "util", SimpleNamespace(find_spec=lambda name: name == "torch" or None))
+    assert machine.installed() == ["torch"]
 
 
 def test_memory_is_that_of_the_work() -> None:

@@ -19,7 +19,7 @@ FLOORS = {
     "recognition scorers pairs data": 3,
     "training evaluation report summary journal systems sources peers compare charts gallery pictures harm tables": 4,
     "batch crew jobs manifest showing tasks demo export runtime benchmark": 4,
-    "live devices pipes operations memory speeds": 4,
+    "live devices pipes operations memory speeds machine subjects": 4,
     "cli plugin __main__": 5,
 }
 FLOOR = {module: floor for modules, floor in FLOORS.items() for module in modules.split()}

@@ -8,22 +8,24 @@ from pathlib import Path
 
 from frcrn.cli.common import progress_bar
 
-DESCRIPTION = """Measure how fast a model is here: parameters, operations, latency, the time of each frame and memory,
-on one thread and on two, with each runtime that is installed; beside others with --vs, in turn in one run."""
+DESCRIPTION = """Measure how fast a model is here: parameters, multiplications for a second of audio (GMAC), latency by
+design, the time of each frame (median, 99th percentile, worst, the share under half a frame), the real-time factor and
+the peak of memory, on one thread and on two, with each runtime that is installed; beside others with --vs, in turn in
+one run. A folder that `frcrn export` wrote, or a graph in it, is measured in ONNX Runtime."""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = commands.add_parser("bench", help="measure how fast models are here", description=DESCRIPTION)
     parser.add_argument(
-        "model", nargs="?", default="default", metavar="MODEL", help="as for --model (the bundled model)"
+        "model", nargs="?", default="default", metavar="MODEL", help="as for --model, or an export (the bundled model)"
     )
     parser.add_argument(
         "--vs",
         nargs="+",
         default=[],
         metavar="OTHER",
-        help="more models, or JSON files of ONNX peers; NAME=PLACE names one",
+        help="more models, exports, or JSON files of ONNX peers; NAME=PLACE names one",
     )
     parser.add_argument("--runtimes", nargs="+", metavar="R", help="torch, onnx, openvino (those that are installed)")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], metavar="N", help="(1 2)")

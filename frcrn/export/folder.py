@@ -83,6 +83,17 @@ def written(model: Enhancer) -> Graphs:
     return made
 
 
+def described(folder: Path) -> dict[str, Any]:
+    """Return the description of an exported folder."""
+    try:
+        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{folder / ABOUT}: expected the description of an export in JSON ({error})") from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise ValueError(f"{folder / ABOUT}: expected the description of an export, of format {FORMAT}")
+    return about
+
+
 def description(model: Enhancer, graphs: Graphs) -> dict[str, Any]:
     """Return what a program needs to know of the folder."""
     from frcrn import __version__
