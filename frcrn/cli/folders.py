@@ -109,7 +109,7 @@ class Log:
             text += f"; the reasons are in {self.folder / FAILURES}" if failed and self.folder else ""
             text += "; give the same command again to go on" if stopped else ""
             print(text, file=sys.stderr if failed or stopped else sys.stdout, flush=True)
-            if self.total > 2 * REPEATED:
+            if enhanced + failed > 2 * REPEATED:
                 for error in self._errors[:REPEATED]:
                     report_error(error)
 
@@ -118,11 +118,11 @@ def rehearse(work: Sequence[Task], *, as_json: bool) -> int:
     """Say what would be done; return the exit code."""
     from frcrn.tasks import is_done
 
-    failed = 0
+    counts = {"would enhance": 0, "done before": 0, "would fail": 0}
     for task in work:
         job, problem = task.job, task.job.problem or missing(task.job.source)
         status = "would fail" if problem else "done before" if is_done(task) else "would enhance"
-        failed += bool(problem)
+        counts[status] += 1
         if as_json:
             print(
                 json.dumps({"source": str(job.source), "target": str(job.target), "status": status, "error": problem})
@@ -131,6 +131,10 @@ def rehearse(work: Sequence[Task], *, as_json: bool) -> int:
             report_error(ValueError(problem))
         else:
             print(f"{status}: {job.source} -> {job.target}")
+    enhanced, before, failed = counts.values()
+    if len(work) > 1 and not as_json:
+        text = f"would enhance {enhanced} of {len(work)} files, {failed} would fail"
+        print(text + (f", {before} done before" if before else ""), file=sys.stderr if failed else sys.stdout)
     return 2 if failed else 0
 
 
