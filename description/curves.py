@@ -22,9 +22,11 @@ def draw(log: Path, picture: Path) -> None:
     from matplotlib import pyplot
 
     train, judged = records(log, "train"), records(log, "eval")
+    # the very first steps would dwarf the rest
+    highest = max((record["loss"] for record in train[2:]), default=None)
     figure, panels = pyplot.subplots(1, 4, figsize=(14, 3), constrained_layout=True)
     panels[0].plot([record["step"] for record in train], [record["loss"] for record in train], linewidth=0.8)
-    panels[0].set(title="training loss", xlabel="step", ylim=(None, train[2]["loss"] if len(train) > 2 else None))
+    panels[0].set(title="training loss", xlabel="step", ylim=(None, highest))
     for panel, (name, title) in zip(
         panels[1:], (("pesq", "WB-PESQ"), ("stoi", "STOI"), ("si_snr", "SI-SNR, dB")), strict=True
     ):

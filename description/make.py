@@ -1,6 +1,6 @@
 """Make the pictures and the tables of figures again: python -m description.make [--scores OUT]
 
-After new weights: `frcrn compare noisy default --data pairs/ --out OUT`, then this with `--scores OUT`, then
+After new weights: `frcrn compare noisy default offline --data pairs/ --out OUT`, then this with `--scores OUT`, then
 `python -m notebooks.run`. In results.json `trained_minutes`, `clean_pesq`, `noise_falls_db` and `peers` are edited by
 hand.
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from description import results
-from frcrn.checkpoint import describe, load
+from frcrn.checkpoint import describe, load, names
 from frcrn.demo import draw, sample
 from frcrn.models import Enhancer
 
@@ -32,12 +32,13 @@ BLUE, GREEN, ORANGE, GREY = "#cfe2f3", "#d9ead3", "#fce5cd", "#eeeeee"
 def main() -> None:
     """Read the command line, and make everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scores", type=Path, metavar="OUT", help="what `frcrn compare noisy default` wrote")
+    parser.add_argument("--scores", type=Path, metavar="OUT", help="what `frcrn compare noisy default offline` wrote")
     args = parser.parse_args()
     model = load()
     figures = results.read()
     if args.scores:
-        results.take_over(figures, args.scores, describe(model))
+        models = [system["name"] for system in figures["systems"] if system["name"] in names()]
+        results.take_over(figures, args.scores, {name: describe(load(name)) for name in models})
         results.write(figures)
     for place, language in results.PLACES.items():
         text = (ROOT / place).read_text(encoding="utf-8")
@@ -72,11 +73,11 @@ def matrix(figures: Mapping[str, Any], picture: Path) -> None:
     shown = columns | facts
     cells = [[cell(row.get(name), digits) for name, (_, digits) in shown.items()] for row in rows]
     colours = [[shade(row, name, rows) if name in columns else "white" for name in shown] for row in rows]
-    names = {"noisy": "noisy", "default": "bundled model"}
+    labels = {"default": "bundled model", "offline": "bundled, offline"}
     table = axis.table(
         cellText=cells,
         cellColours=colours,
-        rowLabels=[names.get(row["name"], row["name"]) for row in rows],
+        rowLabels=[labels.get(row["name"], row["name"]) for row in rows],
         colLabels=[title for title, _ in shown.values()],
         loc="center",
         cellLoc="center",

@@ -1,7 +1,7 @@
 """The figures of the bundled model in one file, results.json, and the table that the READMEs and the model card show.
 
 A measured set is taken over with `python -m description.make --scores OUT`, where OUT is what
-`frcrn compare noisy default --data pairs/ --out OUT` has written.
+`frcrn compare noisy default offline --data pairs/ --out OUT` has written.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def read() -> dict[str, Any]:
     return values
 
 
-def take_over(results: dict[str, Any], scores: Path, facts: Mapping[str, Any]) -> None:
-    """Put the scores of a comparison of `noisy` and `default` into the figures, and the facts of the model."""
+def take_over(results: dict[str, Any], scores: Path, facts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put the scores of a comparison into the figures, and the facts of each model by its name."""
     summaries = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(scores.glob("*/summary.json"))]
     found = {summary["label"]: summary for summary in summaries}
     for system in results["systems"]:
@@ -42,10 +42,11 @@ def take_over(results: dict[str, Any], scores: Path, facts: Mapping[str, Any]) -
             column = summary["metrics"][name]
             system[name] = [round(column[key], DIGITS[name]) for key in ("mean", "low", "high")]
         system["failed"] = summary["failed_clips"]
-        system["rtf"] = None if system["name"] == "noisy" else round(summary["real_time_factor"], 3)
+        model = facts.get(system["name"])
+        system["rtf"] = None if model is None else round(summary["real_time_factor"], 3)
+        if model is not None:
+            system |= {"parameters": model["parameters"], "latency_ms": model["latency_ms"]}
     results["data"] |= {"clips": summary["clips"], "minutes": round(summary["seconds"] / 60, 1)}
-    model = next(system for system in results["systems"] if system["name"] == "default")
-    model |= {"parameters": facts["parameters"], "latency_ms": facts["latency_ms"]}
 
 
 def write(results: Mapping[str, Any]) -> None:
@@ -59,7 +60,8 @@ def section(results: Mapping[str, Any], language: str) -> str:
     low, high = data["snr_db"]
     best = {name: max(system[name][0] for system in results["systems"]) for name in METRICS}
     rows = [row(system, best, words) for system in results["systems"]]
-    intro = words["intro"].format(clips=data["clips"], minutes=data["minutes"], low=low, high=high)
+    names = " ".join(system["name"] for system in results["systems"])
+    intro = words["intro"].format(systems=names, clips=data["clips"], minutes=data["minutes"], low=low, high=high)
     peers = ("" if language == "zh" else " ").join(words["peer"].format(**peer) for peer in results["peers"])
     clean = words["clean"].format(pesq=results["clean_pesq"], fall=results["noise_falls_db"])
     notes = words["notes"].format(clean=clean, minutes=results["trained_minutes"], peers=peers).strip()
