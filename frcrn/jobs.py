@@ -60,6 +60,8 @@ def _is_pattern(path: Place) -> bool:
 def _into_folder(inputs: Sequence[Place], folder: Path, listed: Sequence[Place]) -> list[Job]:
     if folder.exists() and not folder.is_dir():
         raise AudioError(f"{folder}: is a file; several files or a folder need a folder to go to")
+    if not folder.exists() and is_audio_name(folder):
+        raise AudioError(f"{folder}: names a file; several files or a folder go to a folder, such as {folder.stem}/")
     several = len(inputs) > 1 or bool(listed)
     jobs = [job for path in inputs for job in _jobs(path, folder, keep_name=several)]
     return jobs + _listed([Path(path) for path in listed], folder)

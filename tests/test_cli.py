@@ -90,6 +90,8 @@ def test_running_twice_gives_the_same(tmp_path: Path, model: str) -> None:
     [
         (["none.wav", "-o", "out.wav"], "none.wav: cannot be read: No such file or directory"),
         ([".", "-o", "file.txt"], "file.txt: is a file; several files or a folder need a folder to go to"),
+        (["good.wav", "nan.wav", "-o", "both.wav"], "both.wav: names a file; several files or a folder go to a folder"),
+        ([".", "-o", "all.wav"], "all.wav: names a file"),
         (["good.wav", "-o", "out.m4a"], "out.m4a: the extension .m4a does not say which audio format to write"),
         (["good.wav", "-o", "file.txt/out.wav"], "file.txt/out.wav: "),
         (["good.wav", "-o", "out.wav", "--strength", "3"], "strength 3.0: accepted are numbers from 0 to 1"),

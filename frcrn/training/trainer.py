@@ -238,6 +238,7 @@ class Trainer:
         judged = self.stop.number is None and self.valid_data is not None
         judged = judged and self.progress.evaluated != self.progress.step
         if judged:
+            logger.info("step %d: the last one; scoring its weights", self.progress.step)
             self.judge()
         if judged or self.saved != self.progress.step:
             self.save()
