@@ -1,6 +1,6 @@
 """Make the pictures and the tables of figures again: python -m description.make [--scores OUT]
 
-After new weights: `frcrn compare noisy default offline --data pairs/ --out OUT`, then this with `--scores OUT`, then
+After new weights: `frcrn compare noisy default --data pairs/ --out OUT`, then this with `--scores OUT`, then
 `python -m notebooks.run`. In results.json `trained_minutes`, `clean_pesq`, `noise_falls_db` and `peers` are edited by
 hand.
 
@@ -32,7 +32,7 @@ BLUE, GREEN, ORANGE, GREY = "#cfe2f3", "#d9ead3", "#fce5cd", "#eeeeee"
 def main() -> None:
     """Read the command line, and make everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scores", type=Path, metavar="OUT", help="what `frcrn compare noisy default offline` wrote")
+    parser.add_argument("--scores", type=Path, metavar="OUT", help="what `frcrn compare noisy default` wrote")
     args = parser.parse_args()
     model = load()
     figures = results.read()
@@ -73,7 +73,7 @@ def matrix(figures: Mapping[str, Any], picture: Path) -> None:
     shown = columns | facts
     cells = [[cell(row.get(name), digits) for name, (_, digits) in shown.items()] for row in rows]
     colours = [[shade(row, name, rows) if name in columns else "white" for name in shown] for row in rows]
-    labels = {"default": "bundled model", "offline": "bundled, offline"}
+    labels = {"default": "bundled model"}
     table = axis.table(
         cellText=cells,
         cellColours=colours,

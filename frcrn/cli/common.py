@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -91,3 +92,14 @@ def progress_bar(total: float, label: str) -> Iterator[Bar]:
         yield bar
     finally:
         bar.clear()
+
+
+def compute_on_one_thread() -> None:
+    """Leave the other cores to other processes, unless OMP_NUM_THREADS says otherwise.
+
+    A network that is small gains little from more, and where all cores are busy the threads wait for each other.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        import torch
+
+        torch.set_num_threads(1)

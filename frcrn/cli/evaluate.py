@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frcrn.cli.common import progress_bar
+from frcrn.cli.common import compute_on_one_thread, progress_bar
 
 if TYPE_CHECKING:
     from frcrn.evaluation import Options, Progress
@@ -77,6 +77,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from frcrn.tables import markdown
 
     pairs, options = _pairs(args), _options(args)
+    compute_on_one_thread()  # the scores take the other cores
     system = open_system(args.model)
     with _progress(system.label) as progress:
         report = run(system, pairs, options, args.out, progress)
@@ -92,6 +93,7 @@ def run_compare(args: argparse.Namespace) -> int:
     from frcrn.systems import open_system
 
     pairs, options = _pairs(args), _options(args)
+    compute_on_one_thread()
     found = compare([open_system(place) for place in args.systems], pairs, args.out, options, _progress)
     print(found.markdown)
     print(args.out / "report.html")
