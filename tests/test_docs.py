@@ -157,7 +157,7 @@ def test_scores_are_taken_over_as_compare_writes_them(tmp_path: Path) -> None:
         (tmp_path / label).mkdir()
         (tmp_path / label / "summary.json").write_text(json.dumps(summary))
     figures = results.read()
-    results.take_over(figures, tmp_path, {"parameters": 5_000_000, "latency_ms": 20.0})
+    results.take_over(figures, tmp_path, {"default": {"parameters": 5_000_000, "latency_ms": 20.0}})
     table = results.section(figures, "en")
     assert "on 7 pairs of real speech and noise (1.5 minutes" in table
     line = "| bundled model, 5.00 M parameters, 20 ms latency | **1.235 (1.000 to 2.000)** |"

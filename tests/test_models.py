@@ -61,7 +61,8 @@ def test_every_output_equals_the_stock_networks(samples: int, batch: int, form: 
     for stage, spec, wave, mask in zip(
         estimate.stages, (spec_1, spec_2), (wave_1, wave_2), (mask_1, mask_2), strict=True
     ):
-        assert_close(stage.spec.flatten(1, 2), spec, atol=1e-4, rtol=0)
+        # a spectrum sums 640 samples: 1e-4 of its largest value, as single precision itself is off by half of that here
+        assert_close(stage.spec.flatten(1, 2), spec, atol=1e-4 * max(1.0, float(spec.abs().max())), rtol=0)
         assert_close(stage.mask.flatten(1, 2), mask, atol=1e-4, rtol=0)
         assert_close(stage.wave[:, inside], wave[:, inside], atol=1e-4, rtol=0)
         # a comparison of nothing with nothing would pass as well
