@@ -206,7 +206,9 @@ def test_a_list_names_the_files(
 def test_a_rehearsal_touches_nothing(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = folder(tmp_path / "in", 2), tmp_path / "out"
     assert frcrn(model, source, "-o", out, "--dry-run") == 0
-    assert capsys.readouterr().out.count("would enhance: ") == 2
+    said = capsys.readouterr().out
+    assert said.count("would enhance: ") == 2
+    assert said.endswith("would enhance 2 of 2 files, 0 would fail\n")
     assert not out.exists()
     assert frcrn(model, source, "-o", out) == 0
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}

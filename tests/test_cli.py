@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import frcrn
 from frcrn import FRCRN, FRCRNConfig, audio, checkpoint
 from frcrn.cli import main
-from frcrn.cli.common import clock, progress_bar, sentence
+from frcrn.cli.common import clock, compute_on_one_thread, progress_bar, sentence
 from frcrn.demo import sample
 
 
@@ -256,3 +257,17 @@ def test_the_bar_says_the_time_left(capsys: pytest.CaptureFixture[str], monkeypa
         bar(60)
     assert "60% 3 of 4 files, 2:00 left" in capsys.readouterr().err
     assert [clock(seconds) for seconds in (0.4, 59.6, 3725)] == ["0:00", "1:00", "1:02:05"]
+
+
+@pytest.mark.parametrize(("given", "threads"), [(None, 1), ("3", 3)])
+def test_scoring_leaves_the_other_cores_alone(given: str | None, threads: int, monkeypatch: pytest.MonkeyPatch):
+    before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    try:
+        torch.set_num_threads(3)
+        compute_on_one_thread()
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
