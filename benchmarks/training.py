@@ -24,6 +24,7 @@ from torch import Tensor
 
 from frcrn import FRCRN, official
 from frcrn.checkpoint import fill
+from frcrn.halves import demand_bf16
 from frcrn.losses import build_losses
 from frcrn.memory import peak_memory
 
@@ -75,6 +76,8 @@ def stock_step(device: str) -> tuple[Step, torch.nn.Module]:
 
 def our_step(stock: torch.nn.Module, device: str, *, bf16: bool) -> Step:
     """Return a training step of our network with the stock weights and the released loss."""
+    if bf16:
+        demand_bf16(device)
     model = FRCRN()
     fill(model, stock.state_dict(), "stock")
     model = model.to(device).to(memory_format=model.memory_format).train()
@@ -95,7 +98,7 @@ def finish(loss: Tensor, model: torch.nn.Module, optimizer: torch.optim.Optimize
     torch.nn.utils.clip_grad_norm_(model.parameters(), 3.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return float(loss)
+    return float(loss.detach())
 
 
 def steps_of(device: str, names: tuple[str, ...] = VARIANTS) -> dict[str, Step]:
