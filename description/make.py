@@ -37,8 +37,7 @@ def main() -> None:
     model = load()
     figures = results.read()
     if args.scores:
-        models = [system["name"] for system in figures["systems"] if system["name"] in names()]
-        results.take_over(figures, args.scores, {name: describe(load(name)) for name in models})
+        results.take_over(figures, args.scores, {name: describe(load(name)) for name in names()})
         results.write(figures)
     for place, language in results.PLACES.items():
         text = (ROOT / place).read_text(encoding="utf-8")

@@ -42,9 +42,8 @@ def take_over(results: dict[str, Any], scores: Path, facts: Mapping[str, Mapping
             column = summary["metrics"][name]
             system[name] = [round(column[key], DIGITS[name]) for key in ("mean", "low", "high")]
         system["failed"] = summary["failed_clips"]
-        model = facts.get(system["name"])
-        system["rtf"] = None if model is None else round(summary["real_time_factor"], 3)
-        if model is not None:
+        if model := facts.get(system["name"]):
+            system["rtf"] = round(summary["real_time_factor"], 3)
             system |= {"parameters": model["parameters"], "latency_ms": model["latency_ms"]}
     results["data"] |= {"clips": summary["clips"], "minutes": round(summary["seconds"] / 60, 1)}
 

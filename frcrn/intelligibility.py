@@ -24,13 +24,31 @@ LARGEST = 1 + 10 ** (15 / 20)
 
 def intelligibility(estimate: Tensor, clean: Tensor, sample_rate: int) -> Tensor:
     """[B, T], [B, T] -> [B], 1 at best; 0 where less than 0.4 s of the clean wave is speech."""
-    found, target = (envelopes(wave, sample_rate) for wave in (estimate, clean))
-    spoken = active(clean, sample_rate)
-    scores = [
-        correlation(mine[:, heard], theirs[:, heard]) if int(heard.sum()) >= SEGMENT else 0 * mine.sum()
-        for mine, theirs, heard in zip(found, target, spoken, strict=True)
-    ]
-    return torch.stack(scores)
+    return Reference(clean, sample_rate).score(estimate)
+
+
+class Reference:
+    """What clean waves [B, T] are compared by, found once for all their estimates."""
+
+    def __init__(self, clean: Tensor, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self.target, self.spoken = envelopes(clean, sample_rate), active(clean, sample_rate)
+
+    def score(self, estimate: Tensor) -> Tensor:
+        """[B, T] -> [B]."""
+        return self.compared(envelopes(estimate, self.sample_rate))
+
+    def best(self) -> Tensor:
+        """Return what the clean waves themselves reach, [B]."""
+        return self.compared(self.target)
+
+    def compared(self, found: Tensor) -> Tensor:
+        """Envelopes [B, 15, N] -> [B]."""
+        scores = [
+            correlation(mine[:, heard], theirs[:, heard]) if int(heard.sum()) >= SEGMENT else 0 * mine.sum()
+            for mine, theirs, heard in zip(found, self.target, self.spoken, strict=True)
+        ]
+        return torch.stack(scores)
 
 
 def frame_length(sample_rate: int) -> int:

@@ -118,9 +118,7 @@ def _is_wav(inlet: Inlet) -> bool:
         raise AudioError(f"{inlet.name}: is empty; expected raw samples or wav")
     if head[:4] in (b"RIFF", b"RF64") and head[8:] == b"WAVE":
         return True
-    found = kind_of(head)
-    if head[:4] not in (b"RIFF", b"RF64"):  # whether the rest of another format is whole is not known here
-        found = found.removeprefix("a damaged or truncated ").split(",")[0]
+    found = kind_of(head, damaged=head[:4] in (b"RIFF", b"RF64"))  # the rest of another format may be whole
     if found != "data of no known audio format" and not (found == "text" and len(head) < 12):
         raise AudioError(
             f"{inlet.name}: found {found}; accepted are wav and raw samples: decode it with ffmpeg first, or use "

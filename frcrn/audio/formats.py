@@ -58,17 +58,22 @@ LOSSY = {"MP3": "MPEG_LAYER_III", "OGG": "VORBIS"}
 BYTES = {"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
 WAV_LIMIT = 2**32 - 2**16  # a wav header counts bytes in 32 bits; leave room for the header itself
 
-MAGIC: tuple[tuple[int, bytes, str], ...] = (
-    (0, b"RIFF", "a damaged or truncated wav file"),
-    (0, b"RF64", "a damaged or truncated rf64 file"),
-    (0, b"riff", "a damaged or truncated w64 file"),
-    (0, b"caff", "a damaged or truncated caf file"),
-    (0, b".snd", "a damaged or truncated au file"),
-    (0, b"fLaC", "a damaged or truncated flac file"),
-    (0, b"OggS", "a damaged or truncated ogg file, or one without Vorbis or Opus audio"),
-    (0, b"ID3", "a damaged or truncated mp3 file"),
-    (0, b"FORM", "a damaged or truncated aiff file"),
-    (0, b"\xff\xfb", "a damaged or truncated mp3 file"),
+Magic = tuple[tuple[int, bytes, str], ...]
+OURS: Magic = (
+    (0, b"RIFF", "wav file"),
+    (0, b"RF64", "rf64 file"),
+    (0, b"riff", "w64 file"),
+    (0, b"caff", "caf file"),
+    (0, b".snd", "au file"),
+    (0, b"fLaC", "flac file"),
+    (0, b"OggS", "ogg file, or one without Vorbis or Opus audio"),
+    (0, b"ID3", "mp3 file"),
+    (0, b"FORM", "aiff file"),
+    (0, b"\xff\xfb", "mp3 file"),
+)
+"""Where files that can be read begin with what, and what they are."""
+
+OTHERS: Magic = (
     (4, b"ftyp", "an MPEG-4 file (m4a, mp4)"),
     (0, b"\xff\xf1", "an AAC stream"),
     (0, b"\xff\xf9", "an AAC stream"),
@@ -82,9 +87,12 @@ MAGIC: tuple[tuple[int, bytes, str], ...] = (
 )
 
 
-def kind_of(head: bytes) -> str:
-    """Say in words what the first bytes of something unreadable look like."""
-    for start, magic, kind in MAGIC:
+def kind_of(head: bytes, *, damaged: bool = True) -> str:
+    """Say in words what the first bytes look like: those of something unreadable, or of a file that may be whole."""
+    for start, magic, kind in OURS:
+        if head[start : start + len(magic)] == magic:
+            return f"a damaged or truncated {kind}" if damaged else kind.partition(",")[0]
+    for start, magic, kind in OTHERS:
         if head[start : start + len(magic)] == magic:
             return kind
     try:
