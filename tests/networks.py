@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from frcrn import FRCRN, FRCRNConfig
+from frcrn.layers.fsmn import BinFsmn
 from frcrn.layers.unet import Level
 from frcrn.official import ARGUMENTS
 
@@ -24,10 +25,21 @@ def noise(*shape: int, seed: int = 1, level: float = RELEASED_LEVEL) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)) * level
 
 
+def lively_memory(layer: BinFsmn, random: torch.Generator | None = None) -> BinFsmn:
+    """Give a memory that changes nothing yet weights that do."""
+    with torch.no_grad():
+        for part in (layer.re, layer.im):
+            part.project.weight.uniform_(-0.3, 0.3, generator=random)
+    return layer
+
+
 def lively(network: Network, *shape: int, seed: int = 0) -> Network:
-    """Give batch norms the statistics of noise of this shape and affine weights that are not one and zero."""
+    """Give batch norms the statistics of noise of this shape, and all layers weights that are not one and zero."""
     random = torch.Generator().manual_seed(seed)
     norms = [layer for layer in network.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for layer in network.modules():
+        if isinstance(layer, BinFsmn):
+            lively_memory(layer, random)
     with torch.no_grad():
         for norm in norms:
             norm.weight.uniform_(0.5, 1.5, generator=random)

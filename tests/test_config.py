@@ -47,7 +47,7 @@ def test_an_unknown_key_is_named(key: str) -> None:
             FRCRNConfig.from_dict({"hop": 320, key: 1})
 
 
-@pytest.mark.parametrize("level", [{"channels": 4, "kernal": [5, 2]}, {}, [4, [5, 2], [5, 2], 2, 0, True, True, 9]])
+@pytest.mark.parametrize("level", [{"channels": 4, "kernal": [5, 2]}, {}, [4, [5, 2], [5, 2], 2, 0, True, True, 0, 9]])
 def test_a_level_that_is_not_one_says_what_a_level_has(level: Any) -> None:
     with pytest.raises(ValueError, match="a level has channels, kernel, up_kernel"):
         FRCRNConfig(levels=(level,))
@@ -85,6 +85,7 @@ def test_a_level_that_is_not_one_says_what_a_level_has(level: Any) -> None:
         {"levels": (Level(4, kernel=(0, 2)),)},
         {"levels": (Level(4, up_kernel=(5, 3)),)},
         {"levels": (Level(4, padding=-1),)},
+        {"levels": (Level(4), Level(4, time=-1))},
         {"levels": (Level(4, kernel=(400, 2)),)},
         {"levels": (Level(4),) * 9},
     ],

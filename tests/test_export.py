@@ -30,6 +30,7 @@ Array = NDArray[np.float32]
 FOUR_HOPS = {"window": 128, "hop": 32}
 THREE_FRAMES = (Level(4, (8, 3), (8, 3), stride=8, se=False), Level(6, (3, 3), (3, 3), padding=1))
 WIDE = tuple(Level(18, stride=4, padding=1, kernel=(5, kt), up_kernel=(5, kt)) for kt in (2, 1, 2))
+REMEMBERING = (Level(4, (8, 1), (8, 1), stride=8, se=False), Level(6, (3, 2), (3, 2), padding=1, time=5))
 SHAPES: dict[str, dict[str, Any]] = {
     "tiny": {},
     "one stage, skips added": {"stages": 1, "add_skips": True, "mask_bound": 1.6},
@@ -40,6 +41,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "no memory": {"time_layers": 0, "memory": 1, "se_frames": 1},
     "one tap of memory": {"time_memory": 1, "compress": 1.0},
     "bands": {"bands": 48},
+    "memory in each bin": {"levels": REMEMBERING, "bands": 64, "add_skips": True},
+    "memory in each bin, skips beside": {"levels": REMEMBERING, "bands": 64, "time_memory": 1},
 }
 EVERY_SHAPE = pytest.mark.parametrize("shape", SHAPES)
 

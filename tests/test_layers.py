@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -17,10 +18,10 @@ from torch.testing import assert_close
 from frcrn.layers import fixed, stretches
 from frcrn.layers.attention import ComplexSE, MaskedMean
 from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
-from frcrn.layers.fsmn import FrequencyFsmn, Memory, TimeFsmn
+from frcrn.layers.fsmn import BinFsmn, FrequencyFsmn, Memory, Projection, TimeFsmn
 from frcrn.layers.fuse import fuse
 from frcrn.layers.unet import Block, Level, UNet, UNetShape
-from tests.networks import lively, noise
+from tests.networks import lively, lively_memory, noise
 
 EXACT = {"atol": 1e-10, "rtol": 0.0}
 PIECES = st.lists(st.integers(1, 5), min_size=1, max_size=6)
@@ -116,19 +117,27 @@ def test_a_convolution_and_its_transpose_are_adjoint() -> None:
 # Memories
 
 
-def slow_memory(block: Memory, vectors: Tensor) -> Tensor:
-    """[N, C] -> [N, C]: place by place, tap by tap."""
-    order = block.memory.weight.shape[2]
-    projected = [block.project(F.relu(block.linear(vector))) for vector in vectors]
+def slow_projection(block: Projection, vectors: Tensor) -> Tensor:
+    """[N, C] -> [N, C]: place by place."""
+    return torch.stack([block.project(F.relu(block.linear(vector))) for vector in vectors])
+
+
+def slow_taps(weight: Tensor, projected: Tensor) -> Tensor:
+    """[C, 1, order, 1], [N, C] -> [N, C]: what is projected here, and what was before by the taps."""
+    order = weight.shape[2]
     results = []
-    for place, vector in enumerate(vectors):
-        result = vector + projected[place]
+    for place, result in enumerate(projected):
         for tap in range(order):
             earlier = place - (order - 1) + tap
             if earlier >= 0:
-                result = result + block.memory.weight[:, 0, tap, 0] * projected[earlier]
+                result = result + weight[:, 0, tap, 0] * projected[earlier]
         results.append(result)
     return torch.stack(results)
+
+
+def slow_memory(block: Memory, vectors: Tensor) -> Tensor:
+    """[N, C] -> [N, C]: place by place, tap by tap."""
+    return vectors + slow_taps(block.memory.weight, slow_projection(block, vectors))
 
 
 def slow_fsmn(layer: FrequencyFsmn | TimeFsmn, re: Tensor, im: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,6 +170,25 @@ def test_time_fsmn_equals_a_loop(order: int) -> None:
         re, im = x[batch].flatten(0, 1).T.chunk(2, dim=1)
         expected[batch] = torch.cat(slow_fsmn(layer, re, im), dim=1).T.unflatten(0, (2 * channels, bins))
     assert_close(layer(x)[0], expected, **EXACT)
+
+
+@pytest.mark.parametrize("order", [1, 4, 20])
+def test_a_memory_in_each_bin_equals_a_loop(order: int) -> None:
+    channels, bins, frames = 3, 4, 9
+    layer = lively_memory(BinFsmn(channels, 5, order)).double()
+    x = signal(2, 2 * channels, bins, frames)
+    expected = torch.empty_like(x)
+    for batch, at in itertools.product(range(2), range(bins)):
+        parts = x[batch, :, at].T.chunk(2, dim=1)
+        (f_re, g_re), (f_im, g_im) = ([slow_projection(block, z) for block in (layer.re, layer.im)] for z in parts)
+        projected = torch.cat([f_re - g_im, f_im + g_re], dim=1)
+        expected[batch, :, at] = x[batch, :, at] + slow_taps(layer.re.memory.weight.repeat(2, 1, 1, 1), projected).T
+    assert_close(layer(x)[0], expected, **EXACT)
+
+
+def test_an_untrained_memory_in_each_bin_changes_nothing() -> None:
+    x = signal(1, 6, 4, 9).float()
+    assert torch.equal(BinFsmn(3, 5, 4)(x)[0], x)
 
 
 # Squeeze-excitation
@@ -236,6 +264,7 @@ def causal_layers() -> dict[str, nn.Module]:
         "long transposed convolution": ComplexConvTranspose2d(4, 3, (4, 3), 2, 1, 10, causal=True),
         "block": block,
         "time memory": TimeFsmn(20, 6, 4),
+        "time memory in each bin": lively_memory(BinFsmn(4, 6, 4)),
         "squeeze-excitation": ComplexSE(4, 2, taps=5),
     }
 
@@ -272,7 +301,7 @@ def test_no_layer_sees_the_next_frame(name: str) -> None:
 
 
 def small_unet(causal: bool, **changes: Any) -> UNet:
-    levels = (Level(4, se=False), Level(4, up_kernel=(6, 2)), Level(6, kernel=(3, 2), up_kernel=(4, 2)))
+    levels = (Level(4, se=False), Level(4, up_kernel=(6, 2), time=5), Level(6, kernel=(3, 2), up_kernel=(4, 2), time=3))
     values: dict[str, Any] = {"memory": 3, "time_memory": 3, "reduction": 2, "se_frames": 5 if causal else 0, **changes}
     unet = UNet(levels, UNetShape(bins=31, causal=causal, **values))
     return lively(unet, 2, 2 * unet.shape.channels_in, 31, 12).double()

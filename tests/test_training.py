@@ -554,6 +554,28 @@ def test_the_configurations_are_whole(path: Path):
         assert strict.build({"mixing": MixingConfig, "dns": DnsConfig}[table["kind"]], values, "data")
 
 
+def test_a_recipe_changes_another(tmp_path: Path):
+    first = {**recipe(max_steps=5), "evaluation": {"every": 7}}
+    (tmp_path / "first.json").write_text(json.dumps(first))
+    changes = {"base": "first.json", "train": {"lr": 0.5}, "loss": [{"name": "si_snr"}]}
+    (tmp_path / "second.json").write_text(json.dumps(changes))
+    (tmp_path / "third.json").write_text(json.dumps({"base": "second.json", "evaluation": {"every": 9}}))
+    expected = {**first, "train": {**first["train"], "lr": 0.5}, "loss": [{"name": "si_snr"}], "evaluation": {"every": 9}}
+    assert read(tmp_path / "third.json") == parse(expected)
+    assert read(tmp_path / "third.json", ["train.max_steps=6"]).train.max_steps == 6
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [("one.json", "builds on this recipe itself"), ("none.json", "no such file"), (7, "name of a recipe")],
+)
+def test_a_recipe_that_builds_on_nothing_is_refused(tmp_path: Path, base: Any, message: str):
+    (tmp_path / "one.json").write_text(json.dumps({"base": "two.json"}))
+    (tmp_path / "two.json").write_text(json.dumps({"base": base}))
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path / "one.json")
+
+
 def mixing_recipe(folder: Path, **train: Any) -> None:
     """Write small.json and the made speech and noise that it mixes."""
     from tests.made_audio import corpus

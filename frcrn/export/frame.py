@@ -24,9 +24,20 @@ FEW = 8  # complex channels out, below which a convolution is cheaper tap by tap
 class FrameWriter(Writer):
     """Writes layers for images [1, 2C, 1, F]."""
 
+    batch = 1
+
     def __init__(self, graph: Graph, states: States) -> None:
         super().__init__(graph)
         self.states = states
+
+    def with_past(self, name: str, x: str, shape: tuple[int | str, ...], axis: int) -> tuple[str, int]:
+        """Put earlier frames before x, as many as `shape` has on `axis`."""
+        frames = int(shape[axis])
+        if not frames:
+            return x, 0
+        longer = self.graph.op("Concat", self.states.past(name, *shape), x, axis=axis)
+        self.states.keep(name, self.graph.part(longer, axis, 1, frames + 1))
+        return longer, 0
 
     def product(self, name: str, images: Sequence[Image], kernel: Kernel, how: Mapping[str, Any], up: bool) -> str:
         """Images and their earlier frames by a kernel -> [1, 2 out, 1, F']."""

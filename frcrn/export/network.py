@@ -220,6 +220,8 @@ def u_net(writer: Writer, prefix: str, unet: Any, x: Image) -> Image:
     skips = []
     for number, block in enumerate(unet.encoders):
         name = str(number)
+        if name in unet.time_enc:
+            x = writer.in_bins(f"{prefix}time_enc{name}", unet.time_enc[name], x)
         skips.append(attention.weigh(unet.se_enc, name, x))
         if name in unet.fsmn_enc:
             x = writer.along_frequency(unet.fsmn_enc[name], x)
@@ -234,8 +236,15 @@ def u_net(writer: Writer, prefix: str, unet: Any, x: Image) -> Image:
             x = writer.along_frequency(unet.fsmn_dec[name], x)
         x = attention.weigh(unet.se_dec, name, x)
         images = [x] if not number else joined(writer, x, skips[number], unet.shape.add_skips)
+        if name in unet.time_dec:
+            images = [writer.in_bins(f"{prefix}time_dec{name}", unet.time_dec[name], side_by_side(writer, images))]
     attention.finish()
     return writer.conv(f"{prefix}head", unet.head, images, activation=False)
+
+
+def side_by_side(writer: Writer, images: list[Image]) -> Image:
+    """Images as one, whatever their number."""
+    return images[0] if len(images) == 1 else beside(writer.graph, *images)
 
 
 def joined(writer: Writer, x: Image, skip: Image, add: bool) -> list[Image]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from frcrn.export.graph import array
 from frcrn.layers.attention import ComplexSE
 from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
-from frcrn.layers.fsmn import ComplexFsmn
+from frcrn.layers.fsmn import BinFsmn, ComplexFsmn
 
 Array = NDArray[np.float32]
 
@@ -48,6 +48,15 @@ class Fsmn:
         taps = memory[: 2 * layer.features, 0, :, 0].copy()
         taps[:, -1] += 1  # the block's own shortcut
         self.taps_f, self.taps_g = np.split(taps, 2)
+
+
+class BinMemory:
+    """The weights of a memory in each bin, as kernels of images whose real channels come first."""
+
+    def __init__(self, layer: BinFsmn) -> None:
+        linear, bias, project, self.taps = (array(value) for value in layer.weights())
+        self.linear, self.bias = np.tile(linear, (2, 1))[:, :, None, None], np.tile(bias, 2)
+        self.project = project[:, :, None, None]
 
 
 class Gate:

@@ -18,6 +18,8 @@ from frcrn.layers.fsmn import TimeFsmn
 class WholeWriter(Writer):
     """Writes layers for images [B, 2C, T, F]; with `states` for pieces of waves, one after the other."""
 
+    batch = "batch"
+
     def __init__(self, graph: Graph, causal: bool, states: States | None = None) -> None:
         super().__init__(graph)
         self.causal, self.states = causal, states

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from frcrn.export.graph import Graph
-from frcrn.export.weights import Array, Fsmn, Gate, Kernel
+from frcrn.export.weights import Array, BinMemory, Fsmn, Gate, Kernel
 from frcrn.layers.attention import ComplexSE
 from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
-from frcrn.layers.fsmn import FrequencyFsmn, TimeFsmn
+from frcrn.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
 
 LEAK = 0.01
 OF_FG = np.array([[1, 0, 0, -1], [0, 1, 1, 0]], np.float32)
@@ -47,12 +47,18 @@ class Attention(ABC):
 class Writer(ABC):
     """Writes layers into a graph."""
 
+    batch: int | str
+
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
 
     @abstractmethod
     def product(self, name: str, images: Sequence[Image], kernel: Kernel, how: Mapping[str, Any], up: bool) -> str:
         """Images and their earlier frames by a kernel -> [B, 2 out, T', F']; `how` holds stride and pads along bins."""
+
+    @abstractmethod
+    def with_past(self, name: str, x: str, shape: tuple[int | str, ...], axis: int) -> tuple[str, int]:
+        """Put earlier frames before x, as many as `shape` has on `axis`; or say how many zeros belong there."""
 
     @abstractmethod
     def along_time(self, name: str, layer: TimeFsmn, x: Image) -> Image:
@@ -104,6 +110,15 @@ class Writer(ABC):
         taps = np.tile(np.concatenate([weights.taps_f, weights.taps_g]), (2, 1))
         p = graph.op("Conv", p, taps[:, None, None, :], group=4 * x.channels, pads=[0, layer.order - 1, 0, 0])
         return self.mixed(graph.op("Concat", p, x.name, axis=1), OF_MEMORY, x.channels, x.bins)
+
+    def in_bins(self, name: str, layer: BinFsmn, x: Image) -> Image:
+        """Memory along time in each bin."""
+        weights, graph, width = BinMemory(layer), self.graph, 2 * x.channels
+        hidden = graph.op("Relu", graph.op("Conv", x.name, weights.linear, weights.bias, group=2))
+        p = graph.op("Conv", hidden, weights.project)
+        p, before = self.with_past(name, p, (self.batch, width, layer.order - 1, x.bins), axis=2)
+        p = graph.op("Conv", p, weights.taps, group=width, pads=[before, 0, 0, 0])
+        return x._replace(name=graph.op("Add", x.name, p))
 
     def gated(self, layer: ComplexSE, means: str, squeeze: Array | None = None) -> str:
         """Means [N, 2C] -> gates [N, 4C]."""

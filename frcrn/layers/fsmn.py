@@ -10,40 +10,62 @@ from frcrn.layers.complex import with_past
 from frcrn.layers.stretches import in_stretches
 
 
-class Memory(nn.Module):
-    """Weights of one real memory block: features -> hidden -> features, then `order` taps a feature."""
+class Projection(nn.Module):
+    """Weights of one real part: features -> hidden -> features."""
 
-    def __init__(self, features: int, hidden: int, order: int) -> None:
+    def __init__(self, features: int, hidden: int) -> None:
         super().__init__()
         self.linear = nn.Linear(features, hidden)
         self.project = nn.Linear(hidden, features, bias=False)
+
+
+class Memory(Projection):
+    """The same and `order` taps a feature: one real memory block."""
+
+    def __init__(self, features: int, hidden: int, order: int) -> None:
+        super().__init__(features, hidden)
         self.memory = nn.Conv2d(features, features, (order, 1), groups=features, bias=False)
 
 
-class ComplexFsmn(nn.Module):
-    """Two memory blocks that form a complex one: (f + ig)(x + iy) = f(x) - g(y) + i(f(y) + g(x))."""
+class Fsmn(nn.Module):
+    """A memory of two real parts, whose weights can be combined once and kept, for inference."""
 
-    def __init__(self, features: int, hidden: int, order: int) -> None:
+    re: Memory
+    im: Projection
+
+    def __init__(self, re: Memory, im: Projection) -> None:
         super().__init__()
-        self.re = Memory(features, hidden, order)
-        self.im = Memory(features, hidden, order)
-        self.features, self.order = features, order
+        self.re, self.im = re, im
+        self.features, self.order = re.linear.in_features, re.memory.kernel_size[0]
         self.fixed = nn.ParameterList()
 
     def fix(self) -> None:
         """Keep the combined weights in place of the parameters, for inference."""
-        self.fixed = nn.ParameterList(nn.Parameter(w.detach().clone(), requires_grad=False) for w in self.weights())
+        self.fixed = nn.ParameterList(nn.Parameter(w.detach().clone(), requires_grad=False) for w in self.combined())
         del self.re, self.im
 
-    def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Return linear [2 H, C] and its bias, both projections [C, H], and the memory [4 C, 1, order, 1]."""
-        if self.fixed:
-            linear, bias, project_re, project_im, memory = self.fixed
-            return linear, bias, project_re, project_im, memory
+    def weights(self) -> tuple[Tensor, ...]:
+        """Return what was kept, or else combine it."""
+        return tuple(self.fixed) if self.fixed else self.combined()
+
+    def combined(self) -> tuple[Tensor, ...]:
+        """Return linear [2 H, C] and its bias, of f and g, and what else a kind of memory needs."""
         linear = torch.cat([self.re.linear.weight, self.im.linear.weight])
-        bias = torch.cat([self.re.linear.bias, self.im.linear.bias])
+        return linear, torch.cat([self.re.linear.bias, self.im.linear.bias])
+
+
+class ComplexFsmn(Fsmn):
+    """Two memory blocks that form a complex one: (f + ig)(x + iy) = f(x) - g(y) + i(f(y) + g(x))."""
+
+    im: Memory
+
+    def __init__(self, features: int, hidden: int, order: int) -> None:
+        super().__init__(Memory(features, hidden, order), Memory(features, hidden, order))
+
+    def combined(self) -> tuple[Tensor, ...]:
+        """Return linear [2 H, C] and its bias, both projections [C, H], and the memory [4 C, 1, order, 1]."""
         memory = torch.cat([self.re.memory.weight, self.im.memory.weight]).repeat(2, 1, 1, 1)
-        return linear, bias, self.re.project.weight, self.im.project.weight, memory
+        return *super().combined(), self.re.project.weight, self.im.project.weight, memory
 
     def projections(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """[..., 2 C] -> f and g, each of the real and of the imaginary part, [..., 2 C]."""
@@ -101,3 +123,36 @@ class TimeFsmn(ComplexFsmn):
         f_re, g_re, f_im, g_im = p.chunk(4, dim=2)
         out = self.combine(flat, (f_re, f_im), (g_re, g_im), dim=2)
         return out.transpose(1, 2).unflatten(1, (-1, x.shape[2])), past
+
+
+class BinFsmn(Fsmn):
+    """Memory along time in each bin by itself: the same in all bins, and with the same taps for f and g.
+
+    An untrained one changes nothing, so that it can be put into a trained network.
+    """
+
+    def __init__(self, features: int, hidden: int, order: int) -> None:
+        super().__init__(Memory(features, hidden, order), Projection(features, hidden))
+        for part in (self.re, self.im):
+            nn.init.zeros_(part.project.weight)
+
+    def combined(self) -> tuple[Tensor, ...]:
+        """Return linear [2 H, C] and its bias, the projection [2 C, 4 H], and the taps [2 C, 1, order, 1]."""
+        f, g = self.re.project.weight, self.im.project.weight
+        none, now = torch.zeros_like(f), torch.zeros_like(self.re.memory.weight[:1])
+        now[:, :, -1] = 1
+        # hidden of f(x), g(x), f(y), g(y) -> real part, imaginary part
+        project = torch.cat([torch.cat([f, none, none, -g], dim=1), torch.cat([none, g, f, none], dim=1)])
+        return *super().combined(), project, (self.re.memory.weight + now).repeat(2, 1, 1, 1)
+
+    def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """[B, 2C, F, T], past [B, 2C, F, order - 1] -> [B, 2C, F, T], new past."""
+        linear, bias, project, taps = self.weights()
+        rows = x.permute(0, 2, 3, 1)
+        hidden = F.linear(rows.reshape(-1, self.features), linear, bias).relu_()
+        p = F.linear(hidden.view(-1, project.shape[1]), project).view(rows.shape)
+        longer, past = with_past(p.permute(0, 3, 1, 2), past, self.order - 1)
+        # bins beside the batch and time as the height: thirteen times as fast as a kernel along the width
+        tall = longer.permute(0, 2, 3, 1).flatten(0, 1).permute(0, 2, 1).unsqueeze(3)
+        p = F.conv2d(tall, taps, groups=len(taps)).squeeze(3).permute(0, 2, 1)
+        return x + p.unflatten(0, (-1, x.shape[2])).permute(0, 3, 1, 2), past

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from frcrn.layers.complex import ComplexConvolution
-from frcrn.layers.fsmn import ComplexFsmn
+from frcrn.layers.fsmn import Fsmn
 from frcrn.layers.unet import Block
 
 
@@ -26,5 +26,5 @@ def fuse(network: nn.Module) -> None:
     for layer in list(network.modules()):
         if isinstance(layer, ComplexConvolution) and not layer.fixed:
             layer.fix()
-        if isinstance(layer, ComplexFsmn) and not layer.fixed:
+        if isinstance(layer, Fsmn) and not layer.fixed:
             layer.fix()

@@ -11,13 +11,13 @@ from torch.nn import functional as F
 
 from frcrn.layers.attention import ComplexSE
 from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
-from frcrn.layers.fsmn import FrequencyFsmn, TimeFsmn
+from frcrn.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
 
 Memories = dict[str, Tensor]
 
 
 class Level(NamedTuple):
-    """One step down, and the step up that undoes it; `fsmn` and `se` speak of the resolution that it starts from."""
+    """One step down, and the step up that undoes it; `fsmn`, `se` and `time` speak of the resolution it starts from."""
 
     channels: int
     kernel: tuple[int, int] = (5, 2)
@@ -26,6 +26,8 @@ class Level(NamedTuple):
     padding: int = 0
     fsmn: bool = True
     se: bool = True
+    time: int = 0
+    """Hidden features of a memory over time in each bin, 0 for none."""
 
 
 class UNetShape(NamedTuple):
@@ -106,6 +108,7 @@ class UNet(nn.Module):
         self.encoders, self.decoders = nn.ModuleList(), nn.ModuleList()
         self.fsmn_enc, self.fsmn_dec = nn.ModuleDict(), nn.ModuleDict()
         self.se_enc, self.se_dec = nn.ModuleDict(), nn.ModuleDict()
+        self.time_enc, self.time_dec = nn.ModuleDict(), nn.ModuleDict()
         for number in range(len(levels)):
             self.add_level(number)
         features = levels[-1].channels * self.sizes[-1]
@@ -130,6 +133,10 @@ class UNet(nn.Module):
         if number and level.fsmn:
             self.fsmn_enc[name] = FrequencyFsmn(above, above, shape.memory)
             self.fsmn_dec[name] = FrequencyFsmn(above, above, shape.memory)
+        if number and level.time:
+            self.time_enc[name] = BinFsmn(above, level.time, shape.time_memory)
+            joined = above if shape.add_skips else 2 * above
+            self.time_dec[name] = BinFsmn(joined, level.time, shape.time_memory)
         if number and level.se:
             self.se_enc[name] = ComplexSE(above, shape.reduction, shape.se_frames)
         if number > 1 and level.se:
@@ -142,7 +149,8 @@ class UNet(nn.Module):
         skips: list[Tensor] = []
         for number, encoder in enumerate(self.encoders):
             name = str(number)
-            skips.append(self.weigh(self.se_enc, "se_enc", name, x, old, new))
+            x = self.passed(self.time_enc, "time_enc", name, x, old, new)
+            skips.append(self.passed(self.se_enc, "se_enc", name, x, old, new))
             if name in self.fsmn_enc:
                 x = self.fsmn_enc[name](x)
             x, new[f"encoder{name}"] = encoder(x, old.get(f"encoder{name}"))
@@ -153,16 +161,17 @@ class UNet(nn.Module):
             x, new[f"decoder{name}"] = self.decoders[number](x, old.get(f"decoder{name}"))
             if name in self.fsmn_dec:
                 x = self.fsmn_dec[name](x)
-            x = self.weigh(self.se_dec, "se_dec", name, x, old, new)
+            x = self.passed(self.se_dec, "se_dec", name, x, old, new)
             skip = skips.pop()  # here and not by index, so that its memory is free for the levels above
             if number:
                 x = x + skip if self.shape.add_skips else complex_cat(x, skip)
             del skip
+            x = self.passed(self.time_dec, "time_dec", name, x, old, new)
         return self.head(x)[0], new
 
     @staticmethod
-    def weigh(layers: nn.ModuleDict, kind: str, name: str, x: Tensor, old: Memories, new: Memories) -> Tensor:
-        """Apply the squeeze-excitation of this resolution, if it has one."""
+    def passed(layers: nn.ModuleDict, kind: str, name: str, x: Tensor, old: Memories, new: Memories) -> Tensor:
+        """Apply the layer of this resolution, if it has one."""
         if name not in layers:
             return x
         x, new[kind + name] = layers[name](x, old.get(kind + name))

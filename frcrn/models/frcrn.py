@@ -116,13 +116,13 @@ def as_level(value: Any) -> Level:
     try:
         level = Level(**value) if isinstance(value, Mapping) else Level(*value)
         kernel, up_kernel = tuple(level.kernel), tuple(level.up_kernel)
-        fits = min(level.channels, level.stride, *kernel, *up_kernel) >= 1 and level.padding >= 0
+        fits = min(level.channels, level.stride, *kernel, *up_kernel) >= 1 and min(level.padding, level.time) >= 0
     except TypeError as error:
         raise ValueError(f"level {value!r}: {error}; a level has {', '.join(Level._fields)}") from error
     if not fits or len(kernel) != 2 or len(up_kernel) != 2 or kernel[1] != up_kernel[1]:
         raise ValueError(
             f"level {value!r}: channels, stride and both kernels (frequency, time) must be positive, "
-            "padding not negative, and both kernels as long in time"
+            "padding and time not negative, and both kernels as long in time"
         )
     return level._replace(kernel=kernel, up_kernel=up_kernel)
 

@@ -103,17 +103,40 @@ def parse(values: Any) -> Recipe:
 
 def read(path: str | Path, changes: Iterable[str] = ()) -> Recipe:
     """Return the recipe in a JSON file after changes such as "train.max_steps=100"."""
+    values = tables(Path(path))
+    for change in changes:
+        apply(values, change)
+    return parse(values)
+
+
+def tables(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a recipe's tables; where "base" names another recipe beside it, they change that one's."""
     try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path}: expected a recipe in JSON, found no such file") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: expected a recipe in JSON, found {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected a table of settings, found {type(values).__name__}")
-    for change in changes:
-        apply(values, change)
-    return parse(values)
+    if "base" not in values:
+        return values
+    base = values.pop("base")
+    if not isinstance(base, str):
+        raise ValueError(f"{path}: base: expected the name of a recipe, found {base!r}")
+    below = path.parent / base
+    if below.resolve() in (path.resolve(), *seen):
+        raise ValueError(f"{path}: base: {base} builds on this recipe itself")
+    return merged(tables(below, (*seen, path.resolve())), values)
+
+
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return a table with the keys of `new` changed; tables within are changed alike, lists replaced as a whole."""
+    both = old | new
+    for key in old.keys() & new.keys():
+        if isinstance(old[key], dict) and isinstance(new[key], dict):
+            both[key] = merged(old[key], new[key])
+    return both
 
 
 def apply(values: dict[str, Any], change: str) -> None:
