@@ -555,12 +555,13 @@ def test_the_configurations_are_whole(path: Path):
 
 
 def test_a_recipe_changes_another(tmp_path: Path):
-    first = {**recipe(max_steps=5), "evaluation": {"every": 7}}
+    first = json.loads(json.dumps(recipe(max_steps=5) | {"evaluation": {"every": 7}}))
     (tmp_path / "first.json").write_text(json.dumps(first))
     changes = {"base": "first.json", "train": {"lr": 0.5}, "loss": [{"name": "si_snr"}]}
     (tmp_path / "second.json").write_text(json.dumps(changes))
     (tmp_path / "third.json").write_text(json.dumps({"base": "second.json", "evaluation": {"every": 9}}))
-    expected = {**first, "train": {**first["train"], "lr": 0.5}, "loss": [{"name": "si_snr"}], "evaluation": {"every": 9}}
+    train = first["train"] | {"lr": 0.5}
+    expected = first | {"train": train, "loss": [{"name": "si_snr"}], "evaluation": {"every": 9}}
     assert read(tmp_path / "third.json") == parse(expected)
     assert read(tmp_path / "third.json", ["train.max_steps=6"]).train.max_steps == 6
 
