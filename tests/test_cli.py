@@ -190,6 +190,9 @@ def test_info(model: str, capsys: pytest.CaptureFixture[str]) -> None:
     table = capsys.readouterr().out
     for fact in ("sample_rate", "16000", "window", str(network.window), "causal", "yes"):
         assert fact in table
+    rows = [line for line in table.splitlines() if "channels" in line and "kernel" in line]
+    assert len(rows) == len(network.config.levels)
+    assert all("[" not in row and "{" not in row for row in rows)
 
 
 def test_demo(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,14 +154,20 @@ def node_runtime() -> str | None:
     return "neither onnxruntime-node nor onnxruntime-web is there for node; npm install one, or set NODE_PATH"
 
 
-def run_program(program: Path, wav: Path, target: Path) -> None:
+def run_program(program: Path, wav: Path, target: Path, code: int = 0) -> str:
+    """Return what the program says on standard error; it must end with this exit code."""
     if program.suffix == ".py":
-        subprocess.run([sys.executable, program, wav, target], check=True)
-        return
+        return run([sys.executable, program, wav, target], dict(os.environ), code)
     if problem := node_runtime():
         pytest.skip(problem)
     modules = os.pathsep.join(filter(None, [os.environ.get("NODE_PATH"), str(Path.cwd() / "node_modules")]))
-    subprocess.run(["node", program, wav, target], check=True, env={**os.environ, "NODE_PATH": modules})
+    return run(["node", program, wav, target], {**os.environ, "NODE_PATH": modules}, code)
+
+
+def run(command: list[str | Path], environment: dict[str, str], code: int) -> str:
+    done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    return done.stderr
 
 
 def test_the_folder_streams_a_file_in_javascript(folder: Path, wav: Path, tmp_path: Path) -> None:
@@ -178,9 +184,17 @@ def test_the_programs_give_a_network_that_looks_ahead_the_whole_file(program: st
 
 
 @pytest.mark.parametrize("program", RUNNERS)
+def test_the_programs_refuse_what_is_no_wav_file(program: str, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "song.mp3").write_bytes(b"ID3" + bytes(1000))
+    said = run_program(folder / program, tmp_path / "song.mp3", tmp_path / "clean.wav", code=1)
+    assert said == f"{tmp_path / 'song.mp3'}: expected a 16-bit wav file\n"
+    assert not (tmp_path / "clean.wav").exists()
+
+
+@pytest.mark.parametrize("program", RUNNERS)
 def test_the_programs_are_short_enough_to_copy(program: str, folder: Path) -> None:
     lines = (folder / program).read_text().splitlines()
-    assert len(lines) <= 45
+    assert len(lines) <= 46
     assert max(map(len, lines)) <= 120
 
 

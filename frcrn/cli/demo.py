@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from itertools import zip_longest
 from typing import Any
 
 from frcrn.cli.common import add_model_option
@@ -47,13 +48,16 @@ def run_info(args: argparse.Namespace) -> int:
 
 
 def as_table(facts: dict[str, Any]) -> str:
-    """One line a fact; what belongs to the configuration is set in."""
+    """One line a fact; what belongs to the configuration is set in, and what is a list further in."""
     width = max(map(len, facts))
     lines = []
     for name, value in facts.items():
         if isinstance(value, dict):
             inner = max(map(len, value), default=0)
-            lines += [f"{name}:", *(f"  {key:<{inner}}  {_shown(entry)}" for key, entry in value.items())]
+            lines.append(f"{name}:")
+            for key, entry in value.items():
+                shown = [_shown(part) for part in entry] if isinstance(entry, (list, tuple)) else [_shown(entry)]
+                lines += [f"  {label:<{inner}}  {text}" for label, text in zip_longest([key], shown, fillvalue="")]
         else:
             lines.append(f"{name:<{width}}  {_shown(value)}")
     return "\n".join(lines)
@@ -62,4 +66,10 @@ def as_table(facts: dict[str, Any]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value is None:
+        return "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(part)}" for key, part in value.items())
+    if isinstance(value, (list, tuple)):
+        return " x ".join(map(_shown, value))
     return f"{value:,}" if isinstance(value, int) and value >= 100_000 else str(value)

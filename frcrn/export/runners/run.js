@@ -26,8 +26,9 @@ async function main(source, target, graph) {
     size = file.readUInt32LE(at + 4);
     chunks[file.toString("latin1", at, at + 4)] = file.subarray(at + 8, at + 8 + size);
   }
-  const head = chunks["fmt "], data = chunks.data, channels = head.readUInt16LE(2);
-  const length = Math.floor(data.length / 2 / channels);
+  const head = chunks["fmt "], data = chunks.data;
+  if (!head || !data) throw `${source}: expected a 16-bit wav file`;
+  const channels = head.readUInt16LE(2), length = Math.floor(data.length / 2 / channels);
   for (let channel = 0; channel < channels; channel++) {
     const one = await Denoiser.open(__dirname, graph), place = (n) => 2 * (n * channels + channel);
     if (head.readUInt32LE(4) !== one.rate || head.readUInt16LE(14) !== 16) throw `expected 16 bits at ${one.rate} Hz`;

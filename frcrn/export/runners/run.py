@@ -30,6 +30,7 @@ class Denoiser:
 
 if __name__ == "__main__":
     source, target, *graph = sys.argv[1:]
+    Path(source).read_bytes()[:4] == b"RIFF" or sys.exit(f"{source}: expected a 16-bit wav file")
     with wave.open(source) as file:
         head, data = file.getparams(), file.readframes(file.getnframes())
     denoisers = [Denoiser(Path(__file__).parent, *graph) for _ in range(head.nchannels)]
