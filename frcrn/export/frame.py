@@ -13,12 +13,10 @@ import numpy as np
 
 from frcrn.export.graph import Graph, array
 from frcrn.export.states import States
-from frcrn.export.weights import Fsmn, Gate, Kernel
-from frcrn.export.writer import OF_FG, OF_MEMORY, Attention, Image, Writer
+from frcrn.export.weights import Fsmn, Gate
+from frcrn.export.writer import FEW, OF_FG, OF_MEMORY, Attention, Image, Placed, Writer
 from frcrn.layers.attention import ComplexSE
 from frcrn.layers.fsmn import TimeFsmn
-
-FEW = 8  # complex channels out, below which a convolution is cheaper tap by tap
 
 
 class FrameWriter(Writer):
@@ -39,13 +37,14 @@ class FrameWriter(Writer):
         self.states.keep(name, self.graph.part(longer, axis, 1, frames + 1))
         return longer, 0
 
-    def product(self, name: str, images: Sequence[Image], kernel: Kernel, how: Mapping[str, Any], up: bool) -> str:
-        """Images and their earlier frames by a kernel -> [1, 2 out, 1, F']."""
-        if up and kernel.out < FEW and kernel.taps > 1:
-            return self.shifted(name, images, kernel, how)
-        inputs = [*self.earlier(name, images, kernel.frames - 1), *(x.name for x in images)]
+    def products(self, name: str, images: Sequence[Image], kernels: Sequence[Placed], up: bool) -> list[str]:
+        """Images and their earlier frames by each kernel -> [1, 2 out, 1, F']."""
+        first = kernels[0].kernel
+        if up and len(kernels) == 1 and first.out < FEW and first.taps > 1:
+            return [self.shifted(name, images, kernels[0])]
+        inputs = [*self.earlier(name, images, first.frames - 1), *(x.name for x in images)]
         joined = self.graph.op("Concat", *inputs, axis=1) if len(inputs) > 1 else inputs[0]
-        return self.graph.op("Conv", joined, kernel.over_channels(), kernel.bias, **how)
+        return [self.graph.op("Conv", joined, it.kernel.over_channels(), it.kernel.bias, **it.how) for it in kernels]
 
     def earlier(self, name: str, images: Sequence[Image], frames: int) -> list[str]:
         """Return the earlier frames of each image, oldest first; the new ones become the latest of them."""
@@ -58,12 +57,13 @@ class FrameWriter(Writer):
             pasts.extend(mine)
         return pasts
 
-    def shifted(self, name: str, images: Sequence[Image], kernel: Kernel, how: Mapping[str, Any]) -> str:
+    def shifted(self, name: str, images: Sequence[Image], placed: Placed) -> str:
         """For few channels out: each tap as a matrix product, whose results only have to be shifted and added.
 
         The state is what is left over for later frames, which is less than the input.
         """
-        graph, taps, out = self.graph, kernel.taps, 2 * kernel.out * kernel.frames
+        graph, kernel = self.graph, placed.kernel
+        taps, out = kernel.taps, 2 * kernel.out * kernel.frames
         products = []
         for x, weight in zip(images, kernel.weights, strict=True):
             # [frames, 2 out, 2 C, taps] -> rows (tap, frames from now on, 2 out)
@@ -75,8 +75,8 @@ class FrameWriter(Writer):
             shifts[np.arange(out), tap, np.arange(out), 0, tap] = 1
         bias = np.concatenate([kernel.bias, np.zeros(out - len(kernel.bias), np.float32)])
         y = graph.reshape(y, 1, taps * out, 1, images[0].bins)
-        y = graph.op("Conv", y, shifts.reshape(out, taps * out, 1, taps), bias, **how)
-        bins = images[0].bins + sum(how["pads"]) - taps + 1
+        y = graph.op("Conv", y, shifts.reshape(out, taps * out, 1, taps), bias, **placed.how)
+        bins = images[0].bins + sum(placed.pads) - taps + 1
         return self.carried(name, y, (1, 2 * kernel.out, 1, bins), kernel.frames)
 
     def carried(self, name: str, y: str, shape: tuple[int, ...], frames: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,18 @@ class Kernel:
         parts = weight.reshape(2 * self.out, 2, -1, *weight.shape[2:]).transpose(4, 0, 1, 2, 3)
         pieces = np.split(parts, np.cumsum(channels)[:-1], axis=3)
         self.weights = [piece.reshape(self.frames, 2 * self.out, -1, self.taps) for piece in pieces]
+
+    def phases(self, counts: Sequence[int]) -> list[Kernel]:
+        """Cut the kernel of a step up by groups of phases, each group with one tap at the front fewer than the last."""
+        pieces, start = [], 0
+        width = 2 * self.out // sum(counts)
+        for number, count in enumerate(counts):
+            piece, rows = copy(self), slice(start, start + count * width)
+            piece.weights = [weight[:, rows, :, number:] for weight in self.weights]
+            piece.out, piece.taps, piece.bias = count * width // 2, self.taps - number, self.bias[rows]
+            pieces.append(piece)
+            start = rows.stop
+        return pieces
 
     def over_time(self) -> Array:
         """[2 out, all images' 2 C, frames, taps]."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from frcrn.export.graph import Graph, array
 from frcrn.export.states import States
-from frcrn.export.weights import Fsmn, Kernel
-from frcrn.export.writer import OF_FG, OF_MEMORY, Attention, Image, Writer
+from frcrn.export.weights import Fsmn
+from frcrn.export.writer import OF_FG, OF_MEMORY, Attention, Image, Placed, Writer
 from frcrn.layers.attention import ComplexSE
 from frcrn.layers.fsmn import TimeFsmn
 
@@ -33,17 +33,19 @@ class WholeWriter(Writer):
         self.states.keep(name, self.graph.part(longer, axis, -frames, 2**31))
         return longer, 0
 
-    def product(self, name: str, images: Sequence[Image], kernel: Kernel, how: Mapping[str, Any], up: bool) -> str:
-        """Images by a kernel; where the network looks ahead, a step down adds frames and a step up takes them away."""
+    def products(self, name: str, images: Sequence[Image], kernels: Sequence[Placed], up: bool) -> list[str]:
+        """Images by each kernel; where the network looks ahead, steps down add frames and steps up take them away."""
         x = self.graph.op("Concat", *(x.name for x in images), axis=1) if len(images) > 1 else images[0].name
-        _, left, _, right = how["pads"]
-        past, channels = kernel.frames - 1, 2 * sum(image.channels for image in images)
+        past, channels = kernels[0].kernel.frames - 1, 2 * sum(image.channels for image in images)
         before, after = (0, 0) if up else (past, past)
         if self.causal:
             x, before = self.with_past(name, x, ("batch", channels, past, images[0].bins), axis=2)
             after = 0
-        pads = {"pads": [before, left, after, right]}
-        return self.graph.op("Conv", x, kernel.over_time(), kernel.bias, **{**how, **pads})
+        results = []
+        for kernel, (left, right), stride in kernels:
+            how = {"strides": [1, stride], "pads": [before, left, after, right]}
+            results.append(self.graph.op("Conv", x, kernel.over_time(), kernel.bias, **how))
+        return results
 
     def along_time(self, name: str, layer: TimeFsmn, x: Image) -> Image:
         """Memory along time: a depthwise convolution of all features."""

@@ -18,6 +18,7 @@ from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
 from frcrn.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
 
 LEAK = 0.01
+FEW = 8  # complex channels out, below which a convolution is cheaper tap by tap
 OF_FG = np.array([[1, 0, 0, -1], [0, 1, 1, 0]], np.float32)
 """(re, im) of (f + ig)(x + iy), from f(x), g(x), f(y), g(y)."""
 OF_MEMORY = np.array([[1, 0, 0, -1, 1, -1], [0, 1, 1, 0, 1, 1]], np.float32)
@@ -30,6 +31,19 @@ class Image(NamedTuple):
     name: str
     channels: int
     bins: int
+
+
+class Placed(NamedTuple):
+    """A kernel and how it goes along bins."""
+
+    kernel: Kernel
+    pads: tuple[int, int]
+    stride: int = 1
+
+    @property
+    def how(self) -> dict[str, Any]:
+        """The attributes of a convolution that does not pad time."""
+        return {"strides": [1, self.stride], "pads": [0, self.pads[0], 0, self.pads[1]]}
 
 
 class Attention(ABC):
@@ -53,8 +67,8 @@ class Writer(ABC):
         self.graph = graph
 
     @abstractmethod
-    def product(self, name: str, images: Sequence[Image], kernel: Kernel, how: Mapping[str, Any], up: bool) -> str:
-        """Images and their earlier frames by a kernel -> [B, 2 out, T', F']; `how` holds stride and pads along bins."""
+    def products(self, name: str, images: Sequence[Image], kernels: Sequence[Placed], up: bool) -> list[str]:
+        """Images and their earlier frames by kernels that look equally far back -> [B, 2 out, T', F'] of each."""
 
     @abstractmethod
     def with_past(self, name: str, x: str, shape: tuple[int | str, ...], axis: int) -> tuple[str, int]:
@@ -77,8 +91,8 @@ class Writer(ABC):
     def conv(self, name: str, layer: ComplexConv2d, images: Sequence[Image], activation: bool = True) -> Image:
         """A complex convolution of images side by side."""
         kernel, bins = Kernel(layer, [x.channels for x in images]), images[0].bins
-        how = {"strides": [1, layer.stride], "pads": [0, layer.padding, 0, layer.padding]}
-        y = self.product(name, images, kernel, how, up=False)
+        placed = Placed(kernel, (layer.padding, layer.padding), layer.stride)
+        (y,) = self.products(name, images, [placed], up=False)
         y = self.graph.op("LeakyRelu", y, alpha=LEAK) if activation else y
         return Image(y, kernel.out, (bins + 2 * layer.padding - kernel.taps) // layer.stride + 1)
 
@@ -90,8 +104,11 @@ class Writer(ABC):
         first = min(layer.padding // stride, taps - 1)
         count = -(-(layer.padding + layer.size) // stride) - first
         pads = (taps - 1 - first, max(0, count - bins + first))
-        how = {"strides": [1, 1], "pads": [0, pads[0], 0, pads[1]]}
-        y = graph.op("LeakyRelu", self.product(name, images, kernel, how, up=True), alpha=LEAK)
+        # the phases of a stride that need a tap fewer get a kernel of their own
+        phases = layer.phases() if pads[0] and kernel.out >= FEW else [stride]
+        pieces = [Placed(piece, (pads[0] - number, pads[1])) for number, piece in enumerate(kernel.phases(phases))]
+        parts = [graph.op("LeakyRelu", y, alpha=LEAK) for y in self.products(name, images, pieces, up=True)]
+        y = graph.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
         channels, found = kernel.out // stride, bins + sum(pads) - taps + 1
         y = graph.reshape(graph.op("Transpose", y, perm=[0, 2, 3, 1]), 0, 0, found * stride, 2 * channels)
         start = layer.padding - first * stride
