@@ -120,9 +120,10 @@ def architecture(model: Enhancer, picture: Path) -> None:
     for number, level in enumerate(config.levels):
         y, inset = -0.75 * number, 0.35 * number
         memory = " + FSMN over frequency" if level.fsmn and number else ""
+        memory += " + over time in each bin" if level.time and number else ""
         weighing = (" + SE over time" if config.causal else " + SE") if level.se and number else ""
         down = f"conv {level.kernel[0]}×{level.kernel[1]}, /{level.stride}, {level.channels} ch{memory}{weighing}"
-        up = f"transposed conv {level.up_kernel[0]}×{level.up_kernel[1]}, ×{level.stride}"
+        up = f"transposed conv {level.up_kernel[0]}×{level.up_kernel[1]}, ×{level.stride}{memory}"
         box(axis, 2.9 + inset, y, 4.4, 0.55, down, GREEN)
         box(axis, 9.4 - inset, y, 3.4, 0.55, up, GREEN)
         arrow(axis, 5.15 + inset, y, 7.65 - inset, y)
