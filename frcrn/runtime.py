@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from frcrn.export.graphs import step_graph, whole_graph
@@ -14,6 +15,8 @@ from frcrn.export.sessions import Session, open_session
 from frcrn.models import FRCRN, Enhancer, Estimate, State
 
 RUNTIMES = ("torch", "onnx", "openvino")
+Array = NDArray[np.float32]
+Past = dict[str, Array]
 
 
 class Exported(Enhancer):
@@ -63,12 +66,18 @@ class ExportedStream(Exported):
 
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
         """[B, k hop] -> [B, k hop], late by window - hop samples."""
+        waves = np.ascontiguousarray(frame.cpu().numpy())
+        past = {name: value.numpy() for name, value in state.items()}
         if not self._live:
-            return self._run(frame, state)
-        of_rows = [{name: value[row] for name, value in state.items()} for row in range(len(frame))]
-        rows = [self._hop_by_hop(wave[None], mine) for wave, mine in zip(frame, of_rows, strict=True)]
-        clean = torch.cat([row for row, _ in rows])
-        return clean, {name: torch.stack([kept[name] for _, kept in rows]) for name in state}
+            clean, past = self._run(waves, past)
+        else:
+            rows = [
+                self._hop_by_hop(wave[None], {name: value[row] for name, value in past.items()})
+                for row, wave in enumerate(waves)
+            ]
+            clean = rows[0][0] if len(rows) == 1 else np.concatenate([row for row, _ in rows])
+            past = {name: stacked([kept[name] for _, kept in rows]) for name in past}
+        return torch.from_numpy(clean), {name: torch.from_numpy(value) for name, value in past.items()}
 
     def forward(self, wave: Tensor) -> Estimate:
         """[B, T] -> Estimate with wave [B, T]."""
@@ -83,19 +92,22 @@ class ExportedStream(Exported):
         shape = self._shapes[name]
         return tuple(int(size) for size in (shape if self._live else shape[1:]))
 
-    def _hop_by_hop(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
+    def _hop_by_hop(self, wave: Array, past: Past) -> tuple[Array, Past]:
         """[1, k hop] and states as the graph knows them."""
         done = []
-        for hop in frame.split(self.hop, dim=1):
-            clean, state = self._run(hop, state)
+        for start in range(0, wave.shape[1], self.hop):
+            clean, past = self._run(wave[:, start : start + self.hop], past)
             done.append(clean)
-        return torch.cat(done, dim=1), state
+        return done[0] if len(done) == 1 else np.concatenate(done, axis=1), past
 
-    def _run(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
-        feeds: dict[str, Any] = {f"state.{name}": value.numpy() for name, value in state.items()}
-        feeds[AUDIO] = np.ascontiguousarray(frame.cpu().numpy())
-        results = {name: torch.from_numpy(value) for name, value in self._session.run(feeds).items()}
-        return results[ENHANCED], {name: results[f"state.{name}.next"] for name in state}
+    def _run(self, wave: Array, past: Past) -> tuple[Array, Past]:
+        results = self._session.run({AUDIO: wave, **{f"state.{name}": value for name, value in past.items()}})
+        return results[ENHANCED], {name: results[f"state.{name}.next"] for name in past}
+
+
+def stacked(values: Sequence[Array]) -> Array:
+    """Arrays with a new axis in front, without a copy where there is one."""
+    return values[0][None] if len(values) == 1 else np.stack(values)
 
 
 def checked_runtime(name: str) -> str:
