@@ -16,7 +16,9 @@ from frcrn.export.states import States
 from frcrn.export.weights import Fsmn, Gate
 from frcrn.export.writer import FEW, OF_FG, OF_MEMORY, Attention, Image, Placed, Writer
 from frcrn.layers.attention import ComplexSE
-from frcrn.layers.fsmn import TimeFsmn
+from frcrn.layers.fsmn import FrequencyFsmn, TimeFsmn
+
+NARROW = 32  # complex channels, up to which products with zeros cost less than another layout
 
 
 class FrameWriter(Writer):
@@ -89,6 +91,25 @@ class FrameWriter(Writer):
         for state, contribution, older in zip(names, later, [*pasts[1:], ""], strict=True):
             self.states.keep(state, self.graph.op("Add", contribution, older) if older else contribution)
         return self.graph.op("Add", now, pasts[0])
+
+    def along_frequency(self, layer: FrequencyFsmn, x: Image) -> Image:
+        """Memory along frequency; for few channels by convolutions alone, which need no other layout in between."""
+        if x.channels > NARROW:
+            return super().along_frequency(layer, x)
+        weights, graph, width = Fsmn(layer), self.graph, 2 * x.channels
+        unit, none = np.eye(x.channels, dtype=np.float32), np.zeros_like(weights.project_g)
+        turned = np.block([[none, -weights.project_g], [weights.project_g, none]])
+        y = graph.op("Conv", x.name, np.block([[unit, -unit], [unit, unit]])[:, :, None, None])
+        for linear, bias, project, parts, taps in (
+            (weights.linear_g, weights.bias_g, turned, 1, weights.taps_g),
+            (weights.linear_f, weights.bias_f, np.tile(weights.project_f, (2, 1)), 2, weights.taps_f),
+        ):
+            linear, bias, taps = np.tile(linear, (2, 1)), np.tile(bias, 2), np.tile(taps, (2, 1))
+            hidden = graph.op("Relu", graph.op("Conv", x.name, linear[:, :, None, None], bias, group=2))
+            p = graph.op("Conv", hidden, project[:, :, None, None], group=parts)
+            p = graph.op("Conv", p, taps[:, None, None, :], group=width, pads=[0, layer.order - 1, 0, 0])
+            y = graph.op("Add", p, y)
+        return x._replace(name=y)
 
     def along_time(self, name: str, layer: TimeFsmn, x: Image) -> Image:
         """Memory along time; earlier frames are rows."""
