@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -208,19 +209,23 @@ def test_a_rehearsal_touches_nothing(tmp_path: Path, model: Path, capsys: pytest
     assert frcrn(model, source, "-o", out, "--dry-run") == 0
     said = capsys.readouterr().out
     assert said.count("would enhance: ") == 2
-    assert said.endswith("would enhance 2 of 2 files, 0 would fail\n")
+    assert re.search(r"would enhance 2 of 2 files, 0\.\d minutes of audio, 0 would fail\n$", said)
     assert not out.exists()
     assert frcrn(model, source, "-o", out) == 0
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     (source / "gone.wav").symlink_to("nowhere.wav")
     (source / "room0/000.wav").write_bytes(b"words")
+    audio.write(source / "room0/002.wav", np.zeros((1, 8000), np.float32), 16000)
     assert frcrn(model, source, "-o", out, "--dry-run", "--json") == 2
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert {Path(file["source"]).name: file["status"] for file in said} == {
         "gone.wav": "would fail",
-        "000.wav": "would enhance",
+        "000.wav": "would fail",
         "001.wav": "done before",
+        "002.wav": "would enhance",
     }
+    assert {Path(file["source"]).name: file["seconds"] for file in said if file["seconds"]} == {"002.wav": 0.5}
+    assert all("\n" not in file["error"] and file["source"] in file["error"] for file in said if file["error"])
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 

@@ -57,6 +57,11 @@ class Reader:
         self.channels: int = self._sound.channels
         self.format = AudioFormat(self._sound.format, self._sound.subtype)
 
+    @property
+    def seconds(self) -> float | None:
+        """The length that the file announces; None where it announces none."""
+        return None if self._announced is None else self._announced / self.rate
+
     def __enter__(self) -> Reader:
         return self
 

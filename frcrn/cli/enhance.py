@@ -67,7 +67,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "-j", "--jobs", type=int, metavar="N", help="processes (one a core, at most 8; one for a few files)"
     )
     many.add_argument("--force", action="store_true", help="do also what is done already")
-    many.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    many.add_argument("--dry-run", action="store_true", help="open the files, say what would be done, write nothing")
     many.add_argument("--json", action="store_true", help="report as JSON lines on standard output")
     parser.set_defaults(run=run)
 
@@ -93,7 +93,8 @@ def _work(args: argparse.Namespace, settings: Settings, jobs: Sequence[Job]) -> 
     manifest = None if folder is None else Manifest(folder)
     if args.dry_run:
         mark = batch.mark_of(settings.identity())
-        return rehearse(batch.tasks(jobs, mark, manifest, force=args.force), as_json=args.json)
+        work = batch.tasks(jobs, mark, manifest, force=args.force)
+        return rehearse(work, as_json=args.json, repair=args.repair)
     with Log(jobs, folder, as_json=args.json) as log:
         outcomes = batch.enhance_all(jobs, settings, manifest, force=args.force, count=args.jobs, progress=log.partly)
         with closing(outcomes):

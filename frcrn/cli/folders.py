@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -114,33 +113,44 @@ class Log:
                     report_error(error)
 
 
-def rehearse(work: Sequence[Task], *, as_json: bool) -> int:
-    """Say what would be done; return the exit code."""
+def rehearse(work: Sequence[Task], *, as_json: bool, repair: bool = False) -> int:
+    """Open each file that would be enhanced and say what would be done; return the exit code."""
     from frcrn.tasks import is_done
 
     counts = {"would enhance": 0, "done before": 0, "would fail": 0}
+    total = 0.0
     for task in work:
-        job, problem = task.job, task.job.problem or missing(task.job.source)
-        status = "would fail" if problem else "done before" if is_done(task) else "would enhance"
+        job, seconds, error = task.job, None, None
+        if not (done := job.problem is None and is_done(task)):
+            seconds, error = looked_at(job, repair=repair)
+        status = "done before" if done else "would fail" if error else "would enhance"
         counts[status] += 1
+        total += seconds or 0.0
         if as_json:
-            print(
-                json.dumps({"source": str(job.source), "target": str(job.target), "status": status, "error": problem})
-            )
-        elif problem:
-            report_error(ValueError(problem))
+            told = {"source": str(job.source), "target": str(job.target), "status": status, "seconds": seconds}
+            print(json.dumps(told | {"error": error and sentence(error)}))
+        elif error:
+            report_error(named(error, job))
         else:
             print(f"{status}: {job.source} -> {job.target}")
     enhanced, before, failed = counts.values()
     if len(work) > 1 and not as_json:
-        text = f"would enhance {enhanced} of {len(work)} files, {failed} would fail"
+        text = f"would enhance {enhanced} of {len(work)} files, {total / 60:.1f} minutes of audio, {failed} would fail"
         print(text + (f", {before} done before" if before else ""), file=sys.stderr if failed else sys.stdout)
     return 2 if failed else 0
 
 
-def missing(source: Path) -> str | None:
-    """Say why a file cannot be opened, where that shows without opening it."""
-    return None if os.access(source, os.R_OK) else f"{source}: cannot be read: no such file, or no permission"
+def looked_at(job: Job, *, repair: bool) -> tuple[float | None, Exception | None]:
+    """Return how long a file says that it is, or why it cannot be read."""
+    from frcrn.audio import Reader
+
+    if job.problem is not None:
+        return None, ValueError(job.problem)
+    try:
+        with Reader(job.source, repair=repair) as reader:
+            return reader.seconds, None
+    except (OSError, ValueError) as error:
+        return None, error
 
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:
