@@ -2,6 +2,7 @@
 
 python benchmarks/speed.py                  # 4-s and 10-s clips, one thread, both allocators
 python benchmarks/speed.py --seconds 30 --threads 2 --allocator default
+python benchmarks/speed.py --seconds 10 --precision fp32 --runtimes torch onnx openvino
 
 `calm` sets glibc's malloc to keep freed pages, which spares page faults; `default` is what a fresh installation does.
 """
@@ -21,6 +22,8 @@ from torch import Tensor, nn
 
 from frcrn import FRCRN, official
 from frcrn.checkpoint import fill
+from frcrn.models import Enhancer
+from frcrn.runtime import RUNTIMES, with_runtime
 
 CALM = {
     "MALLOC_MMAP_MAX_": "0",
@@ -47,6 +50,16 @@ def ours(stock: nn.Module, precision: str) -> FRCRN:
     return model.eval().optimize(precision)
 
 
+def all_of_ours(stock: nn.Module, precisions: list[str], runtimes: list[str], threads: int) -> dict[str, Enhancer]:
+    """Return ours by name: in torch with each precision, and in other runtimes in single precision."""
+    found: dict[str, Enhancer] = {}
+    if "torch" in runtimes:
+        found |= {f"ours {precision}": ours(stock, precision) for precision in precisions}
+    for runtime in sorted(set(runtimes) - {"torch"}):
+        found[f"ours in {runtime}"] = with_runtime(ours(stock, "fp32"), runtime, threads)
+    return found
+
+
 def stage_two_wave(run: Callable[[Tensor], list[Tensor]]) -> Callable[[Tensor], Tensor]:
     """Pick the last stage's wave from the stock network's list."""
     return lambda wave: run(wave)[4]
@@ -64,14 +77,16 @@ def interleaved(runs: dict[str, Callable[[Tensor], Tensor]], wave: Tensor, repea
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def measure(seconds: float, threads: int, repeats: int, allocator: str, precisions: list[str]) -> None:
+def measure(
+    seconds: float, threads: int, repeats: int, allocator: str, precisions: list[str], runtimes: list[str]
+) -> None:
     """Print one table."""
     torch.set_num_threads(threads)
     wave = 0.1 * torch.randn(1, 640 + 320 * round((seconds * 16000 - 640) / 320))
     stock = stock_network()
-    candidates = {precision: ours(stock, precision) for precision in precisions}
+    candidates = all_of_ours(stock, precisions, runtimes, threads)
     runs: dict[str, Callable[[Tensor], Tensor]] = {"stock": stage_two_wave(stock)}
-    runs |= {f"ours {name}": (lambda x, model=model: model(x).wave) for name, model in candidates.items()}
+    runs |= {name: (lambda x, model=model: model(x).wave) for name, model in candidates.items()}
     with torch.inference_mode():
         truth = runs["stock"](wave)[:, 640:-640]
         errors = {name: float((run(wave)[:, 640:-640] - truth).abs().max()) for name, run in runs.items()}
@@ -91,17 +106,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--allocator", choices=("calm", "default"), nargs="+", default=["calm", "default"])
     parser.add_argument("--precision", choices=("fp32", "bf16"), nargs="+", default=["fp32", "bf16"])
+    parser.add_argument("--runtimes", choices=RUNTIMES, nargs="+", default=["torch"], help="others than torch: fp32")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         for seconds in args.seconds:
-            measure(seconds, args.threads, args.repeats, args.allocator[0], args.precision)
+            measure(seconds, args.threads, args.repeats, args.allocator[0], args.precision, args.runtimes)
         return
     for allocator in args.allocator:
         environment = {name: value for name, value in os.environ.items() if name not in CALM}
         command = [sys.executable, __file__, "--child", "--allocator", allocator, "--threads", str(args.threads)]
         command += ["--repeats", str(args.repeats), "--seconds", *map(str, args.seconds)]
-        command += ["--precision", *args.precision]
+        command += ["--precision", *args.precision, "--runtimes", *args.runtimes]
         subprocess.run(command, check=True, env=environment | (CALM if allocator == "calm" else {}))
 
 

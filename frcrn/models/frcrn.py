@@ -131,8 +131,8 @@ def compact_levels() -> tuple[Level, ...]:
     """Return the levels of the small network: eight bins at once, then halved twice, 320 bins to 10."""
     return (
         Level(16, (8, 1), (8, 1), stride=8, fsmn=False, se=False),
-        Level(24, (3, 2), (3, 2), padding=1, fsmn=False, se=False),
-        Level(32, (3, 2), (3, 2), padding=1, se=False),
+        Level(24, (3, 2), (3, 2), padding=1, fsmn=False, se=False, time=32),
+        Level(32, (3, 2), (3, 2), padding=1, se=False, time=48),
     )
 
 
