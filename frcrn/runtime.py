@@ -6,16 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from frcrn.export.graphs import step_graph, whole_graph
 from frcrn.export.network import AUDIO, ENHANCED, Step, write_piece
-from frcrn.export.sessions import Session, open_session
+from frcrn.export.sessions import Array, Session, open_session
 from frcrn.models import FRCRN, Enhancer, Estimate, State
 
 RUNTIMES = ("torch", "onnx", "openvino")
-Array = NDArray[np.float32]
 Past = dict[str, Array]
 
 

@@ -113,7 +113,7 @@ class Log:
                     report_error(error)
 
 
-def rehearse(work: Sequence[Task], *, as_json: bool, repair: bool = False) -> int:
+def rehearse(work: Sequence[Task], *, as_json: bool, repair: bool) -> int:
     """Open each file that would be enhanced and say what would be done; return the exit code."""
     from frcrn.tasks import is_done
 

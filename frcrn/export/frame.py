@@ -25,19 +25,10 @@ class FrameWriter(Writer):
     """Writes layers for images [1, 2C, 1, F]."""
 
     batch = 1
+    states: States
 
     def __init__(self, graph: Graph, states: States) -> None:
-        super().__init__(graph)
-        self.states = states
-
-    def with_past(self, name: str, x: str, shape: tuple[int | str, ...], axis: int) -> tuple[str, int]:
-        """Put earlier frames before x, as many as `shape` has on `axis`."""
-        frames = int(shape[axis])
-        if not frames:
-            return x, 0
-        longer = self.graph.op("Concat", self.states.past(name, *shape), x, axis=axis)
-        self.states.keep(name, self.graph.part(longer, axis, 1, frames + 1))
-        return longer, 0
+        super().__init__(graph, states)
 
     def products(self, name: str, images: Sequence[Image], kernels: Sequence[Placed], up: bool) -> list[str]:
         """Images and their earlier frames by each kernel -> [1, 2 out, 1, F']."""
@@ -123,9 +114,7 @@ class FrameWriter(Writer):
         )
         # f(re), f(im), g(re), g(im)
         rows = graph.op("Concat", f, g, axis=1)
-        if layer.order > 1:
-            rows = graph.op("Concat", self.states.past(name, layer.order - 1, 4 * features), rows, axis=0)
-            self.states.keep(name, graph.part(rows, 0, 1, layer.order))
+        rows, _ = self.with_past(name, rows, (layer.order - 1, 4 * features), axis=0)
         taps = np.concatenate([weights.taps_f, weights.taps_f, weights.taps_g, weights.taps_g]).T
         memory = graph.op("ReduceSum", graph.op("Mul", rows, taps), np.array([0]), keepdims=1)
         both = graph.op("Concat", memory, graph.reshape(x.name, 1, 2 * features), axis=1)

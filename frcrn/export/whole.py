@@ -21,17 +21,8 @@ class WholeWriter(Writer):
     batch = "batch"
 
     def __init__(self, graph: Graph, causal: bool, states: States | None = None) -> None:
-        super().__init__(graph)
-        self.causal, self.states = causal, states
-
-    def with_past(self, name: str, x: str, shape: tuple[int | str, ...], axis: int) -> tuple[str, int]:
-        """Put earlier frames before x, as many as `shape` has on `axis`; or say how many zeros belong there."""
-        frames = int(shape[axis])
-        if self.states is None or not frames:
-            return x, frames
-        longer = self.graph.op("Concat", self.states.past(name, *shape), x, axis=axis)
-        self.states.keep(name, self.graph.part(longer, axis, -frames, 2**31))
-        return longer, 0
+        super().__init__(graph, states)
+        self.causal = causal
 
     def products(self, name: str, images: Sequence[Image], kernels: Sequence[Placed], up: bool) -> list[str]:
         """Images by each kernel; where the network looks ahead, steps down add frames and steps up take them away."""

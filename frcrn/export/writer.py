@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from frcrn.export.graph import Graph
+from frcrn.export.states import States
 from frcrn.export.weights import Array, BinMemory, Fsmn, Gate, Kernel
 from frcrn.layers.attention import ComplexSE
 from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
@@ -63,16 +64,12 @@ class Writer(ABC):
 
     batch: int | str
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, states: States | None = None) -> None:
+        self.graph, self.states = graph, states
 
     @abstractmethod
     def products(self, name: str, images: Sequence[Image], kernels: Sequence[Placed], up: bool) -> list[str]:
         """Images and their earlier frames by kernels that look equally far back -> [B, 2 out, T', F'] of each."""
-
-    @abstractmethod
-    def with_past(self, name: str, x: str, shape: tuple[int | str, ...], axis: int) -> tuple[str, int]:
-        """Put earlier frames before x, as many as `shape` has on `axis`; or say how many zeros belong there."""
 
     @abstractmethod
     def along_time(self, name: str, layer: TimeFsmn, x: Image) -> Image:
@@ -81,6 +78,15 @@ class Writer(ABC):
     @abstractmethod
     def attention(self, name: str, unet: Any) -> Attention:
         """Prepare the squeeze-excitations of a `UNet`."""
+
+    def with_past(self, name: str, x: str, shape: tuple[int | str, ...], axis: int) -> tuple[str, int]:
+        """Put earlier frames before x, as many as `shape` has on `axis`; or say how many zeros belong there."""
+        frames = int(shape[axis])
+        if self.states is None or not frames:
+            return x, frames
+        longer = self.graph.op("Concat", self.states.past(name, *shape), x, axis=axis)
+        self.states.keep(name, self.graph.part(longer, axis, -frames, 2**31))
+        return longer, 0
 
     def mixed(self, x: str, mix: Array, channels: int, bins: int) -> Image:
         """[B, n C, T, F] -> [B, 2 C, T, F]: a matrix [2, n] over groups of channels."""

@@ -10,6 +10,13 @@ from frcrn.layers.complex import with_past
 from frcrn.layers.stretches import in_stretches
 
 
+def with_present(taps: Tensor) -> Tensor:
+    """[C, 1, order, 1] -> the same with a block's own shortcut, which is one more in the last tap."""
+    present = torch.zeros_like(taps[:1])
+    present[:, :, -1] = 1
+    return taps + present
+
+
 class Projection(nn.Module):
     """Weights of one real part: features -> hidden -> features."""
 
@@ -77,10 +84,7 @@ class ComplexFsmn(Fsmn):
 
     def memory(self) -> Tensor:
         """Return the memory weight [4 C, 1, order, 1] of (f(x), g(x), f(y), g(y)), the present in its last tap."""
-        memory = self.weights()[4]
-        now = torch.zeros_like(memory[:1])
-        now[:, :, -1] = 1
-        return memory + now
+        return with_present(self.weights()[4])
 
     @staticmethod
     def combine(x: Tensor, f: tuple[Tensor, Tensor], g: tuple[Tensor, Tensor], dim: int) -> Tensor:
@@ -139,11 +143,10 @@ class BinFsmn(Fsmn):
     def combined(self) -> tuple[Tensor, ...]:
         """Return linear [2 H, C] and its bias, the projection [2 C, 4 H], and the taps [2 C, 1, order, 1]."""
         f, g = self.re.project.weight, self.im.project.weight
-        none, now = torch.zeros_like(f), torch.zeros_like(self.re.memory.weight[:1])
-        now[:, :, -1] = 1
+        none = torch.zeros_like(f)
         # hidden of f(x), g(x), f(y), g(y) -> real part, imaginary part
         project = torch.cat([torch.cat([f, none, none, -g], dim=1), torch.cat([none, g, f, none], dim=1)])
-        return *super().combined(), project, (self.re.memory.weight + now).repeat(2, 1, 1, 1)
+        return *super().combined(), project, with_present(self.re.memory.weight).repeat(2, 1, 1, 1)
 
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """[B, 2C, F, T], past [B, 2C, F, order - 1] -> [B, 2C, F, T], new past."""

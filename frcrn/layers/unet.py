@@ -149,8 +149,8 @@ class UNet(nn.Module):
         skips: list[Tensor] = []
         for number, encoder in enumerate(self.encoders):
             name = str(number)
-            x = self.passed(self.time_enc, "time_enc", name, x, old, new)
-            skips.append(self.passed(self.se_enc, "se_enc", name, x, old, new))
+            x = self.applied(self.time_enc, "time_enc", name, x, old, new)
+            skips.append(self.applied(self.se_enc, "se_enc", name, x, old, new))
             if name in self.fsmn_enc:
                 x = self.fsmn_enc[name](x)
             x, new[f"encoder{name}"] = encoder(x, old.get(f"encoder{name}"))
@@ -161,16 +161,16 @@ class UNet(nn.Module):
             x, new[f"decoder{name}"] = self.decoders[number](x, old.get(f"decoder{name}"))
             if name in self.fsmn_dec:
                 x = self.fsmn_dec[name](x)
-            x = self.passed(self.se_dec, "se_dec", name, x, old, new)
+            x = self.applied(self.se_dec, "se_dec", name, x, old, new)
             skip = skips.pop()  # here and not by index, so that its memory is free for the levels above
             if number:
                 x = x + skip if self.shape.add_skips else complex_cat(x, skip)
             del skip
-            x = self.passed(self.time_dec, "time_dec", name, x, old, new)
+            x = self.applied(self.time_dec, "time_dec", name, x, old, new)
         return self.head(x)[0], new
 
     @staticmethod
-    def passed(layers: nn.ModuleDict, kind: str, name: str, x: Tensor, old: Memories, new: Memories) -> Tensor:
+    def applied(layers: nn.ModuleDict, kind: str, name: str, x: Tensor, old: Memories, new: Memories) -> Tensor:
         """Apply the layer of this resolution, if it has one."""
         if name not in layers:
             return x
