@@ -15,6 +15,7 @@ from torch import Tensor
 
 from frcrn.intelligibility import Reference
 from frcrn.models.base import Estimate, Stage
+from frcrn.quality import BEST, quality
 from frcrn.spectra import TINY_POWER, frames, power, spectrum
 from frcrn.strict import build, require
 
@@ -229,9 +230,27 @@ class Intelligibility:
         return over_stages(estimate, self.stages, lambda stage: (best - reference.score(stage.wave)).mean())
 
 
+@dataclass(frozen=True)
+class PerceivedQuality:
+    """The best opinion score minus the one found (PESQ); examples with a silent target count zero."""
+
+    stages: Stages = "last"
+    sample_rate: int = 16000
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        heard = audible(clean)
+        return over_stages(
+            estimate,
+            self.stages,
+            lambda stage: ((BEST - quality(stage.wave, clean, self.sample_rate)) * heard).mean(),
+        )
+
+
 LOSSES: dict[str, type[Any]] = {
     "si_snr": SiSnr,
     "stoi": Intelligibility,
+    "pesq": PerceivedQuality,
     "mask": MaskError,
     "compressed_spectrum": CompressedSpectrum,
     "multi_resolution_stft": MultiResolutionStft,

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import soxr
 import torch
 from torch.testing import assert_close
 
@@ -26,11 +27,13 @@ from frcrn.losses import (
 )
 from frcrn.models import FRCRN, FRCRNConfig
 from frcrn.models.base import Estimate, Stage
+from frcrn.quality import BEST, quality
 from frcrn.spectra import frames, spectrum
 from frcrn.stft import STFT
 
 WINDOW, HOP, SAMPLES = 64, 32, 64 + 32 * 20
-SMALL = {"multi_resolution_stft": {"windows": [32, 64]}, "stoi": {"sample_rate": 400}}  # for waves of 704 samples
+SMALL = {"multi_resolution_stft": {"windows": [32, 64]}, "stoi": {"sample_rate": 400}, "pesq": {"sample_rate": 2000}}
+"""Options for waves of 704 samples."""
 EVERY = [{"name": name, **SMALL.get(name, {})} for name in LOSSES]
 EVERY.append({"name": "compressed_spectrum", "normalise": True})
 
@@ -202,6 +205,36 @@ def test_intelligibility_is_that_of_the_published_measure(noise: float, rate: in
     assert_close(float(ours), float(pystoi.stoi(clean, found, rate)), rtol=0, atol=0.015)
 
 
+@pytest.mark.parametrize("noise", [0.1, 0.3, 0.6, 1.0])
+def test_quality_is_that_of_the_published_measure(noise: float):
+    pesq = pytest.importorskip("pesq")
+    noisy, clean = noisy_samples()
+    found = clean + noise * (noisy - clean)
+    ours = quality(*(torch.from_numpy(wave).float()[None] for wave in (found, clean)), 16000)
+    assert_close(float(ours), float(pesq.pesq(16000, clean, found, "wb")), rtol=0, atol=0.25)
+
+
+def test_what_quality_teaches_is_quality_by_the_published_measure():
+    pesq = pytest.importorskip("pesq")
+    noisy, clean = (torch.from_numpy(wave).float()[None] for wave in noisy_samples())
+    found = (clean + 0.3 * (noisy - clean)).requires_grad_(True)
+    before = pesq.pesq(16000, clean[0].numpy(), found[0].detach().numpy(), "wb")
+    for _ in range(5):
+        (slope,) = torch.autograd.grad(quality(found, clean, 16000).sum(), found)
+        found = (found + 0.003 * found.norm() * slope / slope.norm()).detach().requires_grad_(True)
+    assert pesq.pesq(16000, clean[0].numpy(), found[0].detach().numpy(), "wb") > before + 0.1
+
+
+def test_quality_knows_no_level_and_is_the_same_at_another_rate():
+    noisy, clean = (torch.from_numpy(wave).float()[None] for wave in noisy_samples())
+    there = quality(noisy, clean, 16000)
+    assert 1 < there < 2
+    assert_close(quality(0.1 * noisy, 3 * clean, 16000), there, rtol=0, atol=1e-3)
+    assert_close(quality(clean, clean, 16000), torch.tensor([BEST]), rtol=0, atol=1e-3)
+    higher = (torch.from_numpy(soxr.resample(wave[0].numpy(), 16000, 48000))[None] for wave in (noisy, clean))
+    assert_close(quality(*higher, 48000), there, rtol=0, atol=0.05)
+
+
 def test_intelligibility_knows_no_level_and_leaves_short_speech_out():
     noisy, clean = (torch.from_numpy(wave).float()[None] for wave in noisy_samples())
     there = intelligibility(noisy, clean, 16000)
@@ -306,7 +339,7 @@ def test_an_estimate_in_bf16_is_judged_in_single_precision():
     [
         ([], "expected a list"),
         ("si_snr", "expected a list"),
-        ([{"name": "sisnr"}], r"loss\[0\]: expected a table whose name is one of si_snr, stoi, mask"),
+        ([{"name": "sisnr"}], r"loss\[0\]: expected a table whose name is one of si_snr, stoi, pesq, mask"),
         ([{"name": "si_snr", "ceiling": 30}], r"loss\[0\]: unknown key 'ceiling'; accepted: stages, ceiling_db"),
         ([{"name": "si_snr", "stages": "first"}], r"loss\[0\].stages: expected 'last' or 'all', found 'first'"),
         ([{"name": "wave"}, {"name": "wave", "weight": -1}], r"loss\[1\].weight: expected a number above 0, found -1"),
