@@ -247,10 +247,30 @@ class PerceivedQuality:
         )
 
 
+@dataclass(frozen=True)
+class NoiseLeft:
+    """What is left where nothing was said, in dB of the input; examples with a target that sounds count zero."""
+
+    stages: Stages = "last"
+    floor_db: float = -50.0
+    """What is quieter than this is quiet enough."""
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        alone = audible(noisy) * (1 - audible(clean))
+        before = noisy.square().mean(dim=1) + TINY_POWER
+        return over_stages(estimate, self.stages, lambda stage: (self.left(stage.wave, before) * alone).mean())
+
+    def left(self, wave: Tensor, before: Tensor) -> Tensor:
+        """[B, T], power of the input [B] -> [B] in dB."""
+        return 10 * (wave.square().mean(dim=1) / before + 10 ** (self.floor_db / 10)).log10()
+
+
 LOSSES: dict[str, type[Any]] = {
     "si_snr": SiSnr,
     "stoi": Intelligibility,
     "pesq": PerceivedQuality,
+    "noise_left": NoiseLeft,
     "mask": MaskError,
     "compressed_spectrum": CompressedSpectrum,
     "multi_resolution_stft": MultiResolutionStft,

@@ -20,6 +20,7 @@ from frcrn.losses import (
     Losses,
     MaskError,
     MultiResolutionStft,
+    NoiseLeft,
     SiSnr,
     WaveError,
     build_losses,
@@ -225,6 +226,15 @@ def test_what_quality_teaches_is_quality_by_the_published_measure():
     assert pesq.pesq(16000, clean[0].numpy(), found[0].detach().numpy(), "wb") > before + 0.1
 
 
+def test_noise_left_is_the_decibels_of_what_was_noise_alone():
+    noisy, clean = waves(12)
+    clean[1] = 0
+    loss = NoiseLeft()
+    assert_close(float(loss(estimate_of(0.1 * noisy), noisy, clean)), -20 / 3, rtol=1e-3, atol=0)
+    assert_close(float(loss(estimate_of(0 * noisy), noisy, clean)), -50 / 3, rtol=1e-3, atol=0)
+    assert float(loss(estimate_of(noisy), 0 * noisy, clean)) == 0
+
+
 def test_quality_knows_no_level_and_is_the_same_at_another_rate():
     noisy, clean = (torch.from_numpy(wave).float()[None] for wave in noisy_samples())
     there = quality(noisy, clean, 16000)
@@ -339,7 +349,7 @@ def test_an_estimate_in_bf16_is_judged_in_single_precision():
     [
         ([], "expected a list"),
         ("si_snr", "expected a list"),
-        ([{"name": "sisnr"}], r"loss\[0\]: expected a table whose name is one of si_snr, stoi, pesq, mask"),
+        ([{"name": "sisnr"}], r"loss\[0\]: expected a table whose name is one of si_snr, stoi, pesq, noise_left"),
         ([{"name": "si_snr", "ceiling": 30}], r"loss\[0\]: unknown key 'ceiling'; accepted: stages, ceiling_db"),
         ([{"name": "si_snr", "stages": "first"}], r"loss\[0\].stages: expected 'last' or 'all', found 'first'"),
         ([{"name": "wave"}, {"name": "wave", "weight": -1}], r"loss\[1\].weight: expected a number above 0, found -1"),
