@@ -25,8 +25,8 @@ from torch import Tensor
 from frcrn import FRCRN, official
 from frcrn.checkpoint import fill
 from frcrn.halves import demand_bf16
-from frcrn.losses import build_losses
 from frcrn.memory import peak_memory
+from frcrn.objective import build_losses
 
 RATE = 16000
 VARIANTS = ("stock", "ours", "ours bf16")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -42,9 +43,6 @@ ZWICKER = 0.23
 LONGEST, APART = 20, 10
 """Frames that are judged together, and how far such groups are apart."""
 
-BEST = 0.999 + 4 / (1 + math.exp(3.8224 - 1.3669 * 4.5))
-"""What a wave scores against itself."""
-
 
 class Ear(NamedTuple):
     """The constants of hearing at one rate."""
@@ -67,14 +65,12 @@ def ear(sample_rate: int, device: torch.device) -> Ear:
     """Return the constants at this rate; bands that it cannot hold are left out."""
     window = 2 * round(WINDOW_SECONDS * sample_rate / 2)
     hertz = torch.arange(window // 2 + 1, dtype=torch.float64) * sample_rate / window
-    first, table = (
-        0,
-        [row for row, last in zip(BANDS, torch.tensor(BANDS)[:, 0].cumsum(0), strict=True) if last < len(hertz)],
-    )
+    last = list(accumulate(bins for bins, *_ in BANDS))
+    table = [band for band, end in zip(BANDS, last, strict=True) if end < len(hertz)]
     bands = torch.zeros(len(table), len(hertz), dtype=torch.float64)
     for number, (bins, _, correction, _) in enumerate(table):
-        bands[number, max(first, 1) : first + int(bins)] = correction * POWER_SCALE  # not what is constant
-        first += int(bins)
+        end = last[number]
+        bands[number, max(end - bins, 1) : end] = correction * POWER_SCALE  # not what is constant
     turn = torch.exp(-2j * math.pi * hertz / 16000)
     above, below = (part[0] + part[1] * turn + part[2] * turn**2 for part in HIGH_PASS)
     _, width, _, threshold = torch.tensor(table, dtype=torch.float64).T[:, :, None]
@@ -102,8 +98,16 @@ def quality(estimate: Tensor, clean: Tensor, sample_rate: int) -> Tensor:
     total = hearing.width.sum()
     both = ((error * hearing.width).square().sum(dim=1) / total + 1e-12).sqrt() * total * weight
     more = (error.abs() * added * hearing.width).sum(dim=1) * weight
-    raw = 4.5 - 0.1 * overall(both) - 0.0309 * overall(more)
-    return 0.999 + 4 / (1 + torch.exp(-1.3669 * raw + 3.8224))
+    return opinion(4.5 - 0.1 * overall(both) - 0.0309 * overall(more))
+
+
+def opinion(raw: Tensor) -> Tensor:
+    """Return the mean opinion score that belongs to the measure's own, which is 4.5 at best."""
+    return 0.999 + 4 / (1 + torch.exp(3.8224 - 1.3669 * raw))
+
+
+BEST = float(opinion(torch.tensor(4.5)))
+"""What a wave scores against itself."""
 
 
 def bark_power(wave: Tensor, hearing: Ear) -> Tensor:

@@ -17,17 +17,16 @@ from frcrn.losses import (
     CompressedSpectrum,
     Intelligibility,
     LogPowerError,
-    Losses,
     MaskError,
     MultiResolutionStft,
     NoiseLeft,
     SiSnr,
     WaveError,
-    build_losses,
     scale_invariant_snr,
 )
 from frcrn.models import FRCRN, FRCRNConfig
 from frcrn.models.base import Estimate, Stage
+from frcrn.objective import Losses, build_losses
 from frcrn.quality import BEST, quality
 from frcrn.spectra import frames, spectrum
 from frcrn.stft import STFT

@@ -276,7 +276,7 @@ def test_scores_are_those_of_the_network(directory: Path, tmp_path: Path) -> Non
     with torch.no_grad():
         ratios = [float(frcrn.metrics.si_snr(model(noisy).wave, clean)) for noisy, clean in pairs]
     assert found["avg_sisnr"] == pytest.approx(np.mean(ratios), abs=1e-4)
-    from frcrn.losses import build_losses
+    from frcrn.objective import build_losses
     from frcrn.plugin.model import RELEASED_LOSS
 
     losses = build_losses(RELEASED_LOSS, window=model.window, hop=model.hop)

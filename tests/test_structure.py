@@ -15,7 +15,7 @@ FLOORS = {
     "audio copies halves level processes strict stft tensors": 0,
     "layers": 1,
     "models official checkpoint": 2,
-    "blockwise enhance streaming spectra intelligibility quality losses metrics distortion ratios dnsmos": 3,
+    "blockwise enhance streaming spectra intelligibility quality losses objective metrics distortion ratios dnsmos": 3,
     "recognition scorers pairs data": 3,
     "training evaluation report summary journal systems sources peers compare charts gallery pictures harm tables": 4,
     "batch crew jobs manifest showing tasks demo export runtime benchmark": 4,

@@ -20,8 +20,8 @@ import frcrn
 from frcrn import strict
 from frcrn.cli import main
 from frcrn.data import DnsConfig, MixingConfig
-from frcrn.losses import build_losses
 from frcrn.models import FRCRN, Estimate
+from frcrn.objective import build_losses
 from frcrn.training import Train, Trainer, checkpoints, parse, read
 from frcrn.training.recipe import build_model
 from frcrn.training.schedule import Progress, learning_rate, note_score, share

@@ -13,8 +13,8 @@ from modelscope.models import TorchModel
 from torch import Tensor
 
 from frcrn.checkpoint import CheckpointError, load, read_configuration, save_directory
-from frcrn.losses import Losses, build_losses
 from frcrn.models import Enhancer, Estimate
+from frcrn.objective import Losses, build_losses
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from frcrn.halves import demand_bf16
-from frcrn.losses import Losses
 from frcrn.models.base import Enhancer
+from frcrn.objective import Losses
 from frcrn.training.average import Average
 from frcrn.training.parts import build_optimizer
 from frcrn.training.processes import Processes

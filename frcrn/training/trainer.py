@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from frcrn.losses import build_losses
 from frcrn.models.base import Enhancer
+from frcrn.objective import build_losses
 from frcrn.training import checkpoints, randomness
 from frcrn.training.average import Average, settle
 from frcrn.training.parts import build_data, check_packages, check_plan, choose_model

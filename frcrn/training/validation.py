@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from frcrn.enhance import enhance
-from frcrn.losses import Losses
 from frcrn.metrics import Scores, score
 from frcrn.models.base import Enhancer
+from frcrn.objective import Losses
 from frcrn.training.recipe import Evaluation
 
 BY_EXAMPLE = ("si_snr",)
