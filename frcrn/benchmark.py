@@ -17,7 +17,7 @@ import torch
 
 from frcrn.audio import Samples, resample
 from frcrn.demo import sample
-from frcrn.machine import installed, load_average, machine
+from frcrn.machine import load_average, machine
 from frcrn.memory import peak_apart
 from frcrn.subjects import Facts, Subject, subjects_of
 
@@ -77,7 +77,7 @@ def benchmark(
     if not threads or min(threads) < 1:
         raise ValueError(f"threads {list(threads)}: expected at least 1")
     before, threads_before = load_average(), torch.get_num_threads()
-    subjects = [each for place in places for each in subjects_of(place, runtimes or installed(), threads)]
+    subjects = [each for place in places for each in subjects_of(place, runtimes, threads)]
     refuse_same_names(subjects)
     try:
         measure(subjects, seconds, progress)

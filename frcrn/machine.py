@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+from frcrn.export.native.library import compiler
+
 PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
-"""The runtimes and the packages that they come from."""
+"""The runtimes that come from packages, and these."""
 
 
 def installed() -> list[str]:
-    """List the runtimes that are installed."""
-    return [runtime for runtime, package in PACKAGES.items() if util.find_spec(package)]
+    """List the runtimes that are there; native needs a C compiler and no package."""
+    found = [runtime for runtime, package in PACKAGES.items() if util.find_spec(package)]
+    return [*found, "native"] if compiler() else found
 
 
 def load_average() -> float | None:
@@ -25,6 +29,10 @@ def load_average() -> float | None:
 def machine(seconds: float, load_before: float | None) -> dict[str, Any]:
     """Say what was measured on, with what, and how busy it was."""
     versions = {package: metadata.version(package) for package in PACKAGES.values() if util.find_spec(package)}
+    if program := compiler():
+        versions[Path(program).name] = subprocess.run(
+            [program, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=False
+        ).stdout.strip()
     loads = {"load_before": load_before, "load_after": load_average()}
     return {"processor": processor(), "cores": os.cpu_count(), "seconds": seconds, **loads, "versions": versions}
 

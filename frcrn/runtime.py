@@ -1,4 +1,4 @@
-"""Run a network with ONNX Runtime or OpenVINO in place of torch; it stays an `Enhancer`."""
+"""Run a network with ONNX Runtime, OpenVINO or as a program in C in place of torch; it stays an `Enhancer`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from frcrn.export.graphs import step_graph, whole_graph
+from frcrn.export.native.stream import NativeStep
 from frcrn.export.network import AUDIO, ENHANCED, Step, write_piece
 from frcrn.export.sessions import Array, Session, open_session
 from frcrn.models import FRCRN, Enhancer, Estimate, State
 
-RUNTIMES = ("torch", "onnx", "openvino")
+RUNTIMES = ("torch", "onnx", "openvino", "native")
 Past = dict[str, Array]
 
 
@@ -22,7 +23,7 @@ class Exported(Enhancer):
 
     optimized = True
 
-    def __init__(self, model: Enhancer, runtime: str, threads: int | None = None) -> None:
+    def __init__(self, model: Enhancer, runtime: str) -> None:
         super().__init__()
         self.sample_rate, self.window, self.hop = model.sample_rate, model.window, model.hop
         self.lookahead, self.level_dbfs = model.lookahead, model.level_dbfs
@@ -40,7 +41,7 @@ class ExportedWhole(Exported):
     """Hears whole waves."""
 
     def __init__(self, model: Enhancer, runtime: str, threads: int | None = None) -> None:
-        super().__init__(model, runtime, threads)
+        super().__init__(model, runtime)
         self._session = open_session(whole_graph(model), runtime, threads)
 
     def forward(self, wave: Tensor) -> Estimate:
@@ -48,11 +49,39 @@ class ExportedWhole(Exported):
         return Estimate(torch.from_numpy(self._session.run({AUDIO: wave.cpu().numpy()})[ENHANCED]), ())
 
 
-class ExportedStream(Exported):
+class Steps(Exported):
+    """Hears pieces of a wave one after the other, and so whole waves."""
+
+    def forward(self, wave: Tensor) -> Estimate:
+        """[B, T] -> Estimate with wave [B, T]."""
+        late = self.window - self.hop
+        length = wave.shape[1]
+        padded = torch.nn.functional.pad(wave, (0, late + -(length + late) % self.hop))
+        clean, _ = self.step(padded, self.initial_state(len(wave)))
+        return Estimate(clean[:, late : late + length], ())
+
+
+class NativeStream(Steps):
+    """Hears pieces of a wave as a program in C does, on one thread."""
+
+    def __init__(self, model: Enhancer) -> None:
+        super().__init__(model, "native")
+        self._steps = NativeStep(model)
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state before the first sample."""
+        return self._steps.initial_state(batch)
+
+    def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
+        """[B, k hop] -> [B, k hop], late by window - hop samples; the state that goes in is used up."""
+        return self._steps.step(frame, state)
+
+
+class ExportedStream(Steps):
     """Hears pieces of a wave one after the other: any number of hops at once, or hop by hop where that is faster."""
 
     def __init__(self, model: Enhancer, runtime: str, threads: int | None = None, *, live: bool = False) -> None:
-        super().__init__(model, runtime, threads)
+        super().__init__(model, runtime)
         self._live = live or not isinstance(model, FRCRN)
         graph: Step = write_piece(model) if isinstance(model, FRCRN) and not live else step_graph(model)
         self._shapes = graph.states
@@ -76,14 +105,6 @@ class ExportedStream(Exported):
             clean = rows[0][0] if len(rows) == 1 else np.concatenate([row for row, _ in rows])
             past = {name: stacked([kept[name] for _, kept in rows]) for name in past}
         return torch.from_numpy(clean), {name: torch.from_numpy(value) for name, value in past.items()}
-
-    def forward(self, wave: Tensor) -> Estimate:
-        """[B, T] -> Estimate with wave [B, T]."""
-        late = self.window - self.hop
-        length = wave.shape[1]
-        padded = torch.nn.functional.pad(wave, (0, late + -(length + late) % self.hop))
-        clean, _ = self.step(padded, self.initial_state(len(wave)))
-        return Estimate(clean[:, late : late + length], ())
 
     def _after_batch(self, name: str) -> tuple[int, ...]:
         """A state's shape without the batch; one of a single hop's graph has none and gets one in front."""
@@ -118,9 +139,11 @@ def checked_runtime(name: str) -> str:
 def with_runtime(
     model: Enhancer, runtime: str = "torch", threads: int | None = None, *, live: bool = False
 ) -> Enhancer:
-    """Return a network in the form that a runtime runs: torch, onnx or openvino; `live` means hop by hop."""
+    """Return a network in the form that a runtime runs; `live` means hop by hop, which native always is."""
     if checked_runtime(runtime) == "torch":
         return model.optimize()
+    if runtime == "native":
+        return NativeStream(model)
     if model.lookahead:
         return ExportedWhole(model, runtime, threads)
     return ExportedStream(model, runtime, threads, live=live)

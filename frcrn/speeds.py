@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from frcrn.benchmark import Result, Speed
-from frcrn.machine import PACKAGES
 from frcrn.subjects import Facts
 from frcrn.tables import number
 
@@ -46,7 +45,7 @@ def row(cells: list[str]) -> str:
 def conditions(result: Result) -> str:
     """Say what the figures mean and what they were measured on."""
     about = result.machine
-    versions = ", ".join(f"{name} {about['versions'][name]}" for name in PACKAGES.values() if name in about["versions"])
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     busy = f"; other work: load {number(about['load_before'], 1)} before" if about["load_before"] is not None else ""
     return (
         f"{about['processor']}, {about['cores']} cores{busy}; {versions}. All took turns in one run over "

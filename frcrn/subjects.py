@@ -15,8 +15,10 @@ import torch
 from frcrn.audio import Samples
 from frcrn.checkpoint import CONFIGURATION, load
 from frcrn.export.folder import ABOUT, described
+from frcrn.export.native.network import can_be_native
 from frcrn.export.network import AUDIO, ENHANCED
 from frcrn.export.sessions import open_session
+from frcrn.machine import installed
 from frcrn.models import Enhancer
 from frcrn.operations import macs, of_graph
 from frcrn.peers import Peer
@@ -54,8 +56,11 @@ class Subject:
         return self.facts.latency is not None
 
 
-def subjects_of(place: str, runtimes: Sequence[str], threads: Sequence[int]) -> list[Subject]:
-    """Open a model in each runtime, or a peer or an export in ONNX Runtime, on each number of threads."""
+def subjects_of(place: str, runtimes: Sequence[str] | None, threads: Sequence[int]) -> list[Subject]:
+    """Open a model in each runtime, or a peer or an export in ONNX Runtime, on each number of threads.
+
+    None stands for the runtimes that are there and run such a model. The native one knows one thread only.
+    """
     label, sign, name = place.partition("=")
     if not sign or os.path.exists(place):
         label, name = "", place
@@ -66,7 +71,13 @@ def subjects_of(place: str, runtimes: Sequence[str], threads: Sequence[int]) -> 
         return [peer_subject(place, path, label, count) for count in threads]
     model = load(name)
     facts = facts_of(model, label or path.stem)
-    return [model_subject(place, facts, model, runtime, count) for runtime in runtimes for count in threads]
+    if runtimes is None:
+        runtimes = [each for each in installed() if each != "native" or can_be_native(model)]
+    return [
+        model_subject(place, facts, model, runtime, count)
+        for runtime in runtimes
+        for count in ([1] if runtime == "native" else threads)
+    ]
 
 
 def is_exported(path: Path) -> bool:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -136,10 +137,10 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("runtime", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("runtime", ["onnx", "native", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_each_runtime_streams_what_torch_streams(runtime: str, saved: str) -> None:
-    pytest.importorskip("onnx")
-    pytest.importorskip(machine.PACKAGES[runtime])
+    if runtime not in machine.installed() or (runtime != "native" and not find_spec("onnx")):
+        pytest.skip(f"{runtime} is not there")
     truth, other = subjects.subjects_of(saved, ["torch", runtime], [1])
     assert (truth.runtime, other.runtime) == ("torch", runtime)
     with torch.inference_mode():
@@ -245,7 +246,20 @@ def test_two_models_of_one_name_are_refused() -> None:
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "util", SimpleNamespace(find_spec=lambda name: name == "torch" or None))
+    monkeypatch.setattr(machine, "compiler", lambda: None)
     assert machine.installed() == ["torch"]
+    monkeypatch.setattr(machine, "compiler", lambda: "cc")
+    assert machine.installed() == ["torch", "native"]
+
+
+def test_native_stands_beside_the_others_where_a_network_has_a_program(saved: str, tmp_path: Path) -> None:
+    if machine.compiler() is None:
+        pytest.skip("there is no C compiler")
+    found = [(subject.runtime, subject.threads) for subject in subjects.subjects_of(saved, None, [1, 2])]
+    assert found.count(("native", 1)) == 1 and ("native", 2) not in found and ("torch", 2) in found
+    checkpoint.save(tiny(causal=False), tmp_path / "offline.safetensors")
+    offline = subjects.subjects_of(str(tmp_path / "offline.safetensors"), None, [1])
+    assert "native" not in [subject.runtime for subject in offline]
 
 
 def test_memory_is_that_of_the_work() -> None:

@@ -25,7 +25,8 @@ from frcrn.cli import main  # noqa: E402
 from frcrn.export.folder import RUNNERS, Graphs, export  # noqa: E402
 from frcrn.export.sessions import open_session  # noqa: E402
 from tests.networks import noise, tiny  # noqa: E402
-from tests.test_export import Array, network, released, whole  # noqa: E402
+from tests.shapes import network, released  # noqa: E402
+from tests.test_export import Array, whole  # noqa: E402
 
 
 @cache

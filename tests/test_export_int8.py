@@ -20,7 +20,7 @@ from frcrn.export.int8 import run as through  # noqa: E402
 from frcrn.export.sessions import open_session  # noqa: E402
 from frcrn.pairs import Pair  # noqa: E402
 from tests.networks import noise  # noqa: E402
-from tests.test_export import network  # noqa: E402
+from tests.shapes import network  # noqa: E402
 from tests.test_export_folder import described  # noqa: E402
 
 

@@ -24,9 +24,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from frcrn import FRCRN, FRCRNConfig, checkpoint, pipes
-from frcrn.audio import AudioError
+from frcrn.audio import AudioError, MissingPackage
 from frcrn.cli import main
 from frcrn.cli import stream as command
+from frcrn.models import Enhancer
 from tests.fakes import Gain
 from tests.networks import tiny
 
@@ -285,13 +286,22 @@ def test_the_command(saved: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert_allclose(np.frombuffer(again.buffer.getvalue(), "<f4").reshape(-1, 2).T, by_pipe, atol=1e-6)
 
 
-def test_onnx_runs_it_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing: set[str] = set()
+def test_the_fastest_that_is_there_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = {"cc"}
     monkeypatch.setattr(command, "util", SimpleNamespace(find_spec=lambda name: name not in missing))
-    assert command._fastest(MODEL) == "onnx"
-    assert command._fastest(Gain()) == "torch"
+
+    def compiled(model: Enhancer, runtime: str = "torch", threads: int = 1, *, live: bool = False) -> str:
+        if runtime == "native" and "cc" in missing:
+            raise MissingPackage("there is no C compiler")
+        return runtime
+
+    monkeypatch.setattr("frcrn.runtime.with_runtime", compiled)
+    assert command._fastest(MODEL, 1) == "onnx"
+    assert command._fastest(Gain(), 1) == "torch"
     missing.add("onnxruntime")
-    assert command._fastest(MODEL) == "torch"
+    assert command._fastest(MODEL, 1) == "torch"
+    missing.remove("cc")
+    assert command._fastest(MODEL, 1) == "native"
 
 
 @pytest.mark.parametrize(

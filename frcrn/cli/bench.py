@@ -27,7 +27,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="OTHER",
         help="more models, exports, or JSON files of ONNX peers; NAME=PLACE names one",
     )
-    parser.add_argument("--runtimes", nargs="+", metavar="R", help="torch, onnx, openvino (those that are installed)")
+    parser.add_argument("--runtimes", nargs="+", metavar="R", help="torch, onnx, openvino, native (what is there)")
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], metavar="N", help="(1 2)")
     parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of audio for each (10)")
     parser.add_argument("--no-memory", action="store_true", help="leave out what needs a process for each")

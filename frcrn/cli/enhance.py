@@ -59,7 +59,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--repair", action="store_true", help="put zeros for NaN and Inf samples, and take what is left of cut files"
     )
     parser.add_argument(
-        "--runtime", choices=["torch", "onnx", "openvino"], default="torch", help="what runs the network (torch)"
+        "--runtime",
+        choices=["torch", "onnx", "openvino", "native"],
+        default="torch",
+        help="what runs the network (torch)",
     )
     many = parser.add_argument_group("many files")
     many.add_argument("--from-file", metavar="LIST", help="read more inputs from a file, one a line")

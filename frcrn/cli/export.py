@@ -13,15 +13,16 @@ if TYPE_CHECKING:
 DESCRIPTION = """Write a network as ONNX graphs into a folder that runs without torch and without this package: the
 graph of one hop with its states, for streams, where the network can stream; the graph of a whole wave; a description
 (frcrn.json); and two programs that enhance a wav file with them, in Python and in JavaScript. Each graph is compared
-with the network over 10 s of noisy speech before anything is written."""
+with the network over 10 s of noisy speech before anything is written. With --format c it is a program for streams in C,
+with its sources, that needs nothing but a C compiler."""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = commands.add_parser("export", help="write a network as ONNX graphs", description=DESCRIPTION)
+    parser = commands.add_parser("export", help="write a network as ONNX graphs or in C", description=DESCRIPTION)
     parser.add_argument("model", nargs="?", default="default", metavar="MODEL", help="what --model takes elsewhere")
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the folder to write")
-    parser.add_argument("--format", choices=["onnx"], default="onnx", help="onnx, the only one so far")
+    parser.add_argument("--format", choices=["onnx", "c"], default="onnx", help="(onnx)")
     parser.add_argument("--int8", action="store_true", help="write also a smaller graph with whole numbers for weights")
     parser.add_argument(
         "--calibrate",
@@ -47,7 +48,11 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.int8 and args.calibrate:
         raise ValueError("--calibrate belongs to --int8; give both")
+    if args.int8 and args.format == "c":
+        raise ValueError("--int8 belongs to --format onnx; a program in C is in single precision")
     model = load(args.model)
+    if args.format == "c":
+        return _in_c(args, model)
     path = export(model, args.output, more=_in_int8(args, model) if args.int8 else None)
     about = json.loads(path.read_text(encoding="utf-8"))
     for graph in about["graphs"].values():
@@ -57,6 +62,19 @@ def run(args: argparse.Namespace) -> int:
         ahead = about["lookahead"] / about["sample_rate"]
         print(f"no graph of one hop: this network looks {ahead:g} s ahead and cannot stream; causal ones can")
     print(f"{path}: shapes, states and hashes; run.py and run.js beside it enhance a wav file")
+    return 0
+
+
+def _in_c(args: argparse.Namespace, model: Enhancer) -> int:
+    import json
+
+    from frcrn.export.native.folder import PROGRAM, RUNNER, export_program
+
+    path = export_program(model, args.output)
+    exact = json.loads(path.read_text(encoding="utf-8"))["parity"]["largest_difference"]
+    size = (path.parent / PROGRAM).stat().st_size / 1e6
+    print(f"{path.parent / PROGRAM}: {size:.1f} MB, at most {exact:.1e} off")
+    print(f"{path.parent / RUNNER}: enhances raw sound with it, and says how to compile; the interface is in frcrn.h")
     return 0
 
 

@@ -38,8 +38,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strength", type=float, default=1.0, metavar="S", help="how much noise goes, 0 to 1 (1)")
     parser.add_argument(
         "--runtime",
-        choices=["torch", "onnx", "openvino"],
-        help="what runs the network (onnx, the fastest hop by hop, where it is installed; else torch)",
+        choices=["torch", "onnx", "openvino", "native"],
+        help="what runs the network (the fastest that is there: native, which needs a C compiler, else onnx or torch)",
     )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the network (1)")
 
@@ -69,15 +69,24 @@ def load_model(args: argparse.Namespace) -> Enhancer:
     model = load(args.model)
     if model.lookahead:
         return model  # a stream refuses it, and says why
-    return with_runtime(model, args.runtime or _fastest(model), args.threads, live=True)
+    if args.runtime:
+        return with_runtime(model, args.runtime, args.threads, live=True)
+    return _fastest(model, args.threads)
 
 
-def _fastest(model: Enhancer) -> str:
-    """Return the runtime that `frcrn bench` finds fastest hop by hop; networks of others stay with torch."""
+def _fastest(model: Enhancer, threads: int) -> Enhancer:
+    """Return what `frcrn bench` finds fastest hop by hop; networks of others stay with torch."""
+    from frcrn.audio import MissingPackage
     from frcrn.models import FRCRN
+    from frcrn.runtime import with_runtime
 
-    installed = all(util.find_spec(name) for name in ("onnx", "onnxruntime"))
-    return "onnx" if installed and isinstance(model, FRCRN) else "torch"
+    if not isinstance(model, FRCRN):
+        return with_runtime(model)
+    try:
+        return with_runtime(model, "native")
+    except MissingPackage:  # no C compiler, or none that works
+        installed = all(util.find_spec(name) for name in ("onnx", "onnxruntime"))
+        return with_runtime(model, "onnx" if installed else "torch", threads, live=True)
 
 
 def _pass_through(args: argparse.Namespace, source: BinaryIO, name: str) -> int:

@@ -1,0 +1,58 @@
+"""A network as a folder of C: the program, its sources, one to copy from, and a description."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from frcrn.audio.writing import replacing
+from frcrn.export.native.library import SOURCES, source
+from frcrn.export.native.network import write_program
+from frcrn.export.native.stream import NativeStep
+from frcrn.export.parity import checked, expected, speech
+from frcrn.models import Enhancer
+
+ABOUT, PROGRAM, RUNNER = "program.json", "model.frcrn", "run.c"
+
+
+def export_program(model: Enhancer, folder: str | os.PathLike[str]) -> Path:
+    """Write a network into a folder and return the description's path; a program that is not the network is refused."""
+    place, content = Path(folder), write_program(model.eval())
+    about = description(model, content)
+    contents = {name: source(name) for name in (*SOURCES, RUNNER)}
+    contents |= {PROGRAM: content, ABOUT: (json.dumps(about, indent=2) + "\n").encode()}
+    place.mkdir(parents=True, exist_ok=True)
+    # all are written before any takes its name
+    with ExitStack() as files:
+        for name, part in contents.items():
+            files.enter_context(replacing(place / name)).write_bytes(part)
+    return place / ABOUT
+
+
+def description(model: Enhancer, content: bytes) -> dict[str, Any]:
+    """Return what a person needs to know of the program."""
+    from frcrn import __version__
+
+    wave = speech(model.sample_rate)
+    late, length = model.window - model.hop, len(wave) // model.hop * model.hop
+    steps = NativeStep(model)
+    clean, _ = steps.step(torch.from_numpy(wave[None, :length]), steps.initial_state(1))
+    got, wanted = clean[0, late:].numpy(), expected(model, wave, levelled=False)[: length - late]
+    return {
+        "made_by": f"frcrn {__version__}",
+        "program": PROGRAM,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "trained": model.trained,
+        "sample_rate": model.sample_rate,
+        "hop": model.hop,
+        "delay": late,
+        "latency": model.latency,
+        "parity": checked("program", got, wanted),
+        "config": model.config.to_dict(),
+    }

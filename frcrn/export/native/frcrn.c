@@ -1,0 +1,465 @@
+/* Runs the program that a model file holds: one operation after the other, over buffers laid out beforehand. */
+#include "frcrn.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels.h"
+
+#define LINE 256 /* bytes, a multiple of what a cache and a vector take at once */
+
+static const char MAGIC[8] = "FRCRN 1\n";
+
+enum { RATE, WINDOW, HOP, STATE, SCRATCH, OPERATIONS, WEIGHTS, HEADER };
+
+enum { ANALYSE, FEATURES, CONVOLVE, PRODUCT, ALONG_BINS, IN_BINS, ALONG_TIME, GATE, ADD, COPY, BOUND, APPLY };
+
+struct frcrn_model {
+    int32_t header[HEADER];
+    int32_t *operations;
+    float *weights; /* where a line of the cache begins */
+    void *room;     /* for both, as it was allocated */
+};
+
+/* What an operation works with. */
+typedef struct {
+    const float *weights;
+    float *state, *scratch;
+    const float *in;
+    float *out;
+    uint64_t frame;
+    int window, hop;
+} run;
+
+/* A buffer by its number: scratch from 0 on, state from -1 on downward. */
+INLINE float *buffer(const run *r, int32_t at) { return at >= 0 ? r->scratch + at : r->state + ~at; }
+/* Weights by their number; none if it is negative. */
+INLINE const float *weights(const run *r, int32_t at) { return at >= 0 ? r->weights + at : NULL; }
+
+/* Complex [n], `stride` apart, -> out [n]; `turns` holds e^(-2 pi i k / size), size = n * stride. */
+static void transform(const float *x, float *out, int n, int stride, const float *turns, int size) {
+    if (n == 1) {
+        out[0] = x[0];
+        out[1] = x[1];
+        return;
+    }
+    int radix = n % 4 == 0 ? 4 : 2;
+    while (n % radix) radix++;
+    const int m = n / radix;
+    for (int r = 0; r < radix; r++) transform(x + 2 * r * stride, out + 2 * r * m, m, stride * radix, turns, size);
+    float *part = (float *)out, sums[2 * 64];
+    for (int k = 0; k < m; k++) {
+        for (int r = 1; r < radix; r++) {
+            float *y = part + 2 * (r * m + k);
+            const float *t = turns + 2 * (r * k * stride % size), re = y[0], im = y[1];
+            y[0] = re * t[0] - im * t[1];
+            y[1] = re * t[1] + im * t[0];
+        }
+        if (radix == 4) {
+            float *a = part + 2 * k, *b = a + 2 * m, *c = b + 2 * m, *d = c + 2 * m;
+            const float p_re = a[0] + c[0], p_im = a[1] + c[1], q_re = a[0] - c[0], q_im = a[1] - c[1];
+            const float s_re = b[0] + d[0], s_im = b[1] + d[1], t_re = b[1] - d[1], t_im = d[0] - b[0];
+            a[0] = p_re + s_re, a[1] = p_im + s_im;
+            b[0] = q_re + t_re, b[1] = q_im + t_im;
+            c[0] = p_re - s_re, c[1] = p_im - s_im;
+            d[0] = q_re - t_re, d[1] = q_im - t_im;
+            continue;
+        }
+        for (int q = 0; q < radix; q++) {
+            float re = 0, im = 0;
+            for (int r = 0; r < radix; r++) {
+                const float *t = turns + 2 * ((long)r * q % radix * (size / radix)), *y = part + 2 * (r * m + k);
+                re += y[0] * t[0] - y[1] * t[1];
+                im += y[0] * t[1] + y[1] * t[0];
+            }
+            sums[2 * q] = re;
+            sums[2 * q + 1] = im;
+        }
+        for (int q = 0; q < radix; q++) {
+            part[2 * (q * m + k)] = sums[2 * q];
+            part[2 * (q * m + k) + 1] = sums[2 * q + 1];
+        }
+    }
+}
+
+/* Past samples, spectrum [bins][2], work [2 window], taper, turns by window / 2, turns by window. */
+static void analyse(const run *r, const int32_t *a) {
+    float *past = buffer(r, a[0]), *spectrum = buffer(r, a[1]), *wave = buffer(r, a[2]), *found = wave + r->window;
+    const float *taper = weights(r, a[3]), *turns = weights(r, a[4]), *halves = weights(r, a[5]);
+    const int size = r->window, overlap = size - r->hop, n = size / 2;
+    for (int i = 0; i < overlap; i++) wave[i] = past[i] * taper[i];
+    for (int i = 0; i < r->hop; i++) wave[overlap + i] = r->in[i] * taper[overlap + i];
+    memmove(past, past + r->hop, (size_t)(overlap - least(overlap, r->hop)) * sizeof *past);
+    memcpy(past + overlap - r->hop, r->in, (size_t)r->hop * sizeof *past);
+    /* even samples as real and odd ones as imaginary parts of half as many complex ones */
+    transform(wave, found, n, 1, turns, n);
+    for (int k = 0; k <= n; k++) {
+        const float *x = found + 2 * (k % n), *y = found + 2 * ((n - k) % n), *t = halves + 2 * k;
+        const float even_re = 0.5f * (x[0] + y[0]), even_im = 0.5f * (x[1] - y[1]);
+        const float odd_re = 0.5f * (x[1] + y[1]), odd_im = 0.5f * (y[0] - x[0]);
+        spectrum[2 * k] = even_re + odd_re * t[0] - odd_im * t[1];
+        spectrum[2 * k + 1] = even_im + odd_re * t[1] + odd_im * t[0];
+    }
+}
+
+/* Spectrum, mask [bands][2], work [2 window], past, taper, gain, turns by window / 2, by window, bands, first bands, shares. */
+static void apply(const run *r, const int32_t *a) {
+    const float *spectrum = buffer(r, a[0]), *mask = buffer(r, a[1]);
+    float *x = buffer(r, a[2]), *y = x + r->window, *past = buffer(r, a[3]);
+    const float *taper = weights(r, a[4]), *gain = weights(r, a[5]), *turns = weights(r, a[6]), *halves = weights(r, a[7]);
+    const float *shares = weights(r, a[9]);
+    const int size = r->window, n = size / 2, overlap = size - r->hop, bands = a[8];
+    float *clean = y;
+    for (int k = 0; k <= n; k++) {
+        float re, im;
+        if (shares) {
+            /* two neighbouring bands stand for a bin */
+            const int band = (int)shares[3 * k];
+            const float *m = mask + 2 * band, *s = shares + 3 * k + 1;
+            re = m[0] * s[0] + m[2] * s[1];
+            im = m[1] * s[0] + m[3] * s[1];
+        } else {
+            re = k < bands ? mask[2 * k] : 0;
+            im = k < bands ? mask[2 * k + 1] : 0;
+        }
+        const float s_re = spectrum[2 * k], s_im = spectrum[2 * k + 1];
+        clean[2 * k] = re * s_re - im * s_im;
+        clean[2 * k + 1] = re * s_im + im * s_re;
+    }
+    /* what the first and the last bin have of an imaginary part is no part of a real wave */
+    clean[1] = clean[2 * n + 1] = 0;
+    for (int k = 0; k < n; k++) {
+        const float *p = clean + 2 * k, *q = clean + 2 * (n - k), *t = halves + 2 * k;
+        const float even_re = p[0] + q[0], even_im = p[1] - q[1], d_re = p[0] - q[0], d_im = p[1] + q[1];
+        const float odd_re = d_re * t[0] + d_im * t[1], odd_im = d_im * t[0] - d_re * t[1];
+        /* conjugated, so that the same transform goes back */
+        x[2 * k] = even_re - odd_im;
+        x[2 * k + 1] = -(even_im + odd_re);
+    }
+    transform(x, y, n, 1, turns, n);
+    const float share = 1.0f / (float)size;
+    for (int i = 0; i < n; i++) {
+        y[2 * i] *= share * taper[2 * i];
+        y[2 * i + 1] *= -share * taper[2 * i + 1];
+    }
+    for (int i = 0; i < overlap; i++) y[i] += past[i];
+    for (int i = 0; i < r->hop; i++) r->out[i] = y[i] * gain[i];
+    memcpy(past, y + r->hop, (size_t)overlap * sizeof *past);
+}
+
+/* Spectrum, image, work, bins, bands, compress, magnitude, last bins and shares of the bands. */
+static void features(const run *r, const int32_t *a) {
+    const float *spectrum = buffer(r, a[0]);
+    float *x = buffer(r, a[1]), *fine = a[7] < 0 ? x : buffer(r, a[2]);
+    const int bins = a[3], bands = a[4], magnitude = a[6], width = magnitude ? 4 : 2, found = a[7] < 0 ? bands : bins;
+    const float power_of = weights(r, a[5])[0];
+    for (int k = 0; k < found; k++) {
+        const float re = spectrum[2 * k], im = spectrum[2 * k + 1];
+        float *y = fine + k * width, factor = 1, log_of = 0;
+        if (power_of != 1 || magnitude) {
+            log_of = logf(re * re + im * im + 1e-12f);
+            factor = expf(0.5f * (power_of - 1) * log_of);
+        }
+        y[0] = re * factor;
+        y[width / 2] = im * factor;
+        if (magnitude) {
+            y[1] = expf(0.5f * power_of * log_of);
+            y[3] = 0.1f * log_of;
+        }
+    }
+    if (a[7] < 0) return;
+    const float *shares = weights(r, a[7]);
+    for (int band = 0; band < bands; band++) {
+        const int first = (int)shares[0], count = (int)shares[1];
+        shares += 2;
+        for (int i = 0; i < width; i++) {
+            float sum = 0;
+            for (int k = 0; k < count; k++) sum += shares[k] * fine[(first + k) * width + i];
+            x[band * width + i] = sum;
+        }
+        shares += count;
+    }
+}
+
+/* Out, row, total, outputs, group, pack, activation, bins, taps, stride, pad, weights, scale, bias, count, images. */
+static void convolution_of(const run *r, const int32_t *a) {
+    image images[16];
+    convolution c = {images, a[14], a[7], a[8], a[9], a[10], weights(r, a[11]), weights(r, a[12]), weights(r, a[13]),
+                     a[3], a[4], a[5], a[6], buffer(r, a[0]), a[1]};
+    for (int n = 0; n < c.count; n++) images[n] = (image){buffer(r, a[15 + 2 * n]), a[16 + 2 * n]};
+    if (c.pack) convolve(&c, a[2]);
+    else convolve_few(&c, a[2]);
+}
+
+/* X, rows, inputs, stride, weights, bias, outputs, pack, activation, out, row. */
+static void product_of(const run *r, const int32_t *a) {
+    const product p = {buffer(r, a[0]), a[1], a[2], a[3], weights(r, a[4]), weights(r, a[5]), a[6], a[7], a[8],
+                       buffer(r, a[9]), a[10]};
+    multiply(&p);
+}
+
+/* y = x + scale * x' for one vector or what is left of one. */
+#define EACH(n, ...) \
+    {                                                        \
+        int c = 0;                                           \
+        for (; c + LANES <= (n); c += LANES) { typedef vec number; __VA_ARGS__ } \
+        for (; c < (n); c++) { typedef float number; __VA_ARGS__ }  \
+    }
+#define AT(x) (*(number *)((x) + c))
+
+/* X, f, g, taps of f, of g, order, bins, channels, out: a memory along bins, from low to high. */
+static void along_bins(const run *r, const int32_t *a) {
+    const int order = a[5], bins = a[6], n = a[7];
+    const float *x = buffer(r, a[0]), *f = buffer(r, a[1]), *g = buffer(r, a[2]);
+    const float *of_f = weights(r, a[3]), *of_g = weights(r, a[4]);
+    float *out = buffer(r, a[8]);
+    for (int bin = 0; bin < bins; bin += 4) {
+        const int rows = least(4, bins - bin);
+        EACH(n, {
+            number re[4];
+            number im[4];
+            for (int b = 0; b < 4; b++) {
+                const float *here = x + 2 * n * (bin + least(b, rows - 1));
+                re[b] = AT(here) - AT(here + n);
+                im[b] = AT(here) + AT(here + n);
+            }
+            for (int tap = most(0, order - bin - rows); tap < order; tap++) {
+                const int from = bin + tap - order + 1;
+                const number t = AT(of_f + tap * n);
+                const number s = AT(of_g + tap * n);
+                for (int b = 0; b < 4; b++) {
+                    if (b >= rows || from + b < 0) continue;
+                    const float *p = f + 2 * n * (from + b);
+                    const float *q = g + 2 * n * (from + b);
+                    re[b] += t * AT(p);
+                    im[b] += t * AT(p + n);
+                    re[b] -= s * AT(q + n);
+                    im[b] += s * AT(q);
+                }
+            }
+            for (int b = 0; b < rows; b++) {
+                AT(out + 2 * n * (bin + b)) = re[b];
+                AT(out + 2 * n * (bin + b) + n) = im[b];
+            }
+        })
+    }
+}
+
+/* X, f, g, taps, order, bins, channels, past, now, out: a memory along time in each bin. */
+static void in_bins(const run *r, const int32_t *a) {
+    const int past = a[4] - 1, bins = a[5], n = a[6], size = 2 * n * bins;
+    const float *x = buffer(r, a[0]), *f = buffer(r, a[1]), *g = buffer(r, a[2]), *taps = weights(r, a[3]);
+    float *ring = buffer(r, a[7]), *now = buffer(r, a[8]), *out = buffer(r, a[9]);
+    const int oldest = past ? (int)(r->frame % (unsigned)past) : 0;
+    for (int bin = 0; bin < bins; bin++) {
+        const int at = 2 * n * bin;
+        EACH(n, {
+            AT(now + at) = AT(f + at) - AT(g + at + n);
+            AT(now + at + n) = AT(f + at + n) + AT(g + at);
+        })
+        EACH(2 * n, {
+            number sum = AT(x + at) + AT(taps + past * 2 * n) * AT(now + at);
+            const float *t = taps;
+            for (int slot = oldest; slot < past; slot++) {
+                sum += AT(t) * AT(ring + slot * size + at);
+                t += 2 * n;
+            }
+            for (int slot = 0; slot < oldest; slot++) {
+                sum += AT(t) * AT(ring + slot * size + at);
+                t += 2 * n;
+            }
+            AT(out + at) = sum;
+        })
+    }
+    if (past) memcpy(ring + oldest * size, now, (size_t)size * sizeof *now);
+}
+
+/* X, f, g, taps of f, of g, order, features, past [f(re), f(im), g(re), g(im)], out: a memory along time. */
+static void along_time(const run *r, const int32_t *a) {
+    const int past = a[5] - 1, n = a[6];
+    const float *x = buffer(r, a[0]), *f = buffer(r, a[1]), *g = buffer(r, a[2]);
+    const float *of_f = weights(r, a[3]), *of_g = weights(r, a[4]);
+    float *ring = buffer(r, a[7]), *out = buffer(r, a[8]);
+    const int oldest = past ? (int)(r->frame % (unsigned)past) : 0;
+    EACH(n, {
+        const number t = AT(of_f + past * n);
+        const number s = AT(of_g + past * n);
+        number re = AT(x) - AT(x + n) + t * AT(f) - s * AT(g + n);
+        number im = AT(x) + AT(x + n) + t * AT(f + n) + s * AT(g);
+        for (int age = 0; age < past; age++) {
+            const int slot = oldest + age < past ? oldest + age : oldest + age - past;
+            const float *p = ring + slot * 4 * n;
+            const number u = AT(of_f + age * n);
+            const number v = AT(of_g + age * n);
+            re += u * AT(p) - v * AT(p + 3 * n);
+            im += u * AT(p + n) + v * AT(p + 2 * n);
+        }
+        AT(out) = re;
+        AT(out + n) = im;
+    })
+    if (!past) return;
+    memcpy(ring + oldest * 4 * n, f, 2 * (size_t)n * sizeof *f);
+    memcpy(ring + oldest * 4 * n + 2 * n, g, 2 * (size_t)n * sizeof *g);
+}
+
+/* Means [n] -> what a gate says of them, [n]: weights [hidden][n], bias [hidden], weights [hidden][n], bias [n]. */
+static const float *gate_of(const float *means, int n, int hidden, const float *w, float *out) {
+    const float *b = w + hidden * n, *second = b + hidden, *last = second + hidden * n;
+    memcpy(out, last, (size_t)n * sizeof *out);
+    for (int h = 0; h < hidden; h++) {
+        vec sums = {0};
+        float sum = b[h];
+        int i = 0;
+        for (; i + LANES <= n; i += LANES) sums += load(w + h * n + i) * load(means + i);
+        for (; i < n; i++) sum += w[h * n + i] * means[i];
+        sum += sum_of(sums);
+        if (sum > 0) EACH(n, { AT(out) += sum * AT(second + h * n); })
+    }
+    for (int i = 0; i < n; i++) out[i] = 1.0f / (1.0f + expf(-out[i]));
+    return last + n;
+}
+
+/* X, bins, channels, hidden, frames of the past, taps, gates, past, work [8 channels], out. */
+static void gate(const run *r, const int32_t *a) {
+    const int bins = a[1], n = a[2], hidden = a[3], past = a[4];
+    const float *x = buffer(r, a[0]), *taps = weights(r, a[5]), *w = weights(r, a[6]);
+    float *ring = buffer(r, a[7]), *mean = buffer(r, a[8]), *pooled = mean + 2 * n, *gates = pooled + 2 * n;
+    float *out = buffer(r, a[9]);
+    const int oldest = past ? (int)(r->frame % (unsigned)past) : 0;
+    EACH(2 * n, {
+        number sum = AT(x);
+        for (int bin = 1; bin < bins; bin++) sum += AT(x + 2 * n * bin);
+        AT(mean) = sum * (1.0f / (float)bins);
+        number all = AT(mean) * AT(taps + past * 2 * n);
+        for (int age = 0; age < past; age++) {
+            const int slot = oldest + age < past ? oldest + age : oldest + age - past;
+            all += AT(taps + age * 2 * n) * AT(ring + slot * 2 * n);
+        }
+        AT(pooled) = all;
+    })
+    if (past) memcpy(ring + oldest * 2 * n, mean, 2 * (size_t)n * sizeof *mean);
+    const float *of_g = gate_of(pooled, n, hidden, w, gates);
+    gate_of(pooled + n, n, hidden, w, gates + n);
+    gate_of(pooled, n, hidden, of_g, gates + 2 * n);
+    gate_of(pooled + n, n, hidden, of_g, gates + 3 * n);
+    EACH(n, {
+        const number re = AT(gates) - AT(gates + 3 * n);
+        const number im = AT(gates + n) + AT(gates + 2 * n);
+        for (int bin = 0; bin < bins; bin++) {
+            AT(out + 2 * n * bin) = AT(x + 2 * n * bin) * re;
+            AT(out + 2 * n * bin + n) = AT(x + 2 * n * bin + n) * im;
+        }
+    })
+}
+
+/* X, y, count, out. */
+static void add(const run *r, const int32_t *a) {
+    const float *x = buffer(r, a[0]), *y = buffer(r, a[1]);
+    float *out = buffer(r, a[3]);
+    EACH(a[2], { AT(out) = AT(x) + AT(y); })
+}
+
+/* X, from one row to the next, out, from one row to the next, rows, count. */
+static void copy(const run *r, const int32_t *a) {
+    const float *x = buffer(r, a[0]);
+    float *out = buffer(r, a[2]);
+    for (int row = 0; row < a[4]; row++) memcpy(out + row * a[3], x + row * a[1], (size_t)a[5] * sizeof *x);
+}
+
+/* X, count, bound, further, out: the bounded mask, added to what is there if this is a further one. */
+static void bound(const run *r, const int32_t *a) {
+    const float *x = buffer(r, a[0]), most_of = weights(r, a[2])[0];
+    float *out = buffer(r, a[4]);
+    for (int i = 0; i < a[1]; i++) out[i] = most_of * tanhf(x[i]) + (a[3] ? out[i] : 0);
+}
+
+void frcrn_step(const frcrn_model *model, float *state, float *scratch, const float *in, float *out) {
+    run r = {model->weights, state, scratch, in, out, 0, model->header[WINDOW], model->header[HOP]};
+    memcpy(&r.frame, state, sizeof r.frame);
+    /* each operation: its kind, how many numbers follow, and those */
+    const int32_t *end = model->operations + model->header[OPERATIONS];
+    for (const int32_t *at = model->operations; at < end; at += 2 + at[1]) {
+        const int32_t *a = at + 2;
+        switch (at[0]) {
+            case ANALYSE: analyse(&r, a); break;
+            case FEATURES: features(&r, a); break;
+            case CONVOLVE: convolution_of(&r, a); break;
+            case PRODUCT: product_of(&r, a); break;
+            case ALONG_BINS: along_bins(&r, a); break;
+            case IN_BINS: in_bins(&r, a); break;
+            case ALONG_TIME: along_time(&r, a); break;
+            case GATE: gate(&r, a); break;
+            case ADD: add(&r, a); break;
+            case COPY: copy(&r, a); break;
+            case BOUND: bound(&r, a); break;
+            case APPLY: apply(&r, a); break;
+            default: break;
+        }
+    }
+    r.frame++;
+    memcpy(state, &r.frame, sizeof r.frame);
+}
+
+static frcrn_model *refused(frcrn_model *model, const char **why, const char *reason) {
+    if (why) *why = reason;
+    frcrn_close(model);
+    return NULL;
+}
+
+frcrn_model *frcrn_from(const void *content, size_t size, const char **why) {
+    const char *from = content;
+    const size_t head = sizeof MAGIC + sizeof(int32_t[HEADER]);
+    if (size < head || memcmp(from, MAGIC, sizeof MAGIC) != 0)
+        return refused(NULL, why, "this is not a model for this version of frcrn.c");
+    frcrn_model *model = calloc(1, sizeof *model);
+    if (!model) return refused(model, why, "there is not enough memory");
+    memcpy(model->header, from + sizeof MAGIC, sizeof model->header);
+    for (int i = 0; i < HEADER; i++)
+        if (model->header[i] < 1) return refused(model, why, "the model is damaged");
+    const size_t operations = sizeof(int32_t) * (size_t)model->header[OPERATIONS];
+    const size_t weights = sizeof(float) * (size_t)model->header[WEIGHTS];
+    if (size != head + operations + weights) return refused(model, why, "the model is not as long as it says");
+    /* vectors may read past the last weight */
+    model->room = malloc(LINE + weights + LINE + operations + LINE);
+    if (!model->room) return refused(model, why, "there is not enough memory");
+    model->weights = (float *)((char *)model->room + LINE - (uintptr_t)model->room % LINE);
+    model->operations = (int32_t *)((char *)model->weights + weights + LINE);
+    memcpy(model->operations, from + head, operations);
+    memcpy(model->weights, from + head + operations, weights);
+    return model;
+}
+
+frcrn_model *frcrn_open(const char *path, const char **why) {
+    FILE *file = fopen(path, "rb");
+    if (!file) return refused(NULL, why, "the file cannot be opened");
+    char *content = NULL;
+    size_t size = 0, room = 0;
+    for (;;) {
+        if (size == room) {
+            char *more = realloc(content, room = 2 * room + 65536);
+            if (!more) break;
+            content = more;
+        }
+        const size_t got = fread(content + size, 1, room - size, file);
+        if (!got) break;
+        size += got;
+    }
+    fclose(file);
+    frcrn_model *model = frcrn_from(content, size, why);
+    free(content);
+    return model;
+}
+
+void frcrn_close(frcrn_model *model) {
+    if (model) free(model->room);
+    free(model);
+}
+
+int frcrn_sample_rate(const frcrn_model *model) { return model->header[RATE]; }
+int frcrn_hop(const frcrn_model *model) { return model->header[HOP]; }
+int frcrn_delay(const frcrn_model *model) { return model->header[WINDOW] - model->header[HOP]; }
+size_t frcrn_state_size(const frcrn_model *model) { return (size_t)model->header[STATE] * sizeof(float); }
+size_t frcrn_scratch_size(const frcrn_model *model) { return (size_t)model->header[SCRATCH] * sizeof(float); }

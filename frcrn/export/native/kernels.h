@@ -1,0 +1,279 @@
+/* Products of matrices whose rows are the bins of a spectrum and whose columns are channels.
+ *
+ * Sums stay in registers: a block of outputs for a block of bins. Weights lie in the order in which they are read:
+ * for each block of `pack` outputs, for each input, `pack` weights (twice as many where they are complex).
+ */
+#ifndef FRCRN_KERNELS_H
+#define FRCRN_KERNELS_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define LANES 16
+#define COMPLEX_VECTORS 2
+#define COMPLEX_BINS 6
+#define REAL_VECTORS 4
+#define REAL_BINS 6
+#elif defined(__AVX__)
+#define LANES 8
+#define COMPLEX_VECTORS 2
+#define COMPLEX_BINS 2
+#define REAL_VECTORS 2
+#define REAL_BINS 5
+#else
+#define LANES 4
+#define COMPLEX_VECTORS 2
+#define COMPLEX_BINS 4
+#define REAL_VECTORS 2
+#define REAL_BINS 6
+#endif
+#define MOST_BINS 12
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t ints __attribute__((vector_size(4 * LANES)));
+
+enum { PLAIN, LEAKY, RELU };
+
+INLINE vec splat(float x) { return x - (vec){0}; }
+INLINE vec load(const float *x) { return *(const vec *)x; }
+INLINE void store(float *x, vec y) { *(vec *)x = y; }
+
+INLINE vec activated(vec x, int kind) {
+    if (kind == PLAIN) return x;
+    const vec positive = (vec)((ints)x & (ints)(x > (vec){0}));
+    if (kind == RELU) return positive;
+    return positive + 0.01f * (x - positive);
+}
+
+/* An image of a convolution: [bins][2 channels], real channels first. */
+typedef struct {
+    const float *x;
+    int channels;
+} image;
+
+typedef struct {
+    const image *images;
+    int count, bins, taps, stride, pad;
+    const float *weights, *scale, *bias;
+    int outputs, group, pack, activation;
+    float *out;
+    int row; /* from one bin's outputs to the next one's */
+} convolution;
+
+/* Where output `o` of `group` channels a phase goes; its imaginary part is `group` further. */
+INLINE int place(int o, int group) { return o / group * 2 * group + o % group; }
+
+/* `vectors` vectors of outputs from `first` on, for `bins` bins from `bin` on, by the taps from `from` to `to`. */
+INLINE void complex_block(const convolution *c, const float *w, int first, int bin, int from, int to, const int vectors,
+                          const int bins) {
+    vec re[MOST_BINS][2], im[MOST_BINS][2];
+    for (int b = 0; b < bins; b++)
+        for (int v = 0; v < vectors; v++) re[b][v] = im[b][v] = (vec){0};
+    for (int n = 0; n < c->count; n++) {
+        const int channels = c->images[n].channels, width = 2 * channels, step = c->stride * width;
+        for (int tap = from; tap < to; tap++) {
+            const float *x = c->images[n].x + (bin * c->stride + tap - c->pad) * width;
+            const float *at = w + tap * width * c->pack;
+            for (int i = 0; i < channels; i++, x++, at += 2 * c->pack) {
+                vec w_re[2], w_im[2];
+                for (int v = 0; v < vectors; v++) {
+                    w_re[v] = load(at + v * LANES);
+                    w_im[v] = load(at + c->pack + v * LANES);
+                }
+                for (int b = 0; b < bins; b++) {
+                    const vec x_re = splat(x[b * step]), x_im = splat(x[b * step + channels]);
+                    for (int v = 0; v < vectors; v++) {
+                        re[b][v] += w_re[v] * x_re;
+                        im[b][v] += w_im[v] * x_re;
+                        re[b][v] -= w_im[v] * x_im;
+                        im[b][v] += w_re[v] * x_im;
+                    }
+                }
+            }
+        }
+        w += c->taps * width * c->pack;
+    }
+    /* scale and bias are as long as all blocks together, the real outputs' first */
+    const int padded = (c->outputs + c->pack - 1) / c->pack * c->pack;
+    for (int v = 0; v < vectors; v++) {
+        const int o = first + v * LANES;
+        const vec scale_re = load(c->scale + o), scale_im = load(c->scale + padded + o);
+        const vec bias_re = load(c->bias + o), bias_im = load(c->bias + padded + o);
+        for (int b = 0; b < bins; b++) {
+            float *y = c->out + (bin + b) * c->row;
+            const vec y_re = activated(re[b][v] * scale_re + bias_re, c->activation);
+            const vec y_im = activated(im[b][v] * scale_im + bias_im, c->activation);
+            if (c->group % LANES == 0) {
+                store(y + place(o, c->group), y_re);
+                store(y + place(o, c->group) + c->group, y_im);
+            } else {
+                for (int lane = 0; lane < LANES && o + lane < c->outputs; lane++) {
+                    y[place(o + lane, c->group)] = y_re[lane];
+                    y[place(o + lane, c->group) + c->group] = y_im[lane];
+                }
+            }
+        }
+    }
+}
+
+#define COMPLEX_CASE(n) \
+    case n: complex_block(c, w, first, bin, from, to, vectors, n); break;
+
+/* The same for any number of bins, at most MOST_BINS. */
+INLINE void complex_bins(const convolution *c, const float *w, int first, int bin, int from, int to, const int vectors,
+                         int bins) {
+    switch (bins) {
+        COMPLEX_CASE(1) COMPLEX_CASE(2) COMPLEX_CASE(3) COMPLEX_CASE(4) COMPLEX_CASE(5) COMPLEX_CASE(6)
+        default: break;
+    }
+    if (vectors == 1) switch (bins) {
+        COMPLEX_CASE(7) COMPLEX_CASE(8) COMPLEX_CASE(9) COMPLEX_CASE(10) COMPLEX_CASE(11) COMPLEX_CASE(12)
+        default: break;
+    }
+}
+
+static void complex_two(const convolution *c, const float *w, int first, int bin, int from, int to, int bins) {
+    complex_bins(c, w, first, bin, from, to, 2, bins);
+}
+
+static void complex_one(const convolution *c, const float *w, int first, int bin, int from, int to, int bins) {
+    complex_bins(c, w, first, bin, from, to, 1, bins);
+}
+
+INLINE int least(int a, int b) { return a < b ? a : b; }
+INLINE int most(int a, int b) { return a > b ? a : b; }
+
+/* All of a convolution, `total` bins out. */
+static void convolve(const convolution *c, int total) {
+    int inputs = 0;
+    for (int n = 0; n < c->count; n++) inputs += 2 * c->images[n].channels * c->taps;
+    const int vectors = least(c->pack / LANES, COMPLEX_VECTORS);
+    const int many = vectors == COMPLEX_VECTORS ? COMPLEX_BINS : 2 * COMPLEX_BINS;
+    for (int first = 0; first < c->outputs; first += vectors * LANES) {
+        const float *w = c->weights + (size_t)(first / c->pack) * inputs * c->pack + first % c->pack;
+        for (int bin = 0; bin < total;) {
+            /* at the edges some taps find nothing; in between all bins have all taps */
+            const int at = bin * c->stride - c->pad;
+            const int from = most(0, -at), to = least(c->taps, c->bins - at);
+            int bins = 1;
+            if (from == 0 && to == c->taps) {
+                const int whole = least((c->bins - c->taps + c->pad) / c->stride + 1, total) - bin;
+                const int blocks = (whole + many - 1) / many;
+                bins = (whole + blocks - 1) / blocks;
+            }
+            (vectors == 2 ? complex_two : complex_one)(c, w, first, bin, from, most(from, to), bins);
+            bin += bins;
+        }
+    }
+}
+
+/* Rows [rows][inputs], `stride` apart, by weights -> [rows][outputs], `row` apart. */
+typedef struct {
+    const float *x;
+    int rows, inputs, stride;
+    const float *weights, *bias;
+    int outputs, pack, activation;
+    float *out;
+    int row;
+} product;
+
+INLINE void real_block(const product *p, const float *w, int first, int at, const int vectors, const int rows) {
+    vec sum[MOST_BINS][4];
+    for (int v = 0; v < vectors; v++) {
+        const vec bias = p->bias ? load(p->bias + first + v * LANES) : (vec){0};
+        for (int r = 0; r < rows; r++) sum[r][v] = bias;
+    }
+    const float *x = p->x + at * p->stride;
+    for (int i = 0; i < p->inputs; i++, x++, w += p->pack) {
+        vec weight[4];
+        for (int v = 0; v < vectors; v++) weight[v] = load(w + v * LANES);
+        for (int r = 0; r < rows; r++) {
+            const vec value = splat(x[r * p->stride]);
+            for (int v = 0; v < vectors; v++) sum[r][v] += weight[v] * value;
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) {
+            const vec y = activated(sum[r][v], p->activation);
+            const int o = first + v * LANES, left = p->outputs - o;
+            float *out = p->out + (at + r) * p->row + o;
+            if (left >= LANES) store(out, y);
+            else for (int lane = 0; lane < left; lane++) out[lane] = y[lane];
+        }
+}
+
+#define REAL_CASE(n) \
+    case n: real_block(p, w, first, at, vectors, n); break;
+
+INLINE void real_rows(const product *p, const float *w, int first, int at, const int vectors, int rows) {
+    switch (rows) {
+        REAL_CASE(1) REAL_CASE(2) REAL_CASE(3) REAL_CASE(4) REAL_CASE(5) REAL_CASE(6)
+        default: break;
+    }
+    if (vectors < REAL_VECTORS) switch (rows) {
+        REAL_CASE(7) REAL_CASE(8) REAL_CASE(9) REAL_CASE(10) REAL_CASE(11) REAL_CASE(12)
+        default: break;
+    }
+}
+
+static void real_four(const product *p, const float *w, int first, int at, int rows) {
+    real_rows(p, w, first, at, 4, rows);
+}
+
+static void real_two(const product *p, const float *w, int first, int at, int rows) {
+    real_rows(p, w, first, at, 2, rows);
+}
+
+static void real_one(const product *p, const float *w, int first, int at, int rows) {
+    real_rows(p, w, first, at, 1, rows);
+}
+
+/* All of a product. */
+static void multiply(const product *p) {
+    int vectors = least(p->pack / LANES, REAL_VECTORS);
+    const int many = vectors == REAL_VECTORS ? REAL_BINS : 2 * REAL_BINS;
+    for (int first = 0; first < p->outputs; first += vectors * LANES) {
+        const float *w = p->weights + (size_t)(first / p->pack) * p->inputs * p->pack + first % p->pack;
+        for (int at = 0; at < p->rows;) {
+            const int blocks = (p->rows - at + many - 1) / many, rows = (p->rows - at + blocks - 1) / blocks;
+            (vectors == 4 ? real_four : vectors == 2 ? real_two : real_one)(p, w, first, at, rows);
+            at += rows;
+        }
+    }
+}
+
+INLINE float sum_of(vec x) {
+    float sum = 0;
+    for (int lane = 0; lane < LANES; lane++) sum += x[lane];
+    return sum;
+}
+
+/* For few outputs: weights [2 outputs][images][taps][2 channels], a scalar product for each output and bin. */
+static void convolve_few(const convolution *c, int total) {
+    const int rows = 2 * c->outputs;
+    for (int bin = 0; bin < total; bin++) {
+        const int at = bin * c->stride - c->pad;
+        const int from = most(0, -at), to = least(c->taps, c->bins - at);
+        const float *w = c->weights;
+        for (int r = 0; r < rows; r++) {
+            vec sum = {0};
+            float rest = 0;
+            for (int n = 0; n < c->count; n++) {
+                const int width = 2 * c->images[n].channels, end = to * width;
+                const float *x = c->images[n].x + at * width;
+                int i = from * width;
+                for (; i + LANES <= end; i += LANES) sum += load(w + i) * load(x + i);
+                for (; i < end; i++) rest += w[i] * x[i];
+                w += c->taps * width;
+            }
+            const float y = (sum_of(sum) + rest) * c->scale[r] + c->bias[r];
+            const int o = r % c->outputs;
+            c->out[bin * c->row + place(o, c->group) + r / c->outputs * c->group] =
+                c->activation == PLAIN || y > 0 ? y : c->activation == LEAKY ? 0.01f * y : 0;
+        }
+    }
+}
+
+#endif

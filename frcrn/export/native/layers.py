@@ -1,0 +1,329 @@
+"""FRCRN's layers as operations of a program. An image is [bins, 2 channels], real channels first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from frcrn.export.graph import array
+from frcrn.export.native.program import Argument, Array, Buffer, Kind, Program, View, after
+from frcrn.export.weights import Fsmn, linear
+from frcrn.layers.attention import ComplexSE
+from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
+from frcrn.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
+
+PLAIN, LEAKY, RELU = range(3)
+FEW = 8  # complex outputs, below which a scalar product for each costs less than a vector of them
+PACK = 16
+
+
+class Image(NamedTuple):
+    """A value [bins, 2 channels]."""
+
+    buffer: Argument
+    channels: int
+    bins: int
+
+    @property
+    def size(self) -> int:
+        """How many values it has."""
+        return 2 * self.channels * self.bins
+
+
+class Convolution(NamedTuple):
+    """A complex convolution: weights [images][2, outputs, channels, taps, frames], the oldest frame first."""
+
+    weights: Sequence[Array]
+    scale: Array
+    bias: Array
+    stride: int
+    pad: int
+    group: int
+    """Complex outputs of one bin; where there are more, they are those of the bins after it."""
+
+
+class LayerWriter:
+    """Appends layers to a program."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+
+    def image(self, channels: int, bins: int) -> Image:
+        """Make room for an image."""
+        return Image(Buffer(2 * channels * bins), channels, bins)
+
+    # -- convolutions
+
+    def down(self, block: Any, images: Sequence[Image], activation: int = LEAKY) -> Image:
+        """A complex convolution down in frequency, with its batch norm."""
+        layer: ComplexConv2d = block.conv if hasattr(block, "conv") else block
+        weight = np.stack([array(layer.re.weight), array(layer.im.weight)])
+        scale, bias = folded(layer, getattr(block, "norm", None))
+        out = weight.shape[1]
+        kernel = Convolution(by_image(weight, images), scale, bias, layer.stride, layer.padding, out)
+        total = (images[0].bins + 2 * layer.padding - weight.shape[3]) // layer.stride + 1
+        result = self.image(out, total)
+        heard = self.heard(images, weight.shape[4])
+        self.convolve(kernel, heard, result.buffer, 2 * out, total, activation)
+        self.remember(heard, len(images))
+        return result
+
+    def up(self, block: Any, images: Sequence[Image]) -> Image:
+        """A complex transposed convolution: for each phase of its stride a plain one, whose results take turns."""
+        layer: ComplexConvTranspose2d = block.conv
+        weight = np.stack([array(part.weight).transpose(1, 0, 2, 3) for part in (layer.re, layer.im)])
+        scale, bias = folded(layer, block.norm)
+        stride, taps = layer.stride, layer.taps
+        out = weight.shape[1]
+        weight = np.pad(weight, [(0, 0)] * 3 + [(0, taps * stride - weight.shape[3]), (0, 0)])
+        # [2, out, channels, taps, stride, frames] -> [stride][2, out, channels, taps, frames], back to front
+        weight = weight.reshape(*weight.shape[:3], taps, stride, -1).transpose(4, 0, 1, 2, 3, 5)[..., ::-1, ::-1]
+        # only the outputs that are not cropped away, as far as whole positions go
+        first = min(layer.padding // stride, taps - 1)
+        total = -(-(layer.padding + layer.size) // stride) - first
+        pad, row = taps - 1 - first, stride * 2 * out
+        found = Buffer(total * row)
+        heard = self.heard(images, weight.shape[-1])
+        if out < PACK:
+            # all phases as so many more outputs
+            joined = weight.transpose(1, 0, 2, 3, 4, 5).reshape(2, stride * out, *weight.shape[3:])
+            kernel = Convolution(
+                by_image(joined, images), per_phase(scale, stride), per_phase(bias, stride), 1, pad, out
+            )
+            self.convolve(kernel, heard, found, row, total, LEAKY)
+        else:
+            for phase, mine in enumerate(weight):
+                skipped = next(tap for tap in range(taps) if mine[:, :, :, tap].any() or tap == taps - 1)
+                kernel = Convolution(by_image(mine[:, :, :, skipped:], images), scale, bias, 1, pad - skipped, out)
+                self.convolve(kernel, heard, View(found, phase * 2 * out), row, total, LEAKY)
+        self.remember(heard, len(images))
+        start = layer.padding - first * stride
+        return Image(View(found, start * 2 * out) if start else found, out, layer.size)
+
+    def heard(self, images: Sequence[Image], frames: int) -> list[list[Image]]:
+        """Return each image with its earlier frames before it, the oldest first."""
+        return [[*(x._replace(buffer=self.program.state(x.size)) for _ in range(frames - 1)), x] for x in images]
+
+    def remember(self, heard: Sequence[Sequence[Image]], count: int) -> None:
+        """Let each frame take the place of the one before it."""
+        for ages in heard[:count]:
+            for older, newer in zip(ages, ages[1:], strict=False):
+                self.copy(newer.buffer, older.buffer, 1, newer.size)
+
+    def convolve(
+        self,
+        kernel: Convolution,
+        heard: Sequence[Sequence[Image]],
+        out: Argument,
+        row: int,
+        total: int,
+        activation: int,
+    ) -> None:
+        """One convolution of all images and their earlier frames."""
+        program, (_, outputs, _, taps, _) = self.program, kernel.weights[0].shape
+        images = [x for ages in heard for x in ages]
+        parts = [weight[..., age] for weight in kernel.weights for age in range(weight.shape[-1])]
+        pack = 0 if outputs < FEW else pack_of(outputs, 2)
+        packed = few(parts) if not pack else complex_packed(parts, pack)
+        scale, bias = (per_pack(values, pack) if pack else values for values in (kernel.scale, kernel.bias))
+        program.emit(
+            Kind.CONVOLVE,
+            *(out, row, total, outputs, kernel.group, pack, activation),
+            *(images[0].bins, taps, kernel.stride, kernel.pad),
+            *(program.weight(packed), program.weight(scale), program.weight(bias), len(images)),
+            *(argument for x in images for argument in (x.buffer, x.channels)),
+        )
+
+    # -- memories
+
+    def product(
+        self, x: Argument, rows: int, stride: int, weight: Array, bias: Array | None, activation: int
+    ) -> Buffer:
+        """Rows times a matrix [outputs, inputs]."""
+        outputs, inputs = weight.shape
+        pack, out = pack_of(outputs, 4), Buffer(rows * outputs)
+        padded = np.pad(weight, ((0, -outputs % pack), (0, 0)))
+        packed = padded.reshape(-1, pack, inputs).transpose(0, 2, 1)
+        shift = -1 if bias is None else self.program.weight(np.pad(bias, (0, -outputs % pack)))
+        self.program.emit(
+            Kind.PRODUCT,
+            *(x, rows, inputs, stride, self.program.weight(packed), shift),
+            *(outputs, pack, activation, out, outputs),
+        )
+        return out
+
+    def projections(self, x: Argument, rows: int, of_f: tuple[Array, ...], of_g: tuple[Array, ...]) -> list[Buffer]:
+        """F and g of rows [rows, features] before their memories: linear, its bias and projection of each."""
+        (in_f, bias_f, out_f), (in_g, bias_g, out_g) = of_f, of_g
+        hidden = len(in_f)
+        both = self.product(
+            x, rows, in_f.shape[1], np.concatenate([in_f, in_g]), np.concatenate([bias_f, bias_g]), RELU
+        )
+        return [
+            self.product(View(both, start), rows, 2 * hidden, project, None, PLAIN)
+            for start, project in ((0, out_f), (hidden, out_g))
+        ]
+
+    def along_frequency(self, layer: FrequencyFsmn, x: Image) -> Image:
+        """Memory along frequency."""
+        w, out = Fsmn(layer), self.image(x.channels, x.bins)
+        f, g = self.projections(
+            x.buffer, 2 * x.bins, (w.linear_f, w.bias_f, w.project_f), (w.linear_g, w.bias_g, w.project_g)
+        )
+        taps = [self.program.weight(taps.T) for taps in (w.taps_f, w.taps_g)]
+        self.program.emit(Kind.ALONG_BINS, x.buffer, f, g, *taps, w.taps_f.shape[1], x.bins, x.channels, out.buffer)
+        return out
+
+    def in_bins(self, layer: BinFsmn, x: Image) -> Image:
+        """Memory along time in each bin."""
+        weight, bias, _, taps = (array(value) for value in layer.weights())
+        (in_f, in_g), (bias_f, bias_g) = np.split(weight, 2), np.split(bias, 2)
+        out_f, out_g = array(layer.re.project.weight), array(layer.im.project.weight)
+        f, g = self.projections(x.buffer, 2 * x.bins, (in_f, bias_f, out_f), (in_g, bias_g, out_g))
+        order, out = taps.shape[2], self.image(x.channels, x.bins)
+        self.program.emit(
+            Kind.IN_BINS,
+            *(x.buffer, f, g, self.program.weight(taps[:, 0, :, 0].T), order, x.bins, x.channels),
+            *(self.program.state((order - 1) * x.size), Buffer(x.size), out.buffer),
+        )
+        return out
+
+    def along_time(self, layer: TimeFsmn, x: Image) -> Image:
+        """Memory along time over all channels and bins of a frame; here bins come before channels."""
+        w, program, features = Fsmn(layer), self.program, layer.features
+        order = np.arange(features).reshape(x.channels, x.bins).T.ravel()
+        flat, found, out = Buffer(x.size), Buffer(x.size), self.image(x.channels, x.bins)
+        for part in range(2):
+            self.copy(
+                after(x.buffer, part * x.channels),
+                after(flat, part * features),
+                x.bins,
+                x.channels,
+                2 * x.channels,
+                x.channels,
+            )
+        f, g = self.projections(
+            flat,
+            2,
+            (w.linear_f[:, order], w.bias_f, w.project_f[order]),
+            (w.linear_g[:, order], w.bias_g, w.project_g[order]),
+        )
+        taps = [program.weight(taps[order].T) for taps in (w.taps_f, w.taps_g)]
+        length = w.taps_f.shape[1]
+        past = program.state((length - 1) * 4 * features)
+        program.emit(Kind.ALONG_TIME, flat, f, g, *taps, length, features, past, found)
+        for part in range(2):
+            self.copy(
+                after(found, part * features),
+                after(out.buffer, part * x.channels),
+                x.bins,
+                x.channels,
+                x.channels,
+                2 * x.channels,
+            )
+        return out
+
+    # -- gates and the rest
+
+    def weigh(self, layer: ComplexSE, x: Image) -> Image:
+        """Weigh the channels of an image."""
+        if layer.pool is None:
+            raise ValueError("a network that pools over whole clips cannot stream")
+        taps = array(layer.pool.weight)[:, 0].T
+        gates = []
+        for part in (layer.re, layer.im):
+            (first, bias), (second, shift) = linear(part[0]), linear(part[2])
+            gates += [first.ravel(), bias, second.T.ravel(), shift]
+        program, past, out = self.program, len(taps) - 1, self.image(x.channels, x.bins)
+        program.emit(
+            Kind.GATE,
+            *(x.buffer, x.bins, x.channels, len(linear(layer.re[0])[0]), past),
+            *(program.weight(taps), program.weight(np.concatenate(gates)), program.state(past * 2 * x.channels)),
+            *(Buffer(8 * x.channels), out.buffer),
+        )
+        return out
+
+    def sum(self, x: Image, y: Image) -> Image:
+        """Two images, added."""
+        out = self.image(x.channels, x.bins)
+        self.program.emit(Kind.ADD, x.buffer, y.buffer, x.size, out.buffer)
+        return out
+
+    def side_by_side(self, images: Sequence[Image]) -> Image:
+        """Images as one, whatever their number."""
+        if len(images) == 1:
+            return images[0]
+        out = self.image(sum(x.channels for x in images), images[0].bins)
+        start = 0
+        for part in range(2):
+            for x in images:
+                self.copy(
+                    after(x.buffer, part * x.channels),
+                    after(out.buffer, start),
+                    x.bins,
+                    x.channels,
+                    2 * x.channels,
+                    2 * out.channels,
+                )
+                start += x.channels
+        return out
+
+    def copy(self, x: Argument, out: Argument, rows: int, count: int, row: int = 0, row_out: int = 0) -> None:
+        """Copy rows of values, `row` and `row_out` from one to the next."""
+        self.program.emit(Kind.COPY, x, row, out, row_out, rows, count)
+
+
+def folded(layer: Any, norm: Any) -> tuple[Array, Array]:
+    """Return scale and bias [2 outputs] of a complex convolution and the batch norm after it, if there is one."""
+    real, imag = array(layer.re.bias).astype(np.float64), array(layer.im.bias).astype(np.float64)
+    bias = np.concatenate([real - imag, real + imag])
+    if norm is None:
+        return np.ones(len(bias), np.float32), bias.astype(np.float32)
+    weight, shift, mean, variance = (
+        array(value).astype(np.float64) for value in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    )
+    scale = weight / np.sqrt(variance + norm.eps)
+    return scale.astype(np.float32), ((bias - mean) * scale + shift).astype(np.float32)
+
+
+def by_image(weight: Array, images: Sequence[Image]) -> list[Array]:
+    """[2, outputs, all channels, taps, frames] -> the same for each image."""
+    return np.split(weight, np.cumsum([x.channels for x in images])[:-1], axis=2)
+
+
+def per_phase(values: Array, stride: int) -> Array:
+    """[2 outputs] -> [2 stride outputs]: each phase has the same."""
+    return np.tile(values.reshape(2, 1, -1), (1, stride, 1)).ravel()
+
+
+def per_pack(values: Array, pack: int) -> Array:
+    """[2 outputs] -> the same with zeros after each part, up to whole packs."""
+    parts = values.reshape(2, -1)
+    return np.pad(parts, ((0, 0), (0, -parts.shape[1] % pack))).ravel()
+
+
+def pack_of(outputs: int, most: int) -> int:
+    """Return how many outputs go together: what wastes least, and of that the most."""
+    sizes = [PACK * count for count in (1, 2, 4) if count <= most]
+    return min(sizes, key=lambda size: (outputs + -outputs % size, -size))
+
+
+def complex_packed(parts: Sequence[Array], pack: int) -> Array:
+    """Images' weights [2, outputs, channels, taps] -> [packs, images, taps, channels, 2, pack]."""
+    padded = [np.pad(part, ((0, 0), (0, -part.shape[1] % pack), (0, 0), (0, 0))) for part in parts]
+    packs = padded[0].shape[1] // pack
+    rows = [
+        part.reshape(2, packs, pack, *part.shape[2:]).transpose(1, 4, 3, 0, 2).reshape(packs, -1) for part in padded
+    ]
+    return np.concatenate(rows, axis=1)
+
+
+def few(parts: Sequence[Array]) -> Array:
+    """Images' weights [2, outputs, channels, taps] -> [2 outputs, images, taps, 2 channels]."""
+    rows = []
+    for real, imag in parts:
+        block = np.concatenate([np.concatenate([real, -imag], axis=1), np.concatenate([imag, real], axis=1)])
+        rows.append(block.transpose(0, 2, 1).reshape(len(block), -1))
+    return np.concatenate(rows, axis=1)

@@ -1,0 +1,114 @@
+"""The interpreter in C, compiled for this machine when it is first wanted and kept for the next time."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import weakref
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from frcrn.audio import MissingPackage
+from frcrn.audio.writing import replacing
+
+SOURCES = ("frcrn.c", "frcrn.h", "kernels.h")
+OPTIONS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
+TUNED = ["-march=native"]
+
+
+def source(name: str) -> bytes:
+    """Return a source file's content."""
+    return resources.files("frcrn").joinpath("export", "native", name).read_bytes()
+
+
+def compiler() -> str | None:
+    """Return the C compiler that there is: the one the environment names as CC, else a usual one."""
+    names = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+def kept_in() -> Path:
+    """Return the folder of compiled libraries."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "frcrn"
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """Return the compiled interpreter."""
+    program = compiler()
+    if program is None:
+        raise MissingPackage("the runtime native needs a C compiler, and there is none (cc, gcc, clang, or CC=...)")
+    about = hashlib.sha256()
+    for part in (program, platform.machine(), abilities(), *OPTIONS, *TUNED):
+        about.update(part.encode() + b"\0")
+    for name in SOURCES:
+        about.update(source(name))
+    path = kept_in() / f"native-{about.hexdigest()[:16]}.so"
+    try:
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            compile_to(path, program)
+        return prototyped(ctypes.CDLL(str(path)))
+    except OSError:  # no such folder, or nothing may be run from there
+        path = Path(tempfile.mkdtemp(prefix="frcrn-"), path.name)
+        weakref.finalize(library, shutil.rmtree, path.parent, ignore_errors=True)
+        compile_to(path, program)
+        return prototyped(ctypes.CDLL(str(path)))
+
+
+def abilities() -> str:
+    """Return what tells processors apart that need code of their own."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
+
+
+def compile_to(path: Path, program: str) -> None:
+    """Compile the interpreter, for this processor where the compiler knows it."""
+    with tempfile.TemporaryDirectory() as folder, replacing(path) as beside:
+        for name in SOURCES:
+            Path(folder, name).write_bytes(source(name))
+        for tuned in (TUNED, []):
+            command = [program, *OPTIONS, *tuned, str(Path(folder, "frcrn.c")), "-o", str(beside), "-lm"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                return
+        reason = (done.stderr.strip().splitlines() or ["it says nothing"])[0]
+        raise MissingPackage(f"the runtime native needs a C compiler that works; {program} does not: {reason}")
+
+
+def prototyped(found: ctypes.CDLL) -> ctypes.CDLL:
+    """Say what the functions take and return."""
+    pointer, size = ctypes.c_void_p, ctypes.c_size_t
+    found.frcrn_from.argtypes = [ctypes.c_char_p, size, ctypes.POINTER(ctypes.c_char_p)]
+    found.frcrn_from.restype = pointer
+    found.frcrn_close.argtypes, found.frcrn_close.restype = [pointer], None
+    for name in ("frcrn_state_size", "frcrn_scratch_size"):
+        getattr(found, name).argtypes, getattr(found, name).restype = [pointer], size
+    found.frcrn_step.argtypes, found.frcrn_step.restype = [pointer] * 5, None
+    return found
+
+
+class NativeModel:
+    """An open model; states and scratch are memory of the caller's."""
+
+    def __init__(self, content: bytes) -> None:
+        self._library, why = library(), ctypes.c_char_p()
+        self._model = self._library.frcrn_from(content, len(content), ctypes.byref(why))
+        if not self._model:
+            raise ValueError(f"a model for the runtime native: {(why.value or b'').decode()}")
+        weakref.finalize(self, self._library.frcrn_close, self._model)
+        self.state_size: int = self._library.frcrn_state_size(self._model) // 4
+        self.scratch_size: int = self._library.frcrn_scratch_size(self._model) // 4
+
+    def step(self, state: int, scratch: int, hop: int, out: int) -> None:
+        """Enhance a hop; all are addresses."""
+        self._library.frcrn_step(self._model, state, scratch, hop, out)

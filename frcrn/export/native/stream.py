@@ -1,0 +1,51 @@
+"""A network that runs as a program in C; it stays an `Enhancer`."""
+
+from __future__ import annotations
+
+import threading
+
+import torch
+from torch import Tensor
+
+from frcrn.export.native.library import NativeModel
+from frcrn.export.native.network import write_program
+from frcrn.models import Enhancer, State
+
+MEMORY, FRAME = "memory", "frame"
+
+
+class NativeStep:
+    """One or more hops of a causal network, on one thread.
+
+    A state is changed in place, as it is large. Its frame number says whether it is still what it was.
+    """
+
+    def __init__(self, model: Enhancer) -> None:
+        self.hop, self._model = model.hop, NativeModel(write_program(model))
+        self._mine = threading.local()
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state before the first sample."""
+        return {
+            MEMORY: torch.zeros(batch, self._model.state_size),
+            FRAME: torch.zeros(batch, dtype=torch.int64),
+        }
+
+    def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
+        """[B, k hop] -> [B, k hop]; the state that goes in is used up."""
+        waves, memory = frame.detach().float().contiguous(), state[MEMORY].contiguous()
+        if not torch.equal(memory[:, :2].contiguous().view(torch.int64)[:, 0], state[FRAME]):
+            raise ValueError("this state has been used up by a step; a copy of both its tensors would have kept it")
+        clean, hop, scratch = torch.empty_like(waves), self.hop, self._scratch()
+        for row in range(len(waves)):
+            kept, heard, said = (tensor[row].data_ptr() for tensor in (memory, waves, clean))
+            for start in range(0, 4 * waves.shape[1], 4 * hop):
+                self._model.step(kept, scratch, heard + start, said + start)
+        return clean, {MEMORY: memory, FRAME: state[FRAME] + waves.shape[1] // hop}
+
+    def _scratch(self) -> int:
+        """Return the address of this thread's scratch memory."""
+        if not hasattr(self._mine, "scratch"):
+            self._mine.scratch = torch.empty(self._model.scratch_size)
+        address: int = self._mine.scratch.data_ptr()
+        return address
