@@ -245,34 +245,56 @@ static void multiply(const product *p) {
 }
 
 INLINE float sum_of(vec x) {
-    float sum = 0;
-    for (int lane = 0; lane < LANES; lane++) sum += x[lane];
-    return sum;
+    for (int half = LANES / 2; half; half /= 2)
+        for (int lane = 0; lane < half; lane++) x[lane] += x[lane + half];
+    return x[0];
+}
+
+/* `rows` scalar products from `first` on, for `bins` bins from `bin` on, by the taps from `from` to `to`. */
+INLINE void few_block(const convolution *c, int inputs, int first, int bin, int from, int to, const int rows,
+                      const int bins) {
+    vec sum[2][4];
+    float rest[2][4];
+    for (int b = 0; b < bins; b++)
+        for (int r = 0; r < rows; r++) sum[b][r] = (vec){0}, rest[b][r] = 0;
+    const float *w = c->weights + first * inputs;
+    for (int n = 0; n < c->count; n++) {
+        const int width = 2 * c->images[n].channels, end = to * width, step = c->stride * width;
+        const float *x = c->images[n].x + (bin * c->stride - c->pad) * width;
+        int i = from * width;
+        for (; i + LANES <= end; i += LANES)
+            for (int r = 0; r < rows; r++)
+                for (int b = 0; b < bins; b++) sum[b][r] += load(w + r * inputs + i) * load(x + b * step + i);
+        for (; i < end; i++)
+            for (int r = 0; r < rows; r++)
+                for (int b = 0; b < bins; b++) rest[b][r] += w[r * inputs + i] * x[b * step + i];
+        w += c->taps * width;
+    }
+    for (int r = 0; r < rows; r++) {
+        const int row = first + r, at = place(row % c->outputs, c->group) + row / c->outputs * c->group;
+        for (int b = 0; b < bins; b++) {
+            const float y = (sum_of(sum[b][r]) + rest[b][r]) * c->scale[row] + c->bias[row];
+            c->out[(bin + b) * c->row + at] = c->activation == PLAIN || y > 0 ? y : c->activation == LEAKY ? 0.01f * y : 0;
+        }
+    }
 }
 
 /* For few outputs: weights [2 outputs][images][taps][2 channels], a scalar product for each output and bin. */
 static void convolve_few(const convolution *c, int total) {
-    const int rows = 2 * c->outputs;
-    for (int bin = 0; bin < total; bin++) {
-        const int at = bin * c->stride - c->pad;
-        const int from = most(0, -at), to = least(c->taps, c->bins - at);
-        const float *w = c->weights;
-        for (int r = 0; r < rows; r++) {
-            vec sum = {0};
-            float rest = 0;
-            for (int n = 0; n < c->count; n++) {
-                const int width = 2 * c->images[n].channels, end = to * width;
-                const float *x = c->images[n].x + at * width;
-                int i = from * width;
-                for (; i + LANES <= end; i += LANES) sum += load(w + i) * load(x + i);
-                for (; i < end; i++) rest += w[i] * x[i];
-                w += c->taps * width;
-            }
-            const float y = (sum_of(sum) + rest) * c->scale[r] + c->bias[r];
-            const int o = r % c->outputs;
-            c->out[bin * c->row + place(o, c->group) + r / c->outputs * c->group] =
-                c->activation == PLAIN || y > 0 ? y : c->activation == LEAKY ? 0.01f * y : 0;
+    int inputs = 0;
+    for (int n = 0; n < c->count; n++) inputs += 2 * c->images[n].channels * c->taps;
+    for (int bin = 0; bin < total;) {
+        const int at = bin * c->stride - c->pad, from = most(0, -at), to = most(from, least(c->taps, c->bins - at));
+        const int two = from == 0 && bin + 1 < total && at + c->stride + c->taps <= c->bins;
+        int row = 0;
+        for (; row + 4 <= 2 * c->outputs; row += 4)
+            if (two) few_block(c, inputs, row, bin, from, to, 4, 2);
+            else few_block(c, inputs, row, bin, from, to, 4, 1);
+        if (row < 2 * c->outputs) {
+            if (two) few_block(c, inputs, row, bin, from, to, 2, 2);
+            else few_block(c, inputs, row, bin, from, to, 2, 1);
         }
+        bin += 1 + two;
     }
 }
 
