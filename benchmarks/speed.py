@@ -2,7 +2,7 @@
 
 python benchmarks/speed.py                  # 4-s and 10-s clips, one thread, both allocators
 python benchmarks/speed.py --seconds 30 --threads 2 --allocator default
-python benchmarks/speed.py --seconds 10 --precision fp32 --runtimes torch onnx openvino
+python benchmarks/speed.py --seconds 10 --precision fp32 --runtimes torch onnx openvino native
 
 `calm` sets glibc's malloc to keep freed pages, which spares page faults; `default` is what a fresh installation does.
 """
@@ -43,20 +43,20 @@ def stock_network() -> nn.Module:
     return stock.eval()
 
 
-def ours(stock: nn.Module, precision: str) -> FRCRN:
-    """Return our inference form with the stock network's weights."""
+def ours(stock: nn.Module) -> FRCRN:
+    """Return our network with the stock network's weights."""
     model = FRCRN()
     fill(model, stock.state_dict(), "stock")
-    return model.eval().optimize(precision)
+    return model.eval()
 
 
 def all_of_ours(stock: nn.Module, precisions: list[str], runtimes: list[str], threads: int) -> dict[str, Enhancer]:
     """Return ours by name: in torch with each precision, and in other runtimes in single precision."""
     found: dict[str, Enhancer] = {}
     if "torch" in runtimes:
-        found |= {f"ours {precision}": ours(stock, precision) for precision in precisions}
+        found |= {f"ours {precision}": ours(stock).optimize(precision) for precision in precisions}
     for runtime in sorted(set(runtimes) - {"torch"}):
-        found[f"ours in {runtime}"] = with_runtime(ours(stock, "fp32"), runtime, threads)
+        found[f"ours in {runtime}"] = with_runtime(ours(stock), runtime, threads)
     return found
 
 

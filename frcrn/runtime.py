@@ -10,6 +10,7 @@ from torch import Tensor
 
 from frcrn.export.graphs import step_graph, whole_graph
 from frcrn.export.native.stream import NativeStep
+from frcrn.export.native.whole import NativeMasks
 from frcrn.export.network import AUDIO, ENHANCED, Step, write_piece
 from frcrn.export.sessions import Array, Session, open_session
 from frcrn.models import FRCRN, Enhancer, Estimate, State
@@ -75,6 +76,23 @@ class NativeStream(Steps):
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
         """[B, k hop] -> [B, k hop], late by window - hop samples; the state that goes in is used up."""
         return self._steps.step(frame, state)
+
+
+class NativeWhole(Exported):
+    """Hears whole waves with masks that are computed in C."""
+
+    def __init__(self, model: FRCRN, threads: int | None = None) -> None:
+        super().__init__(model, "native")
+        self._masks = NativeMasks(model, threads)
+
+    def forward(self, wave: Tensor) -> Estimate:
+        """[B, T] -> Estimate with wave [B, T]."""
+        model = self._masks.model
+        front, back = model.margins(wave.shape[1])
+        spec = model.stft.analyse(torch.nn.functional.pad(wave, (front, back)))
+        edge = model.stft.overlap // model.hop
+        mask = self._masks(spec[..., edge : spec.shape[-1] - edge])
+        return Estimate(model.estimate(spec, [mask], edge, front, wave.shape[1]).wave, ())
 
 
 class ExportedStream(Steps):
@@ -143,7 +161,7 @@ def with_runtime(
     if checked_runtime(runtime) == "torch":
         return model.optimize()
     if runtime == "native":
-        return NativeStream(model)
+        return NativeWhole(model, threads) if isinstance(model, FRCRN) and model.lookahead else NativeStream(model)
     if model.lookahead:
         return ExportedWhole(model, runtime, threads)
     return ExportedStream(model, runtime, threads, live=live)

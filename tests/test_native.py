@@ -19,6 +19,7 @@ from frcrn.audio import MissingPackage
 from frcrn.export.native import library
 from frcrn.export.native.network import write_program
 from frcrn.export.native.program import Buffer, Kind, Program, View, placed, room
+from frcrn.export.native.whole import NativeMasks
 from frcrn.models import Enhancer
 from frcrn.runtime import with_runtime
 from frcrn.streaming import push_together
@@ -106,12 +107,52 @@ def test_silence_stays_silent_and_very_quiet_sound_does_no_harm() -> None:
     assert np.isfinite(quiet).all()
 
 
+@needs_compiler
+@EVERY_SHAPE
+def test_a_network_that_looks_ahead_hears_the_whole_as_before(shape: str) -> None:
+    model = network(shape, causal=False)
+    for threads in (1, 3):
+        other = with_runtime(model, "native", threads)
+        for length in (1, 129, 3001, 700):
+            wave = noise(2, length).numpy()
+            assert_allclose(whole(other, wave), whole(model, wave), atol=1e-5)
+
+
+@needs_compiler
+def test_a_network_of_the_released_kind_is_fed_at_its_level() -> None:
+    wave = noise(2, 7001, level=0.003).numpy()
+    assert_allclose(native(released()).enhance(wave), released().enhance(wave), atol=1e-5)
+
+
+@needs_compiler
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_what_lay_in_memory_before_says_nothing(threads: int) -> None:
+    """Memory that is kept for the next wave is full of what is no number; each thread has a share, or none."""
+    other, waves = with_runtime(network(causal=False), "native", threads), noise(2, 1, 300).numpy()
+    before = [whole(other, wave) for wave in waves]
+    images, scratch = other._masks._memory(100)  # type: ignore[union-attr]
+    images.fill_(torch.nan)
+    scratch.fill_(torch.nan)
+    assert_array_equal([whole(other, wave) for wave in waves], before)
+
+
+@needs_compiler
+def test_threads_may_share_a_model_that_looks_ahead() -> None:
+    model, waves = with_runtime(network(causal=False), "native", 2), noise(8, 1, 4000).numpy()
+    truth = [whole(model, wave) for wave in waves]
+    with ThreadPoolExecutor(4) as pool:
+        for got, wanted in zip(pool.map(lambda wave: whole(model, wave), waves), truth, strict=True):
+            assert_array_equal(got, wanted)
+
+
 def test_what_is_no_causal_frcrn_as_it_was_trained_is_refused() -> None:
     for model in (released(), CausalGain(0.5)):
         with pytest.raises(ValueError, match="causal networks of FRCRN only"):
             write_program(model)
     with pytest.raises(ValueError, match="not from its optimized form"):
         write_program(tiny().optimize())
+    with pytest.raises(ValueError, match="as they were trained"):
+        NativeMasks(tiny(causal=False).optimize(), 1)
 
 
 @needs_compiler

@@ -190,8 +190,9 @@ static void convolution_of(const run *r, const int32_t *a) {
     convolution c = {images, a[14], a[7], a[8], a[9], a[10], weights(r, a[11]), weights(r, a[12]), weights(r, a[13]),
                      a[3], a[4], a[5], a[6], buffer(r, a[0]), a[1]};
     for (int n = 0; n < c.count; n++) images[n] = (image){buffer(r, a[15 + 2 * n]), a[16 + 2 * n]};
-    if (c.pack) convolve(&c, a[2]);
-    else convolve_few(&c, a[2]);
+    if (!c.pack) convolve_few(&c, a[2]);
+    else
+        for (int first = 0; first < c.outputs; first += outputs_at_once(&c)) convolve_outputs(&c, first, a[2]);
 }
 
 /* X, rows, inputs, stride, weights, bias, outputs, pack, activation, out, row. */
@@ -201,51 +202,10 @@ static void product_of(const run *r, const int32_t *a) {
     multiply(&p);
 }
 
-/* y = x + scale * x' for one vector or what is left of one. */
-#define EACH(n, ...) \
-    {                                                        \
-        int c = 0;                                           \
-        for (; c + LANES <= (n); c += LANES) { typedef vec number; __VA_ARGS__ } \
-        for (; c < (n); c++) { typedef float number; __VA_ARGS__ }  \
-    }
-#define AT(x) (*(number *)((x) + c))
-
 /* X, f, g, taps of f, of g, order, bins, channels, out: a memory along bins, from low to high. */
 static void along_bins(const run *r, const int32_t *a) {
-    const int order = a[5], bins = a[6], n = a[7];
-    const float *x = buffer(r, a[0]), *f = buffer(r, a[1]), *g = buffer(r, a[2]);
-    const float *of_f = weights(r, a[3]), *of_g = weights(r, a[4]);
-    float *out = buffer(r, a[8]);
-    for (int bin = 0; bin < bins; bin += 4) {
-        const int rows = least(4, bins - bin);
-        EACH(n, {
-            number re[4];
-            number im[4];
-            for (int b = 0; b < 4; b++) {
-                const float *here = x + 2 * n * (bin + least(b, rows - 1));
-                re[b] = AT(here) - AT(here + n);
-                im[b] = AT(here) + AT(here + n);
-            }
-            for (int tap = most(0, order - bin - rows); tap < order; tap++) {
-                const int from = bin + tap - order + 1;
-                const number t = AT(of_f + tap * n);
-                const number s = AT(of_g + tap * n);
-                for (int b = 0; b < 4; b++) {
-                    if (b >= rows || from + b < 0) continue;
-                    const float *p = f + 2 * n * (from + b);
-                    const float *q = g + 2 * n * (from + b);
-                    re[b] += t * AT(p);
-                    im[b] += t * AT(p + n);
-                    re[b] -= s * AT(q + n);
-                    im[b] += s * AT(q);
-                }
-            }
-            for (int b = 0; b < rows; b++) {
-                AT(out + 2 * n * (bin + b)) = re[b];
-                AT(out + 2 * n * (bin + b) + n) = im[b];
-            }
-        })
-    }
+    remember_bins(buffer(r, a[0]), buffer(r, a[1]), buffer(r, a[2]), weights(r, a[3]), weights(r, a[4]), a[5], a[6], a[7],
+                  buffer(r, a[8]));
 }
 
 /* X, f, g, taps, order, bins, channels, past, now, out: a memory along time in each bin. */
@@ -305,23 +265,6 @@ static void along_time(const run *r, const int32_t *a) {
     memcpy(ring + oldest * 4 * n + 2 * n, g, 2 * (size_t)n * sizeof *g);
 }
 
-/* Means [n] -> what a gate says of them, [n]: weights [hidden][n], bias [hidden], weights [hidden][n], bias [n]. */
-static const float *gate_of(const float *means, int n, int hidden, const float *w, float *out) {
-    const float *b = w + hidden * n, *second = b + hidden, *last = second + hidden * n;
-    memcpy(out, last, (size_t)n * sizeof *out);
-    for (int h = 0; h < hidden; h++) {
-        vec sums = {0};
-        float sum = b[h];
-        int i = 0;
-        for (; i + LANES <= n; i += LANES) sums += load(w + h * n + i) * load(means + i);
-        for (; i < n; i++) sum += w[h * n + i] * means[i];
-        sum += sum_of(sums);
-        if (sum > 0) EACH(n, { AT(out) += sum * AT(second + h * n); })
-    }
-    for (int i = 0; i < n; i++) out[i] = 1.0f / (1.0f + expf(-out[i]));
-    return last + n;
-}
-
 /* X, bins, channels, hidden, frames of the past, taps, gates, past, work [8 channels], out. */
 static void gate(const run *r, const int32_t *a) {
     const int bins = a[1], n = a[2], hidden = a[3], past = a[4];
@@ -341,18 +284,8 @@ static void gate(const run *r, const int32_t *a) {
         AT(pooled) = all;
     })
     if (past) memcpy(ring + oldest * 2 * n, mean, 2 * (size_t)n * sizeof *mean);
-    const float *of_g = gate_of(pooled, n, hidden, w, gates);
-    gate_of(pooled + n, n, hidden, w, gates + n);
-    gate_of(pooled, n, hidden, of_g, gates + 2 * n);
-    gate_of(pooled + n, n, hidden, of_g, gates + 3 * n);
-    EACH(n, {
-        const number re = AT(gates) - AT(gates + 3 * n);
-        const number im = AT(gates + n) + AT(gates + 2 * n);
-        for (int bin = 0; bin < bins; bin++) {
-            AT(out + 2 * n * bin) = AT(x + 2 * n * bin) * re;
-            AT(out + 2 * n * bin + n) = AT(x + 2 * n * bin + n) * im;
-        }
-    })
+    gates_of(pooled, n, hidden, w, gates);
+    weigh(x, gates, n, bins, out);
 }
 
 /* X, y, count, out. */

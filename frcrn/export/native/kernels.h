@@ -6,6 +6,7 @@
 #ifndef FRCRN_KERNELS_H
 #define FRCRN_KERNELS_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -145,27 +146,28 @@ static void complex_one(const convolution *c, const float *w, int first, int bin
 INLINE int least(int a, int b) { return a < b ? a : b; }
 INLINE int most(int a, int b) { return a > b ? a : b; }
 
-/* All of a convolution, `total` bins out. */
-static void convolve(const convolution *c, int total) {
+/* How many outputs go through all bins at once. */
+INLINE int outputs_at_once(const convolution *c) { return least(c->pack, COMPLEX_VECTORS * LANES); }
+
+/* So many outputs of a convolution from `first` on, `total` bins. */
+static void convolve_outputs(const convolution *c, int first, int total) {
     int inputs = 0;
     for (int n = 0; n < c->count; n++) inputs += 2 * c->images[n].channels * c->taps;
-    const int vectors = least(c->pack / LANES, COMPLEX_VECTORS);
+    const int vectors = outputs_at_once(c) / LANES;
     const int many = vectors == COMPLEX_VECTORS ? COMPLEX_BINS : 2 * COMPLEX_BINS;
-    for (int first = 0; first < c->outputs; first += vectors * LANES) {
-        const float *w = c->weights + (size_t)(first / c->pack) * inputs * c->pack + first % c->pack;
-        for (int bin = 0; bin < total;) {
-            /* at the edges some taps find nothing; in between all bins have all taps */
-            const int at = bin * c->stride - c->pad;
-            const int from = most(0, -at), to = least(c->taps, c->bins - at);
-            int bins = 1;
-            if (from == 0 && to == c->taps) {
-                const int whole = least((c->bins - c->taps + c->pad) / c->stride + 1, total) - bin;
-                const int blocks = (whole + many - 1) / many;
-                bins = (whole + blocks - 1) / blocks;
-            }
-            (vectors == 2 ? complex_two : complex_one)(c, w, first, bin, from, most(from, to), bins);
-            bin += bins;
+    const float *w = c->weights + (size_t)(first / c->pack) * inputs * c->pack + first % c->pack;
+    for (int bin = 0; bin < total;) {
+        /* at the edges some taps find nothing; in between all bins have all taps */
+        const int at = bin * c->stride - c->pad;
+        const int from = most(0, -at), to = least(c->taps, c->bins - at);
+        int bins = 1;
+        if (from == 0 && to == c->taps) {
+            const int whole = least((c->bins - c->taps + c->pad) / c->stride + 1, total) - bin;
+            const int blocks = (whole + many - 1) / many;
+            bins = (whole + blocks - 1) / blocks;
         }
+        (vectors == 2 ? complex_two : complex_one)(c, w, first, bin, from, most(from, to), bins);
+        bin += bins;
     }
 }
 
@@ -296,6 +298,87 @@ static void convolve_few(const convolution *c, int total) {
         }
         bin += 1 + two;
     }
+}
+
+/* Say something of each vector of n values, and then of each value that is left; AT(x) is x's vector or value. */
+#define EACH(n, ...) \
+    {                                                        \
+        int c = 0;                                           \
+        for (; c + LANES <= (n); c += LANES) { typedef vec number; __VA_ARGS__ } \
+        for (; c < (n); c++) { typedef float number; __VA_ARGS__ }  \
+    }
+#define AT(x) (*(number *)((x) + c))
+
+/* x [bins][2 n] and (f + ig)(x), each [bins][2 n], by the taps [order][n] of f and g: a memory along bins, from low to high. */
+static void remember_bins(const float *x, const float *f, const float *g, const float *of_f, const float *of_g, int order,
+                          int bins, int n, float *out) {
+    for (int bin = 0; bin < bins; bin += 4) {
+        const int rows = least(4, bins - bin);
+        EACH(n, {
+            number re[4];
+            number im[4];
+            for (int b = 0; b < 4; b++) {
+                const float *here = x + 2 * n * (bin + least(b, rows - 1));
+                re[b] = AT(here) - AT(here + n);
+                im[b] = AT(here) + AT(here + n);
+            }
+            for (int tap = most(0, order - bin - rows); tap < order; tap++) {
+                const int from = bin + tap - order + 1;
+                const number t = AT(of_f + tap * n);
+                const number s = AT(of_g + tap * n);
+                for (int b = 0; b < 4; b++) {
+                    if (b >= rows || from + b < 0) continue;
+                    const float *p = f + 2 * n * (from + b);
+                    const float *q = g + 2 * n * (from + b);
+                    re[b] += t * AT(p);
+                    im[b] += t * AT(p + n);
+                    re[b] -= s * AT(q + n);
+                    im[b] += s * AT(q);
+                }
+            }
+            for (int b = 0; b < rows; b++) {
+                AT(out + 2 * n * (bin + b)) = re[b];
+                AT(out + 2 * n * (bin + b) + n) = im[b];
+            }
+        })
+    }
+}
+
+/* Means [n] -> what one gate says of them, [n]: weights [hidden][n], bias [hidden], weights [hidden][n], bias [n]. */
+static const float *gate_of(const float *means, int n, int hidden, const float *w, float *out) {
+    const float *b = w + hidden * n, *second = b + hidden, *last = second + hidden * n;
+    memcpy(out, last, (size_t)n * sizeof *out);
+    for (int h = 0; h < hidden; h++) {
+        vec sums = {0};
+        float sum = b[h];
+        int i = 0;
+        for (; i + LANES <= n; i += LANES) sums += load(w + h * n + i) * load(means + i);
+        for (; i < n; i++) sum += w[h * n + i] * means[i];
+        sum += sum_of(sums);
+        if (sum > 0) EACH(n, { AT(out) += sum * AT(second + h * n); })
+    }
+    for (int i = 0; i < n; i++) out[i] = 1.0f / (1.0f + expf(-out[i]));
+    return last + n;
+}
+
+/* Means [2 n] of real and imaginary channels -> gates f(re), f(im), g(re), g(im) [4 n]. */
+static void gates_of(const float *means, int n, int hidden, const float *w, float *gates) {
+    const float *of_g = gate_of(means, n, hidden, w, gates);
+    gate_of(means + n, n, hidden, w, gates + n);
+    gate_of(means, n, hidden, of_g, gates + 2 * n);
+    gate_of(means + n, n, hidden, of_g, gates + 3 * n);
+}
+
+/* x [bins][2 n] times f(re) - g(im) and f(im) + g(re). */
+static void weigh(const float *x, const float *gates, int n, int bins, float *out) {
+    EACH(n, {
+        const number re = AT(gates) - AT(gates + 3 * n);
+        const number im = AT(gates + n) + AT(gates + 2 * n);
+        for (int bin = 0; bin < bins; bin++) {
+            AT(out + 2 * n * bin) = AT(x + 2 * n * bin) * re;
+            AT(out + 2 * n * bin + n) = AT(x + 2 * n * bin + n) * im;
+        }
+    })
 }
 
 #endif

@@ -8,23 +8,36 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from frcrn.export.graph import array
+from frcrn.export.native.packing import (
+    PACK,
+    by_image,
+    complex_packed,
+    few,
+    folded,
+    gates_of,
+    hidden_of,
+    pack_of,
+    per_pack,
+    per_phase,
+)
 from frcrn.export.native.program import Argument, Array, Buffer, Kind, Program, View, after
-from frcrn.export.weights import Fsmn, linear
+from frcrn.export.weights import Fsmn
 from frcrn.layers.attention import ComplexSE
 from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
 from frcrn.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
 
 PLAIN, LEAKY, RELU = range(3)
 FEW = 8  # complex outputs, below which a scalar product for each costs less than a vector of them
-PACK = 16
 
 
 class Image(NamedTuple):
-    """A value [bins, 2 channels]."""
+    """A value [bins, 2 channels]; where there are many frames, so many more than of the spectrum, and `shift` away."""
 
     buffer: Argument
     channels: int
     bins: int
+    more: int = 0
+    shift: int = 0
 
     @property
     def size(self) -> int:
@@ -47,12 +60,15 @@ class Convolution(NamedTuple):
 class LayerWriter:
     """Appends layers to a program."""
 
+    more = 0
+    """How many more frames there are at this place than of the spectrum."""
+
     def __init__(self, program: Program) -> None:
         self.program = program
 
     def image(self, channels: int, bins: int) -> Image:
         """Make room for an image."""
-        return Image(Buffer(2 * channels * bins), channels, bins)
+        return Image(Buffer(2 * channels * bins), channels, bins, self.more)
 
     # -- convolutions
 
@@ -61,11 +77,11 @@ class LayerWriter:
         layer: ComplexConv2d = block.conv if hasattr(block, "conv") else block
         weight = np.stack([array(layer.re.weight), array(layer.im.weight)])
         scale, bias = folded(layer, getattr(block, "norm", None))
-        out = weight.shape[1]
-        kernel = Convolution(by_image(weight, images), scale, bias, layer.stride, layer.padding, out)
+        out, channels = weight.shape[1], [x.channels for x in images]
+        kernel = Convolution(by_image(weight, channels), scale, bias, layer.stride, layer.padding, out)
         total = (images[0].bins + 2 * layer.padding - weight.shape[3]) // layer.stride + 1
+        heard = self.heard(images, weight.shape[4], up=False)
         result = self.image(out, total)
-        heard = self.heard(images, weight.shape[4])
         self.convolve(kernel, heard, result.buffer, 2 * out, total, activation)
         self.remember(heard, len(images))
         return result
@@ -76,7 +92,7 @@ class LayerWriter:
         weight = np.stack([array(part.weight).transpose(1, 0, 2, 3) for part in (layer.re, layer.im)])
         scale, bias = folded(layer, block.norm)
         stride, taps = layer.stride, layer.taps
-        out = weight.shape[1]
+        out, channels = weight.shape[1], [x.channels for x in images]
         weight = np.pad(weight, [(0, 0)] * 3 + [(0, taps * stride - weight.shape[3]), (0, 0)])
         # [2, out, channels, taps, stride, frames] -> [stride][2, out, channels, taps, frames], back to front
         weight = weight.reshape(*weight.shape[:3], taps, stride, -1).transpose(4, 0, 1, 2, 3, 5)[..., ::-1, ::-1]
@@ -85,24 +101,24 @@ class LayerWriter:
         total = -(-(layer.padding + layer.size) // stride) - first
         pad, row = taps - 1 - first, stride * 2 * out
         found = Buffer(total * row)
-        heard = self.heard(images, weight.shape[-1])
+        heard = self.heard(images, weight.shape[-1], up=True)
         if out < PACK:
             # all phases as so many more outputs
             joined = weight.transpose(1, 0, 2, 3, 4, 5).reshape(2, stride * out, *weight.shape[3:])
             kernel = Convolution(
-                by_image(joined, images), per_phase(scale, stride), per_phase(bias, stride), 1, pad, out
+                by_image(joined, channels), per_phase(scale, stride), per_phase(bias, stride), 1, pad, out
             )
             self.convolve(kernel, heard, found, row, total, LEAKY)
         else:
             for phase, mine in enumerate(weight):
                 skipped = next(tap for tap in range(taps) if mine[:, :, :, tap].any() or tap == taps - 1)
-                kernel = Convolution(by_image(mine[:, :, :, skipped:], images), scale, bias, 1, pad - skipped, out)
+                kernel = Convolution(by_image(mine[:, :, :, skipped:], channels), scale, bias, 1, pad - skipped, out)
                 self.convolve(kernel, heard, View(found, phase * 2 * out), row, total, LEAKY)
         self.remember(heard, len(images))
         start = layer.padding - first * stride
-        return Image(View(found, start * 2 * out) if start else found, out, layer.size)
+        return Image(View(found, start * 2 * out) if start else found, out, layer.size, self.more)
 
-    def heard(self, images: Sequence[Image], frames: int) -> list[list[Image]]:
+    def heard(self, images: Sequence[Image], frames: int, up: bool) -> list[list[Image]]:
         """Return each image with its earlier frames before it, the oldest first."""
         return [[*(x._replace(buffer=self.program.state(x.size)) for _ in range(frames - 1)), x] for x in images]
 
@@ -122,18 +138,23 @@ class LayerWriter:
         activation: int,
     ) -> None:
         """One convolution of all images and their earlier frames."""
-        program, (_, outputs, _, taps, _) = self.program, kernel.weights[0].shape
         images = [x for ages in heard for x in ages]
+        self.program.emit(
+            Kind.CONVOLVE,
+            *(out, row, total, *self.kept(kernel, images[0].bins, activation), len(images)),
+            *(argument for x in images for argument in (x.buffer, x.channels)),
+        )
+
+    def kept(self, kernel: Convolution, bins: int, activation: int) -> tuple[int, ...]:
+        """Keep a convolution's weights; return what says how it is done."""
+        program, (_, outputs, _, taps, _) = self.program, kernel.weights[0].shape
         parts = [weight[..., age] for weight in kernel.weights for age in range(weight.shape[-1])]
         pack = 0 if outputs < FEW else pack_of(outputs, 2)
-        packed = few(parts) if not pack else complex_packed(parts, pack)
+        packed = complex_packed(parts, pack) if pack else few(parts)
         scale, bias = (per_pack(values, pack) if pack else values for values in (kernel.scale, kernel.bias))
-        program.emit(
-            Kind.CONVOLVE,
-            *(out, row, total, outputs, kernel.group, pack, activation),
-            *(images[0].bins, taps, kernel.stride, kernel.pad),
-            *(program.weight(packed), program.weight(scale), program.weight(bias), len(images)),
-            *(argument for x in images for argument in (x.buffer, x.channels)),
+        return (
+            *(outputs, kernel.group, pack, activation, bins, taps, kernel.stride, kernel.pad),
+            *(program.weight(packed), program.weight(scale), program.weight(bias)),
         )
 
     # -- memories
@@ -143,16 +164,20 @@ class LayerWriter:
     ) -> Buffer:
         """Rows times a matrix [outputs, inputs]."""
         outputs, inputs = weight.shape
-        pack, out = pack_of(outputs, 4), Buffer(rows * outputs)
-        padded = np.pad(weight, ((0, -outputs % pack), (0, 0)))
-        packed = padded.reshape(-1, pack, inputs).transpose(0, 2, 1)
-        shift = -1 if bias is None else self.program.weight(np.pad(bias, (0, -outputs % pack)))
+        out = Buffer(rows * outputs)
+        matrix, shift, pack = self.matrix(weight, bias)
         self.program.emit(
-            Kind.PRODUCT,
-            *(x, rows, inputs, stride, self.program.weight(packed), shift),
-            *(outputs, pack, activation, out, outputs),
+            Kind.PRODUCT, *(x, rows, inputs, stride, matrix, shift), *(outputs, pack, activation, out, outputs)
         )
         return out
+
+    def matrix(self, weight: Array, bias: Array | None) -> tuple[int, int, int]:
+        """Keep a matrix [outputs, inputs] and a bias; return their numbers, and how many outputs go together."""
+        outputs, inputs = weight.shape
+        pack = pack_of(outputs, 4)
+        padded = np.pad(weight, ((0, -outputs % pack), (0, 0)))
+        packed = self.program.weight(padded.reshape(-1, pack, inputs).transpose(0, 2, 1))
+        return packed, -1 if bias is None else self.program.weight(np.pad(bias, (0, -outputs % pack))), pack
 
     def projections(self, x: Argument, rows: int, of_f: tuple[Array, ...], of_g: tuple[Array, ...]) -> list[Buffer]:
         """F and g of rows [rows, features] before their memories: linear, its bias and projection of each."""
@@ -232,15 +257,11 @@ class LayerWriter:
         if layer.pool is None:
             raise ValueError("a network that pools over whole clips cannot stream")
         taps = array(layer.pool.weight)[:, 0].T
-        gates = []
-        for part in (layer.re, layer.im):
-            (first, bias), (second, shift) = linear(part[0]), linear(part[2])
-            gates += [first.ravel(), bias, second.T.ravel(), shift]
         program, past, out = self.program, len(taps) - 1, self.image(x.channels, x.bins)
         program.emit(
             Kind.GATE,
-            *(x.buffer, x.bins, x.channels, len(linear(layer.re[0])[0]), past),
-            *(program.weight(taps), program.weight(np.concatenate(gates)), program.state(past * 2 * x.channels)),
+            *(x.buffer, x.bins, x.channels, hidden_of(layer), past),
+            *(program.weight(taps), program.weight(gates_of(layer)), program.state(past * 2 * x.channels)),
             *(Buffer(8 * x.channels), out.buffer),
         )
         return out
@@ -273,57 +294,3 @@ class LayerWriter:
     def copy(self, x: Argument, out: Argument, rows: int, count: int, row: int = 0, row_out: int = 0) -> None:
         """Copy rows of values, `row` and `row_out` from one to the next."""
         self.program.emit(Kind.COPY, x, row, out, row_out, rows, count)
-
-
-def folded(layer: Any, norm: Any) -> tuple[Array, Array]:
-    """Return scale and bias [2 outputs] of a complex convolution and the batch norm after it, if there is one."""
-    real, imag = array(layer.re.bias).astype(np.float64), array(layer.im.bias).astype(np.float64)
-    bias = np.concatenate([real - imag, real + imag])
-    if norm is None:
-        return np.ones(len(bias), np.float32), bias.astype(np.float32)
-    weight, shift, mean, variance = (
-        array(value).astype(np.float64) for value in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
-    )
-    scale = weight / np.sqrt(variance + norm.eps)
-    return scale.astype(np.float32), ((bias - mean) * scale + shift).astype(np.float32)
-
-
-def by_image(weight: Array, images: Sequence[Image]) -> list[Array]:
-    """[2, outputs, all channels, taps, frames] -> the same for each image."""
-    return np.split(weight, np.cumsum([x.channels for x in images])[:-1], axis=2)
-
-
-def per_phase(values: Array, stride: int) -> Array:
-    """[2 outputs] -> [2 stride outputs]: each phase has the same."""
-    return np.tile(values.reshape(2, 1, -1), (1, stride, 1)).ravel()
-
-
-def per_pack(values: Array, pack: int) -> Array:
-    """[2 outputs] -> the same with zeros after each part, up to whole packs."""
-    parts = values.reshape(2, -1)
-    return np.pad(parts, ((0, 0), (0, -parts.shape[1] % pack))).ravel()
-
-
-def pack_of(outputs: int, most: int) -> int:
-    """Return how many outputs go together: what wastes least, and of that the most."""
-    sizes = [PACK * count for count in (1, 2, 4) if count <= most]
-    return min(sizes, key=lambda size: (outputs + -outputs % size, -size))
-
-
-def complex_packed(parts: Sequence[Array], pack: int) -> Array:
-    """Images' weights [2, outputs, channels, taps] -> [packs, images, taps, channels, 2, pack]."""
-    padded = [np.pad(part, ((0, 0), (0, -part.shape[1] % pack), (0, 0), (0, 0))) for part in parts]
-    packs = padded[0].shape[1] // pack
-    rows = [
-        part.reshape(2, packs, pack, *part.shape[2:]).transpose(1, 4, 3, 0, 2).reshape(packs, -1) for part in padded
-    ]
-    return np.concatenate(rows, axis=1)
-
-
-def few(parts: Sequence[Array]) -> Array:
-    """Images' weights [2, outputs, channels, taps] -> [2 outputs, images, taps, 2 channels]."""
-    rows = []
-    for real, imag in parts:
-        block = np.concatenate([np.concatenate([real, -imag], axis=1), np.concatenate([imag, real], axis=1)])
-        rows.append(block.transpose(0, 2, 1).reshape(len(block), -1))
-    return np.concatenate(rows, axis=1)

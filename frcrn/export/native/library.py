@@ -18,6 +18,7 @@ from frcrn.audio import MissingPackage
 from frcrn.audio.writing import replacing
 
 SOURCES = ("frcrn.c", "frcrn.h", "kernels.h")
+WHOLE = "whole.c"
 OPTIONS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
 TUNED = ["-march=native"]
 
@@ -47,7 +48,7 @@ def library() -> ctypes.CDLL:
     about = hashlib.sha256()
     for part in (program, platform.machine(), abilities(), *OPTIONS, *TUNED):
         about.update(part.encode() + b"\0")
-    for name in SOURCES:
+    for name in (*SOURCES, WHOLE):
         about.update(source(name))
     path = kept_in() / f"native-{about.hexdigest()[:16]}.so"
     try:
@@ -74,10 +75,11 @@ def abilities() -> str:
 def compile_to(path: Path, program: str) -> None:
     """Compile the interpreter, for this processor where the compiler knows it."""
     with tempfile.TemporaryDirectory() as folder, replacing(path) as beside:
-        for name in SOURCES:
+        for name in (*SOURCES, WHOLE):
             Path(folder, name).write_bytes(source(name))
+        files = [str(Path(folder, name)) for name in (*SOURCES, WHOLE) if name.endswith(".c")]
         for tuned in (TUNED, []):
-            command = [program, *OPTIONS, *tuned, str(Path(folder, "frcrn.c")), "-o", str(beside), "-lm"]
+            command = [program, *OPTIONS, *tuned, *files, "-o", str(beside), "-lm"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode == 0:
                 return
@@ -94,6 +96,8 @@ def prototyped(found: ctypes.CDLL) -> ctypes.CDLL:
     for name in ("frcrn_state_size", "frcrn_scratch_size"):
         getattr(found, name).argtypes, getattr(found, name).restype = [pointer], size
     found.frcrn_step.argtypes, found.frcrn_step.restype = [pointer] * 5, None
+    found.frcrn_whole.argtypes = [pointer, ctypes.c_int, pointer, pointer, ctypes.c_int, ctypes.c_int]
+    found.frcrn_whole.restype = None
     return found
 
 
