@@ -15,11 +15,10 @@ import torch
 from frcrn.audio import Samples
 from frcrn.checkpoint import CONFIGURATION, load
 from frcrn.export.folder import ABOUT, described
-from frcrn.export.native.network import can_be_native
 from frcrn.export.network import AUDIO, ENHANCED
 from frcrn.export.sessions import open_session
 from frcrn.machine import installed
-from frcrn.models import Enhancer
+from frcrn.models import FRCRN, Enhancer
 from frcrn.operations import macs, of_graph
 from frcrn.peers import Peer
 
@@ -59,7 +58,7 @@ class Subject:
 def subjects_of(place: str, runtimes: Sequence[str] | None, threads: Sequence[int]) -> list[Subject]:
     """Open a model in each runtime, or a peer or an export in ONNX Runtime, on each number of threads.
 
-    None stands for the runtimes that are there and run such a model. The native one knows one thread only.
+    None stands for the runtimes that are there and run such a model. Hop by hop, the native one knows one thread only.
     """
     label, sign, name = place.partition("=")
     if not sign or os.path.exists(place):
@@ -72,11 +71,11 @@ def subjects_of(place: str, runtimes: Sequence[str] | None, threads: Sequence[in
     model = load(name)
     facts = facts_of(model, label or path.stem)
     if runtimes is None:
-        runtimes = [each for each in installed() if each != "native" or can_be_native(model)]
+        runtimes = [each for each in installed() if each != "native" or isinstance(model, FRCRN)]
     return [
         model_subject(place, facts, model, runtime, count)
         for runtime in runtimes
-        for count in ([1] if runtime == "native" else threads)
+        for count in ([1] if runtime == "native" and not model.lookahead else threads)
     ]
 
 

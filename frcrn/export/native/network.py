@@ -15,11 +15,6 @@ from frcrn.models.frcrn import FRCRN
 from frcrn.stft import STFT
 
 
-def can_be_native(model: Enhancer) -> bool:
-    """Tell whether there is a program for a network."""
-    return isinstance(model, FRCRN) and model.config.causal
-
-
 def write_program(model: Enhancer) -> bytes:
     """Return the model file of a causal network."""
     if not isinstance(model, FRCRN) or not model.config.causal:
