@@ -192,7 +192,8 @@ def test_buffers_that_live_at_the_same_time_lie_apart() -> None:
 
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """An empty folder for compiled libraries."""
+    """An empty folder for compiled libraries, which take less time to compile than to run fast."""
+    monkeypatch.setattr(library, "OPTIONS", ["-O1", *library.OPTIONS[1:]])
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     library.library.cache_clear()
     yield tmp_path

@@ -29,7 +29,7 @@
 #define REAL_VECTORS 2
 #define REAL_BINS 6
 #endif
-#define MOST_BINS 12
+#define MOST_BINS 6
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -129,10 +129,6 @@ INLINE void complex_bins(const convolution *c, const float *w, int first, int bi
         COMPLEX_CASE(1) COMPLEX_CASE(2) COMPLEX_CASE(3) COMPLEX_CASE(4) COMPLEX_CASE(5) COMPLEX_CASE(6)
         default: break;
     }
-    if (vectors == 1) switch (bins) {
-        COMPLEX_CASE(7) COMPLEX_CASE(8) COMPLEX_CASE(9) COMPLEX_CASE(10) COMPLEX_CASE(11) COMPLEX_CASE(12)
-        default: break;
-    }
 }
 
 static void complex_two(const convolution *c, const float *w, int first, int bin, int from, int to, int bins) {
@@ -154,7 +150,7 @@ static void convolve_outputs(const convolution *c, int first, int total) {
     int inputs = 0;
     for (int n = 0; n < c->count; n++) inputs += 2 * c->images[n].channels * c->taps;
     const int vectors = outputs_at_once(c) / LANES;
-    const int many = vectors == COMPLEX_VECTORS ? COMPLEX_BINS : 2 * COMPLEX_BINS;
+    const int many = vectors == COMPLEX_VECTORS ? COMPLEX_BINS : MOST_BINS;
     const float *w = c->weights + (size_t)(first / c->pack) * inputs * c->pack + first % c->pack;
     for (int bin = 0; bin < total;) {
         /* at the edges some taps find nothing; in between all bins have all taps */
@@ -214,10 +210,6 @@ INLINE void real_rows(const product *p, const float *w, int first, int at, const
         REAL_CASE(1) REAL_CASE(2) REAL_CASE(3) REAL_CASE(4) REAL_CASE(5) REAL_CASE(6)
         default: break;
     }
-    if (vectors < REAL_VECTORS) switch (rows) {
-        REAL_CASE(7) REAL_CASE(8) REAL_CASE(9) REAL_CASE(10) REAL_CASE(11) REAL_CASE(12)
-        default: break;
-    }
 }
 
 static void real_four(const product *p, const float *w, int first, int at, int rows) {
@@ -235,7 +227,7 @@ static void real_one(const product *p, const float *w, int first, int at, int ro
 /* All of a product. */
 static void multiply(const product *p) {
     int vectors = least(p->pack / LANES, REAL_VECTORS);
-    const int many = vectors == REAL_VECTORS ? REAL_BINS : 2 * REAL_BINS;
+    const int many = vectors == REAL_VECTORS ? REAL_BINS : MOST_BINS;
     for (int first = 0; first < p->outputs; first += vectors * LANES) {
         const float *w = p->weights + (size_t)(first / p->pack) * p->inputs * p->pack + first % p->pack;
         for (int at = 0; at < p->rows;) {
