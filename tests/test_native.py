@@ -14,12 +14,14 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from frcrn import FRCRN
+import frcrn
+from frcrn import FRCRN, FRCRNConfig
 from frcrn.audio import MissingPackage
 from frcrn.export.native import library
 from frcrn.export.native.network import write_program
 from frcrn.export.native.program import Buffer, Kind, Program, View, placed, room
 from frcrn.export.native.whole import NativeMasks
+from frcrn.layers.unet import Level
 from frcrn.models import Enhancer
 from frcrn.runtime import with_runtime
 from frcrn.streaming import push_together
@@ -48,7 +50,7 @@ def test_it_streams_as_the_network_hears_the_whole(shape: str) -> None:
 
 @needs_compiler
 @pytest.mark.parametrize("channels", [16, 24, 40])
-@pytest.mark.parametrize("window", [640, 1000, 126])
+@pytest.mark.parametrize("window", [640, 1000, 126, 2 * 79])
 def test_vectors_that_fit_and_that_do_not(channels: int, window: int) -> None:
     torch.manual_seed(0)
     config = two_levels(window, window // 2, causal=True, time_hidden=8)
@@ -155,6 +157,12 @@ def test_what_is_no_causal_frcrn_as_it_was_trained_is_refused() -> None:
         NativeMasks(tiny(causal=False).optimize(), 1)
 
 
+def test_kernels_longer_than_the_program_knows_are_refused() -> None:
+    level = Level(2, (4, 9), (4, 9), stride=4)
+    with pytest.raises(ValueError, match="18 frames of images"):
+        write_program(FRCRN(FRCRNConfig.tiny(levels=(level, level))).eval())
+
+
 @needs_compiler
 def test_what_is_no_model_is_refused() -> None:
     content = write_program(network())
@@ -235,8 +243,8 @@ def test_the_code_for_other_processors_gives_the_same(
         pytest.skip("these are options for x86-64")
     monkeypatch.setattr(library, "TUNED", options)
     wave = noise(1, 3001).numpy()
-    for shape in ("tiny", "wide", "memory in each bin"):
-        assert_allclose(whole(native(network(shape)), wave), whole(network(shape), wave), atol=1e-5)
+    for model in (*map(network, ("tiny", "wide", "memory in each bin")), frcrn.load()):
+        assert_allclose(whole(native(model), wave), whole(model, wave), atol=1e-5)
 
 
 @needs_compiler
@@ -252,10 +260,11 @@ def test_no_memory_is_touched_that_is_not_its_own(tmp_path: Path) -> None:
     )
     if done.returncode:
         pytest.skip("the compiler has no such watch")
-    for shape in ("tiny", "wide", "memory in each bin, skips beside", "no memory"):
-        (tmp_path / "model").write_bytes(write_program(network(shape)))
+    shapes = ("tiny", "wide", "memory in each bin, skips beside", "no memory")
+    for model in (*map(network, shapes), tiny(window=2 * 79, hop=79), frcrn.load()):
+        (tmp_path / "model").write_bytes(write_program(model))
         ran = subprocess.run(["./main", "model"], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert (ran.returncode, ran.stderr) == (0, ""), f"{shape}: {ran.stderr[:2000]}"
+        assert (ran.returncode, ran.stderr) == (0, ""), f"{model.config}: {ran.stderr[:2000]}"
 
 
 WATCHED = """

@@ -50,16 +50,16 @@ static void transform(const float *x, float *out, int n, int stride, const float
     while (n % radix) radix++;
     const int m = n / radix;
     for (int r = 0; r < radix; r++) transform(x + 2 * r * stride, out + 2 * r * m, m, stride * radix, turns, size);
-    float *part = (float *)out, sums[2 * 64];
+    float sums[2 * radix];
     for (int k = 0; k < m; k++) {
         for (int r = 1; r < radix; r++) {
-            float *y = part + 2 * (r * m + k);
+            float *y = out + 2 * (r * m + k);
             const float *t = turns + 2 * (r * k * stride % size), re = y[0], im = y[1];
             y[0] = re * t[0] - im * t[1];
             y[1] = re * t[1] + im * t[0];
         }
         if (radix == 4) {
-            float *a = part + 2 * k, *b = a + 2 * m, *c = b + 2 * m, *d = c + 2 * m;
+            float *a = out + 2 * k, *b = a + 2 * m, *c = b + 2 * m, *d = c + 2 * m;
             const float p_re = a[0] + c[0], p_im = a[1] + c[1], q_re = a[0] - c[0], q_im = a[1] - c[1];
             const float s_re = b[0] + d[0], s_im = b[1] + d[1], t_re = b[1] - d[1], t_im = d[0] - b[0];
             a[0] = p_re + s_re, a[1] = p_im + s_im;
@@ -71,7 +71,7 @@ static void transform(const float *x, float *out, int n, int stride, const float
         for (int q = 0; q < radix; q++) {
             float re = 0, im = 0;
             for (int r = 0; r < radix; r++) {
-                const float *t = turns + 2 * ((long)r * q % radix * (size / radix)), *y = part + 2 * (r * m + k);
+                const float *t = turns + 2 * ((long)r * q % radix * (size / radix)), *y = out + 2 * (r * m + k);
                 re += y[0] * t[0] - y[1] * t[1];
                 im += y[0] * t[1] + y[1] * t[0];
             }
@@ -79,8 +79,8 @@ static void transform(const float *x, float *out, int n, int stride, const float
             sums[2 * q + 1] = im;
         }
         for (int q = 0; q < radix; q++) {
-            part[2 * (q * m + k)] = sums[2 * q];
-            part[2 * (q * m + k) + 1] = sums[2 * q + 1];
+            out[2 * (q * m + k)] = sums[2 * q];
+            out[2 * (q * m + k) + 1] = sums[2 * q + 1];
         }
     }
 }
@@ -186,7 +186,7 @@ static void features(const run *r, const int32_t *a) {
 
 /* Out, row, total, outputs, group, pack, activation, bins, taps, stride, pad, weights, scale, bias, count, images. */
 static void convolution_of(const run *r, const int32_t *a) {
-    image images[16];
+    image images[MOST_IMAGES];
     convolution c = {images, a[14], a[7], a[8], a[9], a[10], weights(r, a[11]), weights(r, a[12]), weights(r, a[13]),
                      a[3], a[4], a[5], a[6], buffer(r, a[0]), a[1]};
     for (int n = 0; n < c.count; n++) images[n] = (image){buffer(r, a[15 + 2 * n]), a[16 + 2 * n]};

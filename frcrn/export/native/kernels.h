@@ -30,6 +30,7 @@
 #define REAL_BINS 6
 #endif
 #define MOST_BINS 6
+#define MOST_IMAGES 16 /* of a convolution, each of its frames counted */
 #define INLINE static inline __attribute__((always_inline))
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -106,7 +107,7 @@ INLINE void complex_block(const convolution *c, const float *w, int first, int b
             float *y = c->out + (bin + b) * c->row;
             const vec y_re = activated(re[b][v] * scale_re + bias_re, c->activation);
             const vec y_im = activated(im[b][v] * scale_im + bias_im, c->activation);
-            if (c->group % LANES == 0) {
+            if (c->group % LANES == 0 && o + LANES <= c->outputs) {
                 store(y + place(o, c->group), y_re);
                 store(y + place(o, c->group) + c->group, y_im);
             } else {

@@ -27,6 +27,7 @@ from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
 from frcrn.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
 
 PLAIN, LEAKY, RELU = range(3)
+MOST_IMAGES = 16  # that a convolution may look at, as in `kernels.h`
 FEW = 8  # complex outputs, below which a scalar product for each costs less than a vector of them
 
 
@@ -148,6 +149,8 @@ class LayerWriter:
     def kept(self, kernel: Convolution, bins: int, activation: int) -> tuple[int, ...]:
         """Keep a convolution's weights; return what says how it is done."""
         program, (_, outputs, _, taps, _) = self.program, kernel.weights[0].shape
+        if (count := sum(weight.shape[-1] for weight in kernel.weights)) > MOST_IMAGES:
+            raise ValueError(f"a kernel looks at {count} frames of images; in C there are at most {MOST_IMAGES}")
         parts = [weight[..., age] for weight in kernel.weights for age in range(weight.shape[-1])]
         pack = 0 if outputs < FEW else pack_of(outputs, 2)
         packed = complex_packed(parts, pack) if pack else few(parts)

@@ -29,7 +29,7 @@ INLINE const float *weights(const part *p, int32_t at) { return at >= 0 ? p->wei
 /* Out, row, total, more frames, outputs, group, pack, activation, bins, taps, stride, pad, weights, scale, bias, zeros,
  * count, images (each channels, shift, more frames). */
 static void convolve_frames(const part *p, const int32_t *a) {
-    image images[16];
+    image images[MOST_IMAGES];
     const int32_t *how = a + 6;
     convolution c = {images, a[18], how[4], how[5], how[6], how[7], weights(p, how[8]), weights(p, how[9]),
                      weights(p, how[10]), how[0], how[1], how[2], how[3], NULL, a[3]};
