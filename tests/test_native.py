@@ -235,6 +235,19 @@ def test_it_is_compiled_once(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @needs_compiler
+def test_where_nothing_can_be_kept_it_is_compiled_for_this_once(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (fresh / "frcrn").write_text("a file where the folder should be")
+    assert whole(native(network()), noise(1, 300).numpy()).any()
+    library.library.cache_clear()
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(library, "kept_in", homeless)
+    assert whole(native(network()), noise(1, 300).numpy()).any()
+
+
+@needs_compiler
 @pytest.mark.parametrize("options", [["-mno-avx"], ["-mavx2", "-mfma", "-mno-avx512f"]])
 def test_the_code_for_other_processors_gives_the_same(
     options: list[str], fresh: Path, monkeypatch: pytest.MonkeyPatch

@@ -50,14 +50,15 @@ def library() -> ctypes.CDLL:
         about.update(part.encode() + b"\0")
     for name in (*SOURCES, WHOLE):
         about.update(source(name))
-    path = kept_in() / f"native-{about.hexdigest()[:16]}.so"
+    name = f"native-{about.hexdigest()[:16]}.so"
     try:
+        path = kept_in() / name
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             compile_to(path, program)
         return prototyped(ctypes.CDLL(str(path)))
-    except OSError:  # no such folder, or nothing may be run from there
-        path = Path(tempfile.mkdtemp(prefix="frcrn-"), path.name)
+    except (OSError, RuntimeError):  # no such folder and no home, or nothing may be run from there
+        path = Path(tempfile.mkdtemp(prefix="frcrn-"), name)
         weakref.finalize(library, shutil.rmtree, path.parent, ignore_errors=True)
         compile_to(path, program)
         return prototyped(ctypes.CDLL(str(path)))
