@@ -9,6 +9,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+RUNTIMES = ["torch", "onnx", "openvino", "native"]
+"""What `frcrn.runtime` knows, here so that options need not wait for torch."""
+
 _WIDTH = 30
 _EVERY = 0.1  # seconds between two drawings
 _SETTLED = 2.0  # seconds before the time left is worth saying

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frcrn.cli.common import add_model_option
+from frcrn.cli.common import RUNTIMES, add_model_option
 
 if TYPE_CHECKING:
     from frcrn.jobs import Job
@@ -60,7 +60,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     parser.add_argument(
         "--runtime",
-        choices=["torch", "onnx", "openvino", "native"],
+        choices=RUNTIMES,
         default="torch",
         help="what runs the network (torch)",
     )

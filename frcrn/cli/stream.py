@@ -7,7 +7,7 @@ import sys
 from importlib import util
 from typing import TYPE_CHECKING, BinaryIO
 
-from frcrn.cli.common import add_model_option
+from frcrn.cli.common import RUNTIMES, add_model_option
 
 if TYPE_CHECKING:
     from frcrn.models.base import Enhancer
@@ -38,7 +38,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strength", type=float, default=1.0, metavar="S", help="how much noise goes, 0 to 1 (1)")
     parser.add_argument(
         "--runtime",
-        choices=["torch", "onnx", "openvino", "native"],
+        choices=RUNTIMES,
         help="what runs the network (the fastest that is there: native, which needs a C compiler, else onnx or torch)",
     )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the network (1)")

@@ -50,6 +50,16 @@ class Kernel:
         return np.concatenate([*past, *(weight[-1] for weight in self.weights)], axis=1)[:, :, None]
 
 
+def positions(layer: ComplexConvTranspose2d) -> tuple[int, int, int]:
+    """Return which positions of a step up are computed, from the first on so many, and where its bins begin in them.
+
+    They are only those that are not cropped away, as far as whole ones go.
+    """
+    first = min(layer.padding // layer.stride, layer.taps - 1)
+    count = -(-(layer.padding + layer.size) // layer.stride) - first
+    return first, count, layer.padding - first * layer.stride
+
+
 class Fsmn:
     """The weights of a memory, f and g apart: linear [H, C], bias [H], project [C, H], taps [C, order]."""
 

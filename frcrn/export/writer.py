@@ -13,7 +13,7 @@ import numpy as np
 
 from frcrn.export.graph import Graph
 from frcrn.export.states import States
-from frcrn.export.weights import Array, BinMemory, Fsmn, Gate, Kernel
+from frcrn.export.weights import Array, BinMemory, Fsmn, Gate, Kernel, positions
 from frcrn.layers.attention import ComplexSE
 from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
 from frcrn.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
@@ -106,9 +106,7 @@ class Writer(ABC):
         """A complex transposed convolution: a plain one to `stride` times the channels, interleaved along bins."""
         kernel, graph, bins = Kernel(layer, [x.channels for x in images]), self.graph, images[0].bins
         stride, taps = layer.stride, kernel.taps
-        # only the outputs that are not cropped away, as far as whole positions go
-        first = min(layer.padding // stride, taps - 1)
-        count = -(-(layer.padding + layer.size) // stride) - first
+        first, count, start = positions(layer)
         pads = (taps - 1 - first, max(0, count - bins + first))
         # the phases of a stride that need a tap fewer get a kernel of their own
         phases = layer.phases() if pads[0] and kernel.out >= FEW else [stride]
@@ -117,7 +115,6 @@ class Writer(ABC):
         y = graph.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
         channels, found = kernel.out // stride, bins + sum(pads) - taps + 1
         y = graph.reshape(graph.op("Transpose", y, perm=[0, 2, 3, 1]), 0, 0, found * stride, 2 * channels)
-        start = layer.padding - first * stride
         if (start, found * stride) != (0, layer.size):
             y = graph.part(y, 2, start, start + layer.size)
         return Image(graph.op("Transpose", y, perm=[0, 3, 1, 2]), channels, layer.size)

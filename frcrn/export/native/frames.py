@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from frcrn.export.graph import array
-from frcrn.export.native.layers import Convolution, Image, LayerWriter
+from frcrn.export.native.layers import Image, LayerWriter
+from frcrn.export.native.memories import Memory, memory_of, memory_of_bins, memory_of_frames
 from frcrn.export.native.packing import gates_of, hidden_of
-from frcrn.export.native.program import SLACK, Argument, Array, Buffer, Program, View
-from frcrn.export.weights import Fsmn
+from frcrn.export.native.program import SLACK, Argument, Buffer, Program, View
 from frcrn.layers.attention import ComplexSE
 from frcrn.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
 
@@ -39,7 +38,7 @@ class Operation(NamedTuple):
     scratch: int
 
 
-def image(x: Argument) -> tuple[Argument, int, int]:
+def numbers(x: Argument) -> tuple[Argument, int, int]:
     """Return the three numbers of an image: where it begins for one frame, what comes before it, a frame's length."""
     if isinstance(x, View):
         return x.buffer, x.start, x.buffer.size
@@ -71,93 +70,48 @@ class FramesWriter(LayerWriter):
         first = 0 if up else 1 - frames
         return [[x._replace(shift=first + age) for age in range(frames)] for x in images]
 
-    def remember(self, heard: Sequence[Sequence[Image]], count: int) -> None:
+    def remember(self, heard: Sequence[Sequence[Image]]) -> None:
         """Nothing is kept from one wave to the next."""
 
-    def convolve(
-        self,
-        kernel: Convolution,
-        heard: Sequence[Sequence[Image]],
-        out: Argument,
-        row: int,
-        total: int,
-        activation: int,
-    ) -> None:
-        """One convolution of all images and the frames beside them."""
-        images = [x for ages in heard for x in ages]
-        self.append(
-            Kind.CONVOLVE,
-            *(*image(out), row, total, self.more, *self.kept(kernel, images[0].bins, activation), self.zeros),
-            len(images),
-            *(number for x in images for number in (*image(x.buffer), x.channels, x.shift, x.more)),
-        )
+    def convolved(self, size: tuple[int, int], how: tuple[int, ...], images: Sequence[Image], out: Argument) -> None:
+        """Append a convolution."""
+        given = [number for x in images for number in (*numbers(x.buffer), x.channels, x.shift, x.more)]
+        self.append(Kind.CONVOLVE, *numbers(out), *size, self.more, *how, self.zeros, len(images), *given)
 
-    def projected(self, kind: Kind, x: Image, out: Buffer, of_f: Sequence[Array], of_g: Sequence[Array]) -> None:
-        """F and g of an image before their memories: linear, its bias and projection of each."""
+    def projected(self, kind: Kind, x: Image, out: Argument, memory: Memory, order: int, *taps: int) -> None:
+        """Append what begins with f and g of an image before their memories."""
+        (f, _, pack), (g, _, _) = (self.matrix(part.project, None) for part in (memory.f, memory.g))
         self.append(
             kind,
-            *image(x.buffer),
-            *image(out),
-            *self.sizes(x, of_f),
-            0,
-            *self.matrices(of_f, of_g),
-            scratch=self.scratch(x, of_f),
+            *(*numbers(x.buffer), *numbers(out), x.bins, x.channels, memory.hidden, order),
+            *(*self.matrix(*memory.linear), f, g, pack, *taps),
+            scratch=2 * x.size + 4 * x.bins * memory.hidden + 4 * SLACK,
         )
-
-    def matrices(self, of_f: Sequence[Array], of_g: Sequence[Array]) -> list[int]:
-        """Keep the matrices of f and g."""
-        (in_f, bias_f, out_f), (in_g, bias_g, out_g) = of_f, of_g
-        (f, _, pack), (g, _, _) = self.matrix(out_f, None), self.matrix(out_g, None)
-        return [*self.matrix(np.concatenate([in_f, in_g]), np.concatenate([bias_f, bias_g])), f, g, pack]
-
-    def sizes(self, x: Image, of_f: Sequence[Array]) -> tuple[int, int, int]:
-        """Bins, channels and hidden features."""
-        return x.bins, x.channels, len(of_f[0])
-
-    def scratch(self, x: Image, of_f: Sequence[Array]) -> int:
-        """Return what f, g and what is hidden take for one frame."""
-        return 2 * x.size + 4 * x.bins * len(of_f[0]) + 4 * SLACK
 
     def along_frequency(self, layer: FrequencyFsmn, x: Image) -> Image:
         """Memory along frequency."""
-        w, out = Fsmn(layer), self.image(x.channels, x.bins)
-        of_f, of_g = (w.linear_f, w.bias_f, w.project_f), (w.linear_g, w.bias_g, w.project_g)
-        self.append(
-            Kind.ALONG_BINS,
-            *(*image(x.buffer), *image(out.buffer), *self.sizes(x, of_f), w.taps_f.shape[1]),
-            *(*self.matrices(of_f, of_g), self.program.weight(w.taps_f.T), self.program.weight(w.taps_g.T)),
-            scratch=self.scratch(x, of_f),
-        )
+        memory, out = memory_of(layer), self.image(x.channels, x.bins)
+        self.projected(Kind.ALONG_BINS, x, out.buffer, memory, memory.order, *self.taps(memory))
         return out
 
     def in_bins(self, layer: BinFsmn, x: Image) -> Image:
         """Memory along time in each bin."""
-        weight, bias, _, taps = (array(value) for value in layer.weights())
-        (in_f, in_g), (bias_f, bias_g) = np.split(weight, 2), np.split(bias, 2)
-        found, out = Buffer(x.size), self.image(x.channels, x.bins)
-        of_f, of_g = (in_f, bias_f, array(layer.re.project.weight)), (in_g, bias_g, array(layer.im.project.weight))
-        self.projected(Kind.IN_BINS, x, found, of_f, of_g)
-        self.append(
-            Kind.MEMORY,
-            *(*image(x.buffer), *image(found), *image(out.buffer), x.bins, x.channels, taps.shape[2]),
-            *(self.program.weight(taps[:, 0, :, 0].T), -1),
-        )
-        return out
+        memory, found = memory_of_bins(layer), Buffer(x.size)
+        self.projected(Kind.IN_BINS, x, found, memory, 0)
+        return self.remembered(x, found, memory.order, self.program.weight(memory.taps_f), -1)
 
     def along_time(self, layer: TimeFsmn, x: Image) -> Image:
-        """Memory along time over all channels and bins of a frame; here bins come before channels."""
-        w, features = Fsmn(layer), layer.features
-        order = np.arange(features).reshape(x.channels, x.bins).T.ravel()
-        found, out = Buffer(4 * features), self.image(x.channels, x.bins)
-        of_f, of_g = (
-            (w.linear_f[:, order], w.bias_f, w.project_f[order]),
-            (w.linear_g[:, order], w.bias_g, w.project_g[order]),
-        )
-        self.projected(Kind.ALONG_TIME, x, found, of_f, of_g)
+        """Memory along time over all channels and bins of a frame."""
+        memory, found = memory_of_frames(layer, x.channels, x.bins), Buffer(4 * layer.features)
+        self.projected(Kind.ALONG_TIME, x, found, memory, 0)
+        return self.remembered(x, found, memory.order, *self.taps(memory))
+
+    def remembered(self, x: Image, found: Buffer, order: int, of_f: int, of_g: int) -> Image:
+        """An image and a weighted sum of what was found in frames up to this one."""
+        out = self.image(x.channels, x.bins)
         self.append(
             Kind.MEMORY,
-            *(*image(x.buffer), *image(found), *image(out.buffer), x.bins, x.channels, w.taps_f.shape[1]),
-            *(self.program.weight(taps[order].T) for taps in (w.taps_f, w.taps_g)),
+            *(*numbers(x.buffer), *numbers(found), *numbers(out.buffer), x.bins, x.channels, order, of_f, of_g),
         )
         return out
 
@@ -166,7 +120,7 @@ class FramesWriter(LayerWriter):
         out = self.image(x.channels, x.bins)
         self.append(
             Kind.GATE,
-            *(*image(x.buffer), *image(out.buffer), x.bins, x.channels),
+            *(*numbers(x.buffer), *numbers(out.buffer), x.bins, x.channels),
             *(hidden_of(layer), self.program.weight(gates_of(layer))),
             scratch=8 * x.channels + SLACK,
         )
@@ -175,9 +129,9 @@ class FramesWriter(LayerWriter):
     def sum(self, x: Image, y: Image) -> Image:
         """Two images, added."""
         out = self.image(x.channels, x.bins)
-        self.append(Kind.SUM, *image(x.buffer), *image(y.buffer), *image(out.buffer), x.size)
+        self.append(Kind.SUM, *numbers(x.buffer), *numbers(y.buffer), *numbers(out.buffer), x.size)
         return out
 
     def copy(self, x: Argument, out: Argument, rows: int, count: int, row: int = 0, row_out: int = 0) -> None:
         """Copy rows of values, `row` and `row_out` from one to the next."""
-        self.append(Kind.COPY, *image(x), *image(out), rows, count, row, row_out)
+        self.append(Kind.COPY, *numbers(x), *numbers(out), rows, count, row, row_out)

@@ -43,6 +43,11 @@ INLINE float *buffer(const run *r, int32_t at) { return at >= 0 ? r->scratch + a
 /* Weights by their number; none if it is negative. */
 INLINE const float *weights(const run *r, int32_t at) { return at >= 0 ? r->weights + at : NULL; }
 
+/* Where the oldest of so many frames lies in a ring of them; the newest takes its place. */
+INLINE int oldest_of(const run *r, int past) { return past ? (int)(r->frame % (unsigned)past) : 0; }
+/* Where the one that came so many frames after it lies. */
+INLINE int slot_of(int oldest, int frames, int past) { return oldest + frames < past ? oldest + frames : oldest + frames - past; }
+
 /* Complex [n], `stride` apart, -> out [n]; `turns` holds e^(-2 pi i k / size), size = n * stride. */
 static void transform(const float *x, float *out, int n, int stride, const float *turns, int size) {
     if (n == 1) {
@@ -96,7 +101,7 @@ static void analyse(const run *r, const int32_t *a) {
     const int size = r->window, overlap = size - r->hop, n = size / 2;
     for (int i = 0; i < overlap; i++) wave[i] = past[i] * taper[i];
     for (int i = 0; i < r->hop; i++) wave[overlap + i] = r->in[i] * taper[overlap + i];
-    memmove(past, past + r->hop, (size_t)(overlap - least(overlap, r->hop)) * sizeof *past);
+    memmove(past, past + r->hop, (size_t)(overlap - r->hop) * sizeof *past);
     memcpy(past + overlap - r->hop, r->in, (size_t)r->hop * sizeof *past);
     /* even samples as real and odd ones as imaginary parts of half as many complex ones */
     transform(wave, found, n, 1, turns, n);
@@ -217,7 +222,7 @@ static void in_bins(const run *r, const int32_t *a) {
     const int past = a[4] - 1, bins = a[5], n = a[6], size = 2 * n * bins;
     const float *x = buffer(r, a[0]), *f = buffer(r, a[1]), *g = buffer(r, a[2]), *taps = weights(r, a[3]);
     float *ring = buffer(r, a[7]), *now = buffer(r, a[8]), *out = buffer(r, a[9]);
-    const int oldest = past ? (int)(r->frame % (unsigned)past) : 0;
+    const int oldest = oldest_of(r, past);
     for (int bin = 0; bin < bins; bin++) {
         const int at = 2 * n * bin;
         EACH(n, {
@@ -226,15 +231,8 @@ static void in_bins(const run *r, const int32_t *a) {
         })
         EACH(2 * n, {
             number sum = AT(x + at) + AT(taps + past * 2 * n) * AT(now + at);
-            const float *t = taps;
-            for (int slot = oldest; slot < past; slot++) {
-                sum += AT(t) * AT(ring + slot * size + at);
-                t += 2 * n;
-            }
-            for (int slot = 0; slot < oldest; slot++) {
-                sum += AT(t) * AT(ring + slot * size + at);
-                t += 2 * n;
-            }
+            for (int tap = 0; tap < past; tap++)
+                sum += AT(taps + tap * 2 * n) * AT(ring + slot_of(oldest, tap, past) * size + at);
             AT(out + at) = sum;
         })
     }
@@ -247,17 +245,16 @@ static void along_time(const run *r, const int32_t *a) {
     const float *x = buffer(r, a[0]), *f = buffer(r, a[1]), *g = buffer(r, a[2]);
     const float *of_f = weights(r, a[3]), *of_g = weights(r, a[4]);
     float *ring = buffer(r, a[7]), *out = buffer(r, a[8]);
-    const int oldest = past ? (int)(r->frame % (unsigned)past) : 0;
+    const int oldest = oldest_of(r, past);
     EACH(n, {
         const number t = AT(of_f + past * n);
         const number s = AT(of_g + past * n);
         number re = AT(x) - AT(x + n) + t * AT(f) - s * AT(g + n);
         number im = AT(x) + AT(x + n) + t * AT(f + n) + s * AT(g);
-        for (int age = 0; age < past; age++) {
-            const int slot = oldest + age < past ? oldest + age : oldest + age - past;
-            const float *p = ring + slot * 4 * n;
-            const number u = AT(of_f + age * n);
-            const number v = AT(of_g + age * n);
+        for (int tap = 0; tap < past; tap++) {
+            const float *p = ring + slot_of(oldest, tap, past) * 4 * n;
+            const number u = AT(of_f + tap * n);
+            const number v = AT(of_g + tap * n);
             re += u * AT(p) - v * AT(p + 3 * n);
             im += u * AT(p + n) + v * AT(p + 2 * n);
         }
@@ -275,16 +272,14 @@ static void gate(const run *r, const int32_t *a) {
     const float *x = buffer(r, a[0]), *taps = weights(r, a[5]), *w = weights(r, a[6]);
     float *ring = buffer(r, a[7]), *mean = buffer(r, a[8]), *pooled = mean + 2 * n, *gates = pooled + 2 * n;
     float *out = buffer(r, a[9]);
-    const int oldest = past ? (int)(r->frame % (unsigned)past) : 0;
+    const int oldest = oldest_of(r, past);
     EACH(2 * n, {
         number sum = AT(x);
         for (int bin = 1; bin < bins; bin++) sum += AT(x + 2 * n * bin);
         AT(mean) = sum * (1.0f / (float)bins);
         number all = AT(mean) * AT(taps + past * 2 * n);
-        for (int age = 0; age < past; age++) {
-            const int slot = oldest + age < past ? oldest + age : oldest + age - past;
-            all += AT(taps + age * 2 * n) * AT(ring + slot * 2 * n);
-        }
+        for (int tap = 0; tap < past; tap++)
+            all += AT(taps + tap * 2 * n) * AT(ring + slot_of(oldest, tap, past) * 2 * n);
         AT(pooled) = all;
     })
     if (past) memcpy(ring + oldest * 2 * n, mean, 2 * (size_t)n * sizeof *mean);

@@ -132,14 +132,6 @@ INLINE void complex_bins(const convolution *c, const float *w, int first, int bi
     }
 }
 
-static void complex_two(const convolution *c, const float *w, int first, int bin, int from, int to, int bins) {
-    complex_bins(c, w, first, bin, from, to, 2, bins);
-}
-
-static void complex_one(const convolution *c, const float *w, int first, int bin, int from, int to, int bins) {
-    complex_bins(c, w, first, bin, from, to, 1, bins);
-}
-
 INLINE int least(int a, int b) { return a < b ? a : b; }
 INLINE int most(int a, int b) { return a > b ? a : b; }
 
@@ -163,7 +155,8 @@ static void convolve_outputs(const convolution *c, int first, int total) {
             const int blocks = (whole + many - 1) / many;
             bins = (whole + blocks - 1) / blocks;
         }
-        (vectors == 2 ? complex_two : complex_one)(c, w, first, bin, from, most(from, to), bins);
+        if (vectors == 2) complex_bins(c, w, first, bin, from, most(from, to), 2, bins);
+        else complex_bins(c, w, first, bin, from, most(from, to), 1, bins);
         bin += bins;
     }
 }
@@ -213,27 +206,17 @@ INLINE void real_rows(const product *p, const float *w, int first, int at, const
     }
 }
 
-static void real_four(const product *p, const float *w, int first, int at, int rows) {
-    real_rows(p, w, first, at, 4, rows);
-}
-
-static void real_two(const product *p, const float *w, int first, int at, int rows) {
-    real_rows(p, w, first, at, 2, rows);
-}
-
-static void real_one(const product *p, const float *w, int first, int at, int rows) {
-    real_rows(p, w, first, at, 1, rows);
-}
-
 /* All of a product. */
 static void multiply(const product *p) {
-    int vectors = least(p->pack / LANES, REAL_VECTORS);
+    const int vectors = least(p->pack / LANES, REAL_VECTORS);
     const int many = vectors == REAL_VECTORS ? REAL_BINS : MOST_BINS;
     for (int first = 0; first < p->outputs; first += vectors * LANES) {
         const float *w = p->weights + (size_t)(first / p->pack) * p->inputs * p->pack + first % p->pack;
         for (int at = 0; at < p->rows;) {
             const int blocks = (p->rows - at + many - 1) / many, rows = (p->rows - at + blocks - 1) / blocks;
-            (vectors == 4 ? real_four : vectors == 2 ? real_two : real_one)(p, w, first, at, rows);
+            if (REAL_VECTORS == 4 && vectors == 4) real_rows(p, w, first, at, 4, rows);
+            else if (vectors == 2) real_rows(p, w, first, at, 2, rows);
+            else real_rows(p, w, first, at, 1, rows);
             at += rows;
         }
     }

@@ -8,23 +8,24 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from frcrn.export.graph import array
+from frcrn.export.native.memories import Memory, memory_of, memory_of_bins, memory_of_frames
 from frcrn.export.native.packing import (
     PACK,
     by_image,
     complex_packed,
     few,
-    folded,
     gates_of,
+    halves,
     hidden_of,
     pack_of,
     per_pack,
-    per_phase,
 )
-from frcrn.export.native.program import Argument, Array, Buffer, Kind, Program, View, after
-from frcrn.export.weights import Fsmn
+from frcrn.export.native.program import Argument, Array, Buffer, Kind, Program, after
+from frcrn.export.weights import positions
 from frcrn.layers.attention import ComplexSE
-from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
+from frcrn.layers.complex import ComplexConvTranspose2d
 from frcrn.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
+from frcrn.layers.unet import Block
 
 PLAIN, LEAKY, RELU = range(3)
 MOST_IMAGES = 16  # that a convolution may look at, as in `kernels.h`
@@ -75,57 +76,48 @@ class LayerWriter:
 
     def down(self, block: Any, images: Sequence[Image], activation: int = LEAKY) -> Image:
         """A complex convolution down in frequency, with its batch norm."""
-        layer: ComplexConv2d = block.conv if hasattr(block, "conv") else block
-        weight = np.stack([array(layer.re.weight), array(layer.im.weight)])
-        scale, bias = folded(layer, getattr(block, "norm", None))
+        layer: Any = block.conv if isinstance(block, Block) else block
+        (weight,), scale, bias = halves(block)
         out, channels = weight.shape[1], [x.channels for x in images]
         kernel = Convolution(by_image(weight, channels), scale, bias, layer.stride, layer.padding, out)
         total = (images[0].bins + 2 * layer.padding - weight.shape[3]) // layer.stride + 1
         heard = self.heard(images, weight.shape[4], up=False)
         result = self.image(out, total)
         self.convolve(kernel, heard, result.buffer, 2 * out, total, activation)
-        self.remember(heard, len(images))
+        self.remember(heard)
         return result
 
     def up(self, block: Any, images: Sequence[Image]) -> Image:
         """A complex transposed convolution: for each phase of its stride a plain one, whose results take turns."""
         layer: ComplexConvTranspose2d = block.conv
-        weight = np.stack([array(part.weight).transpose(1, 0, 2, 3) for part in (layer.re, layer.im)])
-        scale, bias = folded(layer, block.norm)
-        stride, taps = layer.stride, layer.taps
-        out, channels = weight.shape[1], [x.channels for x in images]
-        weight = np.pad(weight, [(0, 0)] * 3 + [(0, taps * stride - weight.shape[3]), (0, 0)])
-        # [2, out, channels, taps, stride, frames] -> [stride][2, out, channels, taps, frames], back to front
-        weight = weight.reshape(*weight.shape[:3], taps, stride, -1).transpose(4, 0, 1, 2, 3, 5)[..., ::-1, ::-1]
-        # only the outputs that are not cropped away, as far as whole positions go
-        first = min(layer.padding // stride, taps - 1)
-        total = -(-(layer.padding + layer.size) // stride) - first
-        pad, row = taps - 1 - first, stride * 2 * out
+        phases, scale, bias = halves(block)
+        stride, out, channels = layer.stride, phases.shape[2], [x.channels for x in images]
+        first, total, start = positions(layer)
+        pad, row = layer.taps - 1 - first, stride * 2 * out
         found = Buffer(total * row)
-        heard = self.heard(images, weight.shape[-1], up=True)
+        heard = self.heard(images, phases.shape[-1], up=True)
         if out < PACK:
             # all phases as so many more outputs
-            joined = weight.transpose(1, 0, 2, 3, 4, 5).reshape(2, stride * out, *weight.shape[3:])
-            kernel = Convolution(
-                by_image(joined, channels), per_phase(scale, stride), per_phase(bias, stride), 1, pad, out
-            )
+            joined = np.concatenate(list(phases), axis=1)
+            scale, bias = np.tile(scale, stride), np.tile(bias, stride)
+            kernel = Convolution(by_image(joined, channels), scale, bias, 1, pad, out)
             self.convolve(kernel, heard, found, row, total, LEAKY)
         else:
-            for phase, mine in enumerate(weight):
-                skipped = next(tap for tap in range(taps) if mine[:, :, :, tap].any() or tap == taps - 1)
-                kernel = Convolution(by_image(mine[:, :, :, skipped:], channels), scale, bias, 1, pad - skipped, out)
-                self.convolve(kernel, heard, View(found, phase * 2 * out), row, total, LEAKY)
-        self.remember(heard, len(images))
-        start = layer.padding - first * stride
-        return Image(View(found, start * 2 * out) if start else found, out, layer.size, self.more)
+            # the later phases of a stride may have one tap fewer, at the front
+            fewer = np.repeat(range(len(layer.phases())), layer.phases()).tolist()
+            for phase, (weight, skipped) in enumerate(zip(phases, fewer, strict=True)):
+                kernel = Convolution(by_image(weight[:, :, :, skipped:], channels), scale, bias, 1, pad - skipped, out)
+                self.convolve(kernel, heard, after(found, phase * 2 * out), row, total, LEAKY)
+        self.remember(heard)
+        return Image(after(found, start * 2 * out) if start else found, out, layer.size, self.more)
 
     def heard(self, images: Sequence[Image], frames: int, up: bool) -> list[list[Image]]:
         """Return each image with its earlier frames before it, the oldest first."""
         return [[*(x._replace(buffer=self.program.state(x.size)) for _ in range(frames - 1)), x] for x in images]
 
-    def remember(self, heard: Sequence[Sequence[Image]], count: int) -> None:
+    def remember(self, heard: Sequence[Sequence[Image]]) -> None:
         """Let each frame take the place of the one before it."""
-        for ages in heard[:count]:
+        for ages in heard:
             for older, newer in zip(ages, ages[1:], strict=False):
                 self.copy(newer.buffer, older.buffer, 1, newer.size)
 
@@ -138,13 +130,14 @@ class LayerWriter:
         total: int,
         activation: int,
     ) -> None:
-        """One convolution of all images and their earlier frames."""
+        """One convolution of all images and the frames beside them."""
         images = [x for ages in heard for x in ages]
-        self.program.emit(
-            Kind.CONVOLVE,
-            *(out, row, total, *self.kept(kernel, images[0].bins, activation), len(images)),
-            *(argument for x in images for argument in (x.buffer, x.channels)),
-        )
+        self.convolved((row, total), self.kept(kernel, images[0].bins, activation), images, out)
+
+    def convolved(self, size: tuple[int, int], how: tuple[int, ...], images: Sequence[Image], out: Argument) -> None:
+        """Append a convolution; its size is from one bin's outputs to the next one's, and how many bins."""
+        given = [argument for x in images for argument in (x.buffer, x.channels)]
+        self.program.emit(Kind.CONVOLVE, out, *size, *how, len(images), *given)
 
     def kept(self, kernel: Convolution, bins: int, activation: int) -> tuple[int, ...]:
         """Keep a convolution's weights; return what says how it is done."""
@@ -182,75 +175,53 @@ class LayerWriter:
         packed = self.program.weight(padded.reshape(-1, pack, inputs).transpose(0, 2, 1))
         return packed, -1 if bias is None else self.program.weight(np.pad(bias, (0, -outputs % pack))), pack
 
-    def projections(self, x: Argument, rows: int, of_f: tuple[Array, ...], of_g: tuple[Array, ...]) -> list[Buffer]:
-        """F and g of rows [rows, features] before their memories: linear, its bias and projection of each."""
-        (in_f, bias_f, out_f), (in_g, bias_g, out_g) = of_f, of_g
-        hidden = len(in_f)
-        both = self.product(
-            x, rows, in_f.shape[1], np.concatenate([in_f, in_g]), np.concatenate([bias_f, bias_g]), RELU
-        )
+    def projections(self, x: Argument, rows: int, memory: Memory) -> list[Buffer]:
+        """F and g of rows [rows, features] before their memories."""
+        linear, bias = memory.linear
+        both = self.product(x, rows, linear.shape[1], linear, bias, RELU)
         return [
-            self.product(View(both, start), rows, 2 * hidden, project, None, PLAIN)
-            for start, project in ((0, out_f), (hidden, out_g))
+            self.product(after(both, start), rows, 2 * memory.hidden, part.project, None, PLAIN)
+            for start, part in ((0, memory.f), (memory.hidden, memory.g))
         ]
+
+    def taps(self, memory: Memory) -> list[int]:
+        """Keep the taps of f and g."""
+        return [self.program.weight(taps) for taps in (memory.taps_f, memory.taps_g)]
 
     def along_frequency(self, layer: FrequencyFsmn, x: Image) -> Image:
         """Memory along frequency."""
-        w, out = Fsmn(layer), self.image(x.channels, x.bins)
-        f, g = self.projections(
-            x.buffer, 2 * x.bins, (w.linear_f, w.bias_f, w.project_f), (w.linear_g, w.bias_g, w.project_g)
+        memory, out = memory_of(layer), self.image(x.channels, x.bins)
+        f, g = self.projections(x.buffer, 2 * x.bins, memory)
+        self.program.emit(
+            Kind.ALONG_BINS, x.buffer, f, g, *self.taps(memory), memory.order, x.bins, x.channels, out.buffer
         )
-        taps = [self.program.weight(taps.T) for taps in (w.taps_f, w.taps_g)]
-        self.program.emit(Kind.ALONG_BINS, x.buffer, f, g, *taps, w.taps_f.shape[1], x.bins, x.channels, out.buffer)
         return out
 
     def in_bins(self, layer: BinFsmn, x: Image) -> Image:
         """Memory along time in each bin."""
-        weight, bias, _, taps = (array(value) for value in layer.weights())
-        (in_f, in_g), (bias_f, bias_g) = np.split(weight, 2), np.split(bias, 2)
-        out_f, out_g = array(layer.re.project.weight), array(layer.im.project.weight)
-        f, g = self.projections(x.buffer, 2 * x.bins, (in_f, bias_f, out_f), (in_g, bias_g, out_g))
-        order, out = taps.shape[2], self.image(x.channels, x.bins)
+        memory, out = memory_of_bins(layer), self.image(x.channels, x.bins)
+        f, g = self.projections(x.buffer, 2 * x.bins, memory)
         self.program.emit(
             Kind.IN_BINS,
-            *(x.buffer, f, g, self.program.weight(taps[:, 0, :, 0].T), order, x.bins, x.channels),
-            *(self.program.state((order - 1) * x.size), Buffer(x.size), out.buffer),
+            *(x.buffer, f, g, self.program.weight(memory.taps_f), memory.order, x.bins, x.channels),
+            *(self.program.state((memory.order - 1) * x.size), Buffer(x.size), out.buffer),
         )
         return out
 
     def along_time(self, layer: TimeFsmn, x: Image) -> Image:
-        """Memory along time over all channels and bins of a frame; here bins come before channels."""
-        w, program, features = Fsmn(layer), self.program, layer.features
-        order = np.arange(features).reshape(x.channels, x.bins).T.ravel()
+        """Memory along time over all channels and bins of a frame, whose parts must each lie in one piece."""
+        memory, features = memory_of_frames(layer, x.channels, x.bins), layer.features
         flat, found, out = Buffer(x.size), Buffer(x.size), self.image(x.channels, x.bins)
+        wide = 2 * x.channels
         for part in range(2):
-            self.copy(
-                after(x.buffer, part * x.channels),
-                after(flat, part * features),
-                x.bins,
-                x.channels,
-                2 * x.channels,
-                x.channels,
-            )
-        f, g = self.projections(
-            flat,
-            2,
-            (w.linear_f[:, order], w.bias_f, w.project_f[order]),
-            (w.linear_g[:, order], w.bias_g, w.project_g[order]),
-        )
-        taps = [program.weight(taps[order].T) for taps in (w.taps_f, w.taps_g)]
-        length = w.taps_f.shape[1]
-        past = program.state((length - 1) * 4 * features)
-        program.emit(Kind.ALONG_TIME, flat, f, g, *taps, length, features, past, found)
+            start, place = after(x.buffer, part * x.channels), after(flat, part * features)
+            self.copy(start, place, x.bins, x.channels, wide, x.channels)
+        f, g = self.projections(flat, 2, memory)
+        past = self.program.state((memory.order - 1) * 4 * features)
+        self.program.emit(Kind.ALONG_TIME, flat, f, g, *self.taps(memory), memory.order, features, past, found)
         for part in range(2):
-            self.copy(
-                after(found, part * features),
-                after(out.buffer, part * x.channels),
-                x.bins,
-                x.channels,
-                x.channels,
-                2 * x.channels,
-            )
+            start, place = after(found, part * features), after(out.buffer, part * x.channels)
+            self.copy(start, place, x.bins, x.channels, x.channels, wide)
         return out
 
     # -- gates and the rest

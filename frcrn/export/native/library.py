@@ -52,16 +52,19 @@ def library() -> ctypes.CDLL:
         about.update(source(name))
     name = f"native-{about.hexdigest()[:16]}.so"
     try:
-        path = kept_in() / name
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            compile_to(path, program)
-        return prototyped(ctypes.CDLL(str(path)))
+        return loaded(kept_in() / name, program)
     except (OSError, RuntimeError):  # no such folder and no home, or nothing may be run from there
-        path = Path(tempfile.mkdtemp(prefix="frcrn-"), name)
-        weakref.finalize(library, shutil.rmtree, path.parent, ignore_errors=True)
+        folder = tempfile.mkdtemp(prefix="frcrn-")
+        weakref.finalize(library, shutil.rmtree, folder, ignore_errors=True)
+        return loaded(Path(folder, name), program)
+
+
+def loaded(path: Path, program: str) -> ctypes.CDLL:
+    """Load the interpreter from a file, compiled where it is not there yet."""
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
         compile_to(path, program)
-        return prototyped(ctypes.CDLL(str(path)))
+    return prototyped(ctypes.CDLL(str(path)))
 
 
 def abilities() -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from frcrn.export.graph import array
 from frcrn.export.native.layers import PLAIN, Image, LayerWriter
 from frcrn.export.native.program import Array, Buffer, Kind, Program
+from frcrn.export.network import taper
 from frcrn.layers.features import Features
 from frcrn.models import Enhancer
 from frcrn.models.frcrn import FRCRN
@@ -23,8 +24,7 @@ def write_program(model: Enhancer) -> bytes:
         raise ValueError("a program in C is written from a network as it was trained, not from its optimized form")
     program, stft, config = Program(), model.stft, model.config
     writer = LayerWriter(program)
-    taper = np.sin(np.pi * np.arange(stft.window) / stft.window)
-    tables = [program.weight(values) for values in (taper, turns(stft.window // 2), turns(stft.window))]
+    tables = [program.weight(values) for values in (taper(stft), circle(stft.window // 2), circle(stft.window))]
     spectrum = Buffer(2 * stft.bins)
     program.emit(Kind.ANALYSE, program.state(stft.overlap), spectrum, work(stft), *tables)
     x = inputs = features(writer, model.features, spectrum)
@@ -35,7 +35,7 @@ def write_program(model: Enhancer) -> bytes:
         if config.refine:
             x = writer.side_by_side([x, inputs])
     taper_of, half, whole = tables
-    gain = program.weight(np.resize(array(stft.gain), stft.hop))
+    gain = program.weight(array(stft.gain))
     program.emit(
         Kind.APPLY,
         *(spectrum, mask, work(stft), program.state(stft.overlap), taper_of, gain, half, whole),
@@ -49,8 +49,8 @@ def work(stft: STFT) -> Buffer:
     return Buffer(2 * stft.window + 2)
 
 
-def turns(size: int) -> Array:
-    """[size, 2]: e^(-2 pi i k / size)."""
+def circle(size: int) -> Array:
+    """[size + 1, 2]: e^(-2 pi i k / size), once around."""
     angle = -2 * np.pi * np.arange(size + 1) / size
     return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
 

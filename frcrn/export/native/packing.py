@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import nn
 
 from frcrn.export.graph import array
 from frcrn.export.native.program import Array
 from frcrn.export.weights import linear
 from frcrn.layers.attention import ComplexSE
+from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d, block_weight
+from frcrn.layers.fuse import affine
+from frcrn.layers.unet import Block
 
 PACK = 16
 
@@ -29,17 +34,29 @@ def hidden_of(layer: ComplexSE) -> int:
     return len(linear(layer.re[0])[0])
 
 
-def folded(layer: Any, norm: Any) -> tuple[Array, Array]:
-    """Return scale and bias [2 outputs] of a complex convolution and the batch norm after it, if there is one."""
-    real, imag = array(layer.re.bias).astype(np.float64), array(layer.im.bias).astype(np.float64)
-    bias = np.concatenate([real - imag, real + imag])
-    if norm is None:
-        return np.ones(len(bias), np.float32), bias.astype(np.float32)
-    weight, shift, mean, variance = (
-        array(value).astype(np.float64) for value in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
-    )
-    scale = weight / np.sqrt(variance + norm.eps)
-    return scale.astype(np.float32), ((bias - mean) * scale + shift).astype(np.float32)
+class Halves(NamedTuple):
+    """A complex convolution, the real and the imaginary half of its weights: scale times convolution, plus bias."""
+
+    phases: Array
+    """[phases, 2, outputs, channels, taps, frames], the oldest frame first."""
+    scale: Array
+    """[2, outputs], as is the bias."""
+    bias: Array
+
+
+def halves(block: nn.Module) -> Halves:
+    """Return the weights of a convolution, and of the batch norm after it where there is one."""
+    layer = block.conv if isinstance(block, Block) else block
+    assert isinstance(layer, ComplexConv2d | ComplexConvTranspose2d) and layer.re.bias is not None
+    weight, bias = (array(value) for value in layer.combined())
+    out, channels = len(layer.re.bias), weight.shape[1] // 2
+    phases = weight.reshape(-1, 2, out, *weight.shape[1:])[:, :, :, :channels]
+    bias = bias[: 2 * out].reshape(2, out)
+    if not isinstance(block, Block):
+        return Halves(phases, np.ones_like(bias), bias)
+    assert isinstance(block.norm, nn.BatchNorm2d)
+    scale, shift = (array(value).reshape(2, out) for value in affine(block.norm))
+    return Halves(phases, scale, bias * scale + shift)
 
 
 def by_image(weight: Array, channels: Sequence[int]) -> list[Array]:
@@ -47,15 +64,9 @@ def by_image(weight: Array, channels: Sequence[int]) -> list[Array]:
     return np.split(weight, np.cumsum(channels)[:-1], axis=2)
 
 
-def per_phase(values: Array, stride: int) -> Array:
-    """[2 outputs] -> [2 stride outputs]: each phase has the same."""
-    return np.tile(values.reshape(2, 1, -1), (1, stride, 1)).ravel()
-
-
 def per_pack(values: Array, pack: int) -> Array:
-    """[2 outputs] -> the same with zeros after each part, up to whole packs."""
-    parts = values.reshape(2, -1)
-    return np.pad(parts, ((0, 0), (0, -parts.shape[1] % pack))).ravel()
+    """[2, outputs] -> the same with zeros after each part, up to whole packs."""
+    return np.pad(values, ((0, 0), (0, -values.shape[1] % pack)))
 
 
 def pack_of(outputs: int, most: int) -> int:
@@ -78,6 +89,6 @@ def few(parts: Sequence[Array]) -> Array:
     """Images' weights [2, outputs, channels, taps] -> [2 outputs, images, taps, 2 channels]."""
     rows = []
     for real, imag in parts:
-        block = np.concatenate([np.concatenate([real, -imag], axis=1), np.concatenate([imag, real], axis=1)])
+        block = block_weight(torch.from_numpy(real), torch.from_numpy(imag)).numpy()
         rows.append(block.transpose(0, 2, 1).reshape(len(block), -1))
     return np.concatenate(rows, axis=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,11 @@ def after(x: Argument, start: int) -> Argument:
     return View(x, start) if isinstance(x, Buffer) else x - start
 
 
+def aligned(size: int) -> int:
+    """Return the next whole multiple."""
+    return size + -size % ALIGNED
+
+
 class Program:
     """Operations in order; weights and states are numbers at once, buffers when all are known."""
 
@@ -71,18 +76,18 @@ class Program:
         """Append an operation."""
         self.operations.append((kind, arguments))
 
-    def weight(self, values: Array) -> int:
+    def weight(self, values: NDArray[Any]) -> int:
         """Keep weights and return their number."""
         flat = np.ascontiguousarray(values, dtype=np.float32).ravel()
         number = self.weight_count
-        self.weights.append(np.pad(flat, (0, -len(flat) % ALIGNED)))
+        self.weights.append(np.pad(flat, (0, aligned(len(flat)) - len(flat))))
         self.weight_count += len(self.weights[-1])
         return number
 
     def state(self, size: int) -> int:
         """Make room for what is kept from frame to frame, and return its number; it begins as zeros."""
         number = self.state_count
-        self.state_count += size + -size % ALIGNED
+        self.state_count += aligned(size)
         return ~number
 
     def content(self, rate: int, window: int, hop: int) -> bytes:
@@ -130,4 +135,4 @@ def placed(operations: Sequence[tuple[Argument, ...]]) -> tuple[dict[Buffer, int
 
 def room(buffer: Buffer) -> int:
     """How many values a buffer takes, with what may be read behind it."""
-    return buffer.size + SLACK + -buffer.size % ALIGNED
+    return aligned(buffer.size) + SLACK

@@ -16,7 +16,7 @@ from frcrn.export.native.frames import FramesWriter, Kind
 from frcrn.export.native.layers import Image
 from frcrn.export.native.library import library
 from frcrn.export.native.network import u_net
-from frcrn.export.native.program import Buffer, number, placed
+from frcrn.export.native.program import Buffer, aligned, number, placed
 from frcrn.models.frcrn import FRCRN
 
 
@@ -110,7 +110,7 @@ class NativeMasks:
         if getattr(self._mine, "room", 0) < room:
             self._mine.images = None
             self._mine.images = torch.empty(self._size * room)
-            self._mine.scratch, self._mine.room = torch.empty(self.threads, self._scratch + -self._scratch % 16), room
+            self._mine.scratch, self._mine.room = torch.empty(self.threads, aligned(self._scratch)), room
         return self._mine.images, self._mine.scratch
 
 
