@@ -21,7 +21,8 @@ import numpy as np
 import torch
 
 import frcrn
-from frcrn import audio, blockwise
+from frcrn import audio
+from frcrn.inference import blockwise
 from frcrn.memory import peak_memory
 
 

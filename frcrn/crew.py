@@ -10,9 +10,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-from frcrn import processes
-from frcrn.processes import Died, Helper, available_cores
-from frcrn.tasks import Outcome, Settings, Task, enhance_one
+from frcrn import workers
+from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one
+from frcrn.workers import Died, Helper, available_cores
 
 GRACE = 10.0
 """Seconds that a process has for removing what is half-written."""
@@ -41,7 +41,7 @@ class Crew:
     def close(self) -> None:
         """Drop what is queued; end the processes, which remove what is half-written."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        processes.end(self._processes, grace=GRACE)
+        workers.end(self._processes, grace=GRACE)
         self._threads.shutdown()
 
     def _ask(self, task: Task) -> Outcome:
@@ -75,4 +75,4 @@ def serve() -> None:
         settings, model = question, cache(question.open)
         return None
 
-    processes.serve(answer)
+    workers.serve(answer)

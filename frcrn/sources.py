@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from frcrn.data.hf import HfConfig, cell_wave, open_rows
-from frcrn.pairs import FolderPairs, Pair, Pairs
+from frcrn.data.pairs import FolderPairs, Pair, Pairs
 
 Location = str | os.PathLike[str]
 SAVED = ("dataset_info.json", "dataset_dict.json", "state.json")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from frcrn.data import Mixing, build, mixing, spectrum
-from frcrn.data.activity import active_frames, active_power, decibels, frame_powers, power
+from frcrn.data.speech_activity import active_frames, active_power, decibels, frame_powers, power
 from tests.made_audio import RATE, corpus, speech
 
 PLAIN = {

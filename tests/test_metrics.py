@@ -14,11 +14,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frcrn import distortion, dnsmos
 from frcrn.audio import MissingPackage
-from frcrn.metrics import METRICS, Scores, score, si_sdr, si_snr, snr
-from frcrn.ratios import LIMIT_DB
-from frcrn.scorers import PROGRAM, Scorers
+from frcrn.evaluation.metrics import distortion, dnsmos
+from frcrn.evaluation.metrics.pool import PROGRAM, Scorers
+from frcrn.evaluation.metrics.ratios import LIMIT_DB
+from frcrn.evaluation.metrics.scores import METRICS, Scores, score, si_sdr, si_snr, snr
 from tests.made_audio import RATE, noise, speech
 
 CLEAN = speech(2.0, 1)
@@ -321,7 +321,7 @@ def test_closing_drops_what_waits() -> None:
 def test_a_script_without_a_main_guard_can_score(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import numpy as np\nfrom frcrn.scorers import Scorers\nprint('begun')\n"
+        "import numpy as np\nfrom frcrn.evaluation.metrics.pool import Scorers\nprint('begun')\n"
         "with Scorers(('snr',), workers=2) as scorers:\n"
         "    print(scorers.submit(np.ones(9), np.full(9, 2.0)).result().values)\n"
     )

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from frcrn import FRCRN, FRCRNConfig, halves, official
-from frcrn.checkpoint import fill
-from frcrn.models import Estimate
+from frcrn import FRCRN, FRCRNConfig, halves
+from frcrn.models import Estimate, released
+from frcrn.models.checkpoint import fill
 from tests.networks import lively, noise, stock, tiny, two_levels, with_mask_of_one
 
 SIZES = [(640, 320), (512, 256), (320, 160), (64, 16)]
@@ -81,8 +81,8 @@ def test_the_edges_are_no_louder_than_the_stock_networks() -> None:
 
 
 def test_the_released_network_has_as_many_parameters_as_the_stock_one_uses() -> None:
-    theirs = official.canonical(dict(stock().named_parameters()))
-    used = [p for name, p in theirs.items() if not official.UNUSED.match(name) and name not in official.STFT_KEYS]
+    theirs = released.canonical(dict(stock().named_parameters()))
+    used = [p for name, p in theirs.items() if not released.UNUSED.match(name) and name not in released.STFT_KEYS]
     assert sum(p.numel() for p in FRCRN().parameters()) == sum(p.numel() for p in used)
 
 

@@ -26,8 +26,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run_demo(args: argparse.Namespace) -> int:
     """Write the demonstration and say where it is."""
-    from frcrn.checkpoint import describe, load
-    from frcrn.demo import demonstrate
+    from frcrn.audio.sample import demonstrate
+    from frcrn.models.checkpoint import describe, load
 
     model = load(args.model)
     trained = describe(model)["trained"]
@@ -40,7 +40,7 @@ def run_demo(args: argparse.Namespace) -> int:
 
 def run_info(args: argparse.Namespace) -> int:
     """Print the facts about a model."""
-    from frcrn.checkpoint import describe, load
+    from frcrn.models.checkpoint import describe, load
 
     facts = describe(load(args.model))
     print(json.dumps(facts, indent=2) if args.json else as_table(facts))

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from frcrn.data import damage, noises, rooms, spectrum, talk
-from frcrn.data.activity import Wave, active_power, power
+from frcrn.config import require
+from frcrn.data import degrade, noises, rooms, spectrum
 from frcrn.data.cache import AudioCache, open_cache
-from frcrn.data.shelf import Shelf, groups_of, held_out
-from frcrn.strict import require
+from frcrn.data.sampling import Shelf, groups_of, held_out
+from frcrn.data.speech import babble, faded, talk
+from frcrn.data.speech_activity import Wave, active_power, power
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ class Mixing(Dataset[dict[str, Tensor]]):
         config = self.config
         speed = rng.uniform(*config.speech_speed) if rng.random() < config.speed_share else 1.0
         dry = at_speed(
-            talk.talk(self.speech, rng, round(self.samples * speed), config.pause_share), speed, self.samples
+            talk(self.speech, rng, round(self.samples * speed), config.pause_share), speed, self.samples
         )
         if self.rooms is None or rng.random() >= config.room_share:
             return dry, dry
@@ -173,7 +174,7 @@ class Mixing(Dataset[dict[str, Tensor]]):
     def _one_noise(self, rng: np.random.Generator) -> Wave:
         config, kind = self.config, rng.random()
         if kind < config.babble_share:
-            wave = talk.babble(self.speech, rng, self.samples)
+            wave = babble(self.speech, rng, self.samples)
         elif self.noise is None or kind < config.babble_share + config.made_noise_share:
             return noises.made(rng, self.samples, self.sample_rate)
         else:
@@ -195,7 +196,7 @@ class Mixing(Dataset[dict[str, Tensor]]):
             spare = int(shelf.cache.lengths[file]) - (wanted - place)
             start = int(rng.integers(spare + 1)) if spare > 0 else 0
             piece = shelf.cache.wave(file, start, start + wanted - place)
-            out[place : place + len(piece)] = piece if len(piece) == wanted else talk.faded(piece, 160)
+            out[place : place + len(piece)] = piece if len(piece) == wanted else faded(piece, 160)
             place += max(len(piece), 1)
         return at_speed(out, speed, self.samples)
 
@@ -221,9 +222,9 @@ class Mixing(Dataset[dict[str, Tensor]]):
         noisy, target, noise = noisy * gain, target * gain, noise * gain
         broken, pure = noisy, np.isposinf(snr)
         if not pure and rng.random() < self.config.clip_share:
-            broken = damage.clipped(rng, broken)
+            broken = degrade.clipped(rng, broken)
         if not pure and rng.random() < self.config.codec_share:
-            broken = np.clip(damage.coded(rng, broken), -1, 1)
+            broken = np.clip(degrade.coded(rng, broken), -1, 1)
         return Example(broken, target, noise, snr, broken is not noisy)
 
 

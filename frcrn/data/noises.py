@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from frcrn.data.activity import Wave, power
 from frcrn.data.spectrum import GRID, colour, filtered, good_size, irfft
+from frcrn.data.speech_activity import Wave, power
 
 
 def unit(wave: Wave) -> Wave:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from frcrn.export.network import Step, write_step, write_whole
-from frcrn.export.traced import traced_step, traced_whole
+from frcrn.export.onnx.network import Step, write_step, write_whole
+from frcrn.export.onnx.traced import traced_step, traced_whole
 from frcrn.models import FRCRN, Enhancer
 
 

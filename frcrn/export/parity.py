@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from frcrn.audio import Samples, resample
-from frcrn.demo import sample
-from frcrn.export.network import AUDIO, ENHANCED
-from frcrn.export.sessions import Array, Session
+from frcrn.audio.sample import sample
+from frcrn.export.onnx.network import AUDIO, ENHANCED
+from frcrn.export.onnx.sessions import Array, Session
 from frcrn.models import Enhancer
 
 SECONDS = 10.0

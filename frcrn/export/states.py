@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from frcrn.export.graph import Graph
+from frcrn.export.onnx.graph import Graph
 
 
 class States:

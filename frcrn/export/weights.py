@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.export.graph import array
-from frcrn.layers.attention import ComplexSE
-from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
-from frcrn.layers.fsmn import BinFsmn, ComplexFsmn
+from frcrn.export.onnx.graph import array
+from frcrn.models.layers.attention import ComplexSE
+from frcrn.models.layers.complex import ComplexConv2d, ComplexConvTranspose2d
+from frcrn.models.layers.fsmn import BinFsmn, ComplexFsmn
 
 Array = NDArray[np.float32]
 

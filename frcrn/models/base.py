@@ -41,7 +41,7 @@ class Enhancer(nn.Module):
     """Whether this is a copy that `optimize` returned."""
     config: Any
 
-    # Bound by the floor above (`frcrn.enhance`, `frcrn.streaming`), so that imports go downward only.
+    # Bound by `frcrn.inference.enhance` and `frcrn.inference.streaming`, so that imports go downward only.
     enhance: ClassVar[Callable[..., Any]]
     stream: ClassVar[Callable[..., Any]]
 

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from frcrn.export.graph import array
 from frcrn.export.native.program import Array
+from frcrn.export.onnx.graph import array
 from frcrn.export.weights import Fsmn
-from frcrn.layers.fsmn import BinFsmn, ComplexFsmn, TimeFsmn
+from frcrn.models.layers.fsmn import BinFsmn, ComplexFsmn, TimeFsmn
 
 
 class Part(NamedTuple):

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from frcrn.export.graph import array
 from frcrn.export.native.layers import PLAIN, Image, LayerWriter
 from frcrn.export.native.program import Array, Buffer, Kind, Program
-from frcrn.export.network import taper
-from frcrn.layers.features import Features
+from frcrn.export.onnx.graph import array
+from frcrn.export.onnx.network import taper
 from frcrn.models import Enhancer
 from frcrn.models.frcrn import FRCRN
-from frcrn.stft import STFT
+from frcrn.models.layers.features import Features
+from frcrn.models.layers.stft import STFT
 
 
 def write_program(model: Enhancer) -> bytes:
