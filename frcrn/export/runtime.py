@@ -13,7 +13,8 @@ from frcrn.export.native.stream import NativeStep
 from frcrn.export.native.whole import NativeMasks
 from frcrn.export.onnx.network import AUDIO, ENHANCED, Step, write_piece
 from frcrn.export.onnx.sessions import Array, Session, open_session
-from frcrn.models import FRCRN, Enhancer, Estimate, State
+from frcrn.models import Enhancer, Estimate, State
+from frcrn.models.masking import MaskEnhancer
 
 RUNTIMES = ("torch", "onnx", "openvino", "native")
 Past = dict[str, Array]
@@ -81,7 +82,7 @@ class NativeStream(Steps):
 class NativeWhole(Exported):
     """Hears whole waves with masks that are computed in C."""
 
-    def __init__(self, model: FRCRN, threads: int | None = None) -> None:
+    def __init__(self, model: MaskEnhancer, threads: int | None = None) -> None:
         super().__init__(model, "native")
         self._masks = NativeMasks(model, threads)
 
@@ -100,8 +101,8 @@ class ExportedStream(Steps):
 
     def __init__(self, model: Enhancer, runtime: str, threads: int | None = None, *, live: bool = False) -> None:
         super().__init__(model, runtime)
-        self._live = live or not isinstance(model, FRCRN)
-        graph: Step = write_piece(model) if isinstance(model, FRCRN) and not live else step_graph(model)
+        self._live = live or not isinstance(model, MaskEnhancer)
+        graph: Step = write_piece(model) if isinstance(model, MaskEnhancer) and not live else step_graph(model)
         self._shapes = graph.states
         self._session: Session = open_session(graph.model, runtime, threads)
 
@@ -161,7 +162,7 @@ def with_runtime(
     if checked_runtime(runtime) == "torch":
         return model.optimize()
     if runtime == "native":
-        return NativeWhole(model, threads) if isinstance(model, FRCRN) and model.lookahead else NativeStream(model)
+        return NativeWhole(model, threads) if isinstance(model, MaskEnhancer) and model.lookahead else NativeStream(model)
     if model.lookahead:
         return ExportedWhole(model, runtime, threads)
     return ExportedStream(model, runtime, threads, live=live)

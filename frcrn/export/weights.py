@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from frcrn.export.onnx.graph import array
-from frcrn.models.layers.attention import ComplexSE
-from frcrn.models.layers.complex import ComplexConv2d, ComplexConvTranspose2d
-from frcrn.models.layers.fsmn import BinFsmn, ComplexFsmn
-
-Array = NDArray[np.float32]
+from frcrn.models.layers.specs import Array, AttentionSpec, ConvolutionSpec, MemorySpec
 
 
 class Kernel:
     """The real kernels of a complex layer, one for each image: [frames, 2 out, 2 C, taps], the oldest frame first."""
 
-    def __init__(self, layer: ComplexConv2d | ComplexConvTranspose2d, channels: Sequence[int]) -> None:
-        weight, self.bias = (array(value) for value in layer.weight_and_bias())
-        self.out, self.taps, self.frames = len(weight) // 2, weight.shape[2], weight.shape[3]
+    def __init__(self, spec: ConvolutionSpec, channels: Sequence[int]) -> None:
+        self.bias = np.tile(spec.bias, len(spec.weight) // len(spec.bias))
+        self.out, self.taps, self.frames = len(spec.weight) // 2, spec.taps, spec.frames
         # the layer's inputs are the real channels of all images and then the imaginary ones; here it is by image
-        parts = weight.reshape(2 * self.out, 2, -1, *weight.shape[2:]).transpose(4, 0, 1, 2, 3)
+        parts = spec.weight.reshape(2 * self.out, 2, -1, *spec.weight.shape[2:]).transpose(4, 0, 1, 2, 3)
         pieces = np.split(parts, np.cumsum(channels)[:-1], axis=3)
         self.weights = [piece.reshape(self.frames, 2 * self.out, -1, self.taps) for piece in pieces]
 
@@ -50,52 +43,27 @@ class Kernel:
         return np.concatenate([*past, *(weight[-1] for weight in self.weights)], axis=1)[:, :, None]
 
 
-def positions(layer: ComplexConvTranspose2d) -> tuple[int, int, int]:
-    """Return which positions of a step up are computed, from the first on so many, and where its bins begin in them.
-
-    They are only those that are not cropped away, as far as whole ones go.
-    """
-    first = min(layer.padding // layer.stride, layer.taps - 1)
-    count = -(-(layer.padding + layer.size) // layer.stride) - first
-    return first, count, layer.padding - first * layer.stride
-
-
-class Fsmn:
-    """The weights of a memory, f and g apart: linear [H, C], bias [H], project [C, H], taps [C, order]."""
-
-    def __init__(self, layer: ComplexFsmn) -> None:
-        linear, bias, project_f, project_g, memory = (array(value) for value in layer.weights())
-        self.linear_f, self.linear_g = np.split(linear, 2)
-        self.bias_f, self.bias_g = np.split(bias, 2)
-        self.project_f, self.project_g = project_f, project_g
-        taps = memory[: 2 * layer.features, 0, :, 0].copy()
-        taps[:, -1] += 1  # the block's own shortcut
-        self.taps_f, self.taps_g = np.split(taps, 2)
-
-
 class BinMemory:
     """The weights of a memory in each bin, as kernels of images whose real channels come first."""
 
-    def __init__(self, layer: BinFsmn) -> None:
-        linear, bias, project, self.taps = (array(value) for value in layer.weights())
-        self.linear, self.bias = np.tile(linear, (2, 1))[:, :, None, None], np.tile(bias, 2)
-        self.project = project[:, :, None, None]
+    def __init__(self, spec: MemorySpec) -> None:
+        f, g = spec.f.project, spec.g.project
+        none = np.zeros_like(f)
+        self.linear = np.tile(np.concatenate([spec.f.linear, spec.g.linear]), (2, 1))[:, :, None, None]
+        self.bias = np.tile(np.concatenate([spec.f.bias, spec.g.bias]), 2)
+        # hidden of f(x), g(x), f(y), g(y) -> real part, imaginary part
+        self.project = np.block([[f, none, none, -g], [none, g, f, none]])[:, :, None, None]
+        self.taps = np.tile(spec.taps_f, (2, 1))[:, None, :, None]
 
 
 class Gate:
     """The gates of a squeeze-excitation as two matrices; hidden and gates are ordered f(re), g(re), f(im), g(im)."""
 
-    def __init__(self, layer: ComplexSE) -> None:
-        (in_f, bias_f), (out_f, shift_f) = linear(layer.re[0]), linear(layer.re[2])
-        (in_g, bias_g), (out_g, shift_g) = linear(layer.im[0]), linear(layer.im[2])
-        zero, none = np.zeros_like(in_f), np.zeros_like(out_f)
-        self.squeeze = np.block([[in_f, zero], [in_g, zero], [zero, in_f], [zero, in_g]]).T
-        self.squeeze_bias = np.tile(np.concatenate([bias_f, bias_g]), 2)
-        rows = [out_f, out_g, out_f, out_g]
+    def __init__(self, spec: AttentionSpec) -> None:
+        f, g = spec.re, spec.im
+        zero, none = np.zeros_like(f.squeeze), np.zeros_like(f.excite)
+        self.squeeze = np.block([[f.squeeze, zero], [g.squeeze, zero], [zero, f.squeeze], [zero, g.squeeze]]).T
+        self.squeeze_bias = np.tile(np.concatenate([f.bias, g.bias]), 2)
+        rows = [f.excite, g.excite, f.excite, g.excite]
         self.excite = np.block([[row if at == n else none for at in range(4)] for n, row in enumerate(rows)]).T
-        self.excite_bias = np.tile(np.concatenate([shift_f, shift_g]), 2)
-
-
-def linear(layer: Any) -> tuple[Array, Array]:
-    """Weight [out, in], bias [out]."""
-    return array(layer.weight), array(layer.bias)
+        self.excite_bias = np.tile(np.concatenate([f.shift, g.shift]), 2)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from frcrn.config import build, require
-from frcrn.halves import demand_bf16
-from frcrn.models.base import Enhancer, Estimate, Stage, State, register
+from frcrn.models.base import register
 from frcrn.models.layers.features import Features
-from frcrn.models.layers.fuse import fuse
 from frcrn.models.layers.stft import STFT
-from frcrn.models.layers.unet import Level, UNet, UNetShape, complex_cat
+from frcrn.models.layers.unet import Level, UNet, UNetShape
+from frcrn.models.layers.wiring import Backend, X, cascade
+from frcrn.models.masking import MaskEnhancer
 
 OFFICIAL_LEVELS = (
     Level(128),
@@ -135,26 +132,18 @@ def compact_levels() -> tuple[Level, ...]:
     )
 
 
-def complex_multiply(x: Tensor, y: Tensor) -> Tensor:
-    """[B, 2, F, N] times [B, 2, F, N]."""
-    (x_re, x_im), (y_re, y_im) = x.chunk(2, dim=1), y.chunk(2, dim=1)
-    return torch.cat([x_re * y_re - x_im * y_im, x_re * y_im + x_im * y_re], dim=1)
-
-
 @register("frcrn", FRCRNConfig)
-class FRCRN(Enhancer):
+class FRCRN(MaskEnhancer):
     """Each U-Net adds its bounded output to the mask; the last sum is the mask that is used."""
 
-    memory_format = torch.channels_last
-
     def __init__(self, config: FRCRNConfig | None = None) -> None:
-        super().__init__()
-        self.config: FRCRNConfig = config or FRCRNConfig()
-        config = self.config
-        self.sample_rate, self.hop, self.window = config.sample_rate, config.hop, config.window
-        self.level_dbfs = config.level_dbfs
-        self.stft = STFT(config.window, config.hop)
-        self.features = Features(self.stft.bins, config.bands, config.sample_rate, config.compress, config.magnitude)
+        config = config or FRCRNConfig()
+        stft = STFT(config.window, config.hop)
+        features = Features(stft.bins, config.bands, config.sample_rate, config.compress, config.magnitude)
+        super().__init__(stft, features)
+        self.config: FRCRNConfig = config
+        self.sample_rate, self.level_dbfs = config.sample_rate, config.level_dbfs
+        self.causal, self.mask_bound = config.causal, config.mask_bound
         self.unets = nn.ModuleList(UNet(config.levels, self.shape(stage)) for stage in range(config.stages))
         look = sum(level.kernel[1] - 1 for level in config.levels) * config.stages
         # a network that pools over the whole clip looks ahead even where no kernel does
@@ -178,87 +167,6 @@ class FRCRN(Enhancer):
             causal=config.causal,
         )
 
-    def masks(self, spec: Tensor, past: State | None = None) -> tuple[list[Tensor], State]:
-        """[B, 2, F, N] -> the mask [B, 2, F, N] after each stage, new past."""
-        x = inputs = self.features(spec).contiguous(memory_format=self.memory_format).to(self.dtype)
-        masks: list[Tensor] = []
-        new: State = {}
-        for number, unet in enumerate(self.unets, start=1):
-            prefix = f"unet{number}."
-            mine = (
-                None if past is None else {k.removeprefix(prefix): v for k, v in past.items() if k.startswith(prefix)}
-            )
-            x, kept = unet(x, mine)
-            new |= {prefix + name: memory for name, memory in kept.items()}
-            mask = self.features.to_bins(self.config.mask_bound * torch.tanh(x.to(spec.dtype)))
-            masks.append(masks[-1] + mask if masks else mask)
-            if self.config.refine:
-                x = complex_cat(x, inputs)
-        return masks, new
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The type that the U-Nets compute in."""
-        return next(self.unets.parameters()).dtype
-
-    def forward(self, wave: Tensor) -> Estimate:
-        """[B, T] -> Estimate with wave [B, T]."""
-        front, back = self.margins(wave.shape[1])
-        spec = self.stft.analyse(F.pad(wave, (front, back)))
-        edge = 0 if self.config.causal else self.stft.overlap // self.hop
-        seen = spec[..., edge : spec.shape[-1] - edge]
-        masks, _ = self.masks(seen)
-        return self.estimate(spec, masks, edge, front, wave.shape[1])
-
-    def margins(self, samples: int) -> tuple[int, int]:
-        """Return how many zeros go before and after a wave so that every sample is fully covered by windows."""
-        overlap = self.stft.overlap
-        whole = samples if self.config.causal else max(samples, self.window)
-        ragged = -(whole - (0 if self.config.causal else self.window)) % self.hop
-        return overlap, whole - samples + ragged + overlap
-
-    def estimate(self, spec: Tensor, masks: list[Tensor], edge: int, front: int, samples: int) -> Estimate:
-        """Apply each mask; the `edge` outermost frames, which the network has not seen, borrow their neighbour's."""
-        stages = []
-        for mask in masks:
-            wide = F.pad(mask, (edge, edge, 0, 0), mode="replicate") if edge else mask
-            clean = complex_multiply(spec, wide)
-            wave = self.stft.synthesise(clean)[:, front : front + samples]
-            stages.append(Stage(clean[..., edge : clean.shape[-1] - edge], mask, wave))
-        return Estimate(stages[-1].wave, tuple(stages))
-
-    def initial_state(self, batch: int) -> State:
-        """Return the state before the first sample: silence."""
-        if self.lookahead or not self.config.causal:
-            return super().initial_state(batch)
-        weight = self.stft.forward_basis
-        quiet = weight.new_zeros(batch, self.stft.overlap)
-        state = {"analysis": quiet, "synthesis": quiet.clone()}
-        with torch.no_grad():
-            _, past = self.masks(weight.new_zeros(batch, 2, self.stft.bins, 1))
-        return state | {name: torch.zeros_like(memory) for name, memory in past.items() if memory.numel()}
-
-    def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
-        """[B, k hop] -> [B, k hop], late by window - hop samples."""
-        if not self.config.causal:
-            return super().step(frame, state)
-        wave = torch.cat([state["analysis"], frame], dim=1)
-        spec = self.stft.analyse(wave)
-        masks, past = self.masks(spec, state)
-        out, tail = self.stft.overlap_add(complex_multiply(spec, masks[-1]), state["synthesis"])
-        kept = {name: past[name] for name in state if name in past}
-        return out, {"analysis": wave[:, -self.stft.overlap :], "synthesis": tail} | kept
-
-    def optimize(self, precision: str = "fp32") -> FRCRN:
-        """Return a copy for inference: block weights built once, batch norm folded in; precision fp32 or bf16."""
-        if precision not in ("fp32", "bf16"):
-            raise ValueError(f"precision {precision!r}: choose fp32 or bf16")
-        if precision == "bf16":
-            demand_bf16(next(self.unets.parameters()).device.type)
-        model = copy.deepcopy(self).eval().requires_grad_(False)
-        if not self.optimized:
-            fuse(model.unets)
-            model.optimized = True
-        if precision == "bf16":
-            model.unets.to(torch.bfloat16)
-        return model
+    def wire(self, at: Backend[X], x: X) -> list[X]:
+        """Wire the U-Nets, one after the other."""
+        return cascade(at, list(self.unets), x, self.config.refine)

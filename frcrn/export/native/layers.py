@@ -20,11 +20,10 @@ from frcrn.export.native.packing import (
     per_pack,
 )
 from frcrn.export.native.program import Argument, Array, Buffer, Kind, Program, after
-from frcrn.export.onnx.graph import array
-from frcrn.export.weights import positions
 from frcrn.models.layers.attention import ComplexSE
 from frcrn.models.layers.complex import ComplexConvTranspose2d
 from frcrn.models.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
+from frcrn.models.layers.specs import array
 from frcrn.models.layers.unet import Block
 
 PLAIN, LEAKY, RELU = range(3)
@@ -92,7 +91,7 @@ class LayerWriter:
         layer: ComplexConvTranspose2d = block.conv
         phases, scale, bias = halves(block)
         stride, out, channels = layer.stride, phases.shape[2], [x.channels for x in images]
-        first, total, start = positions(layer)
+        first, total, start = layer.spec().positions()
         pad, row = layer.taps - 1 - first, stride * 2 * out
         found = Buffer(total * row)
         heard = self.heard(images, phases.shape[-1], up=True)

@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from frcrn.export.native.program import Array
-from frcrn.export.onnx.graph import array
-from frcrn.export.weights import Fsmn
 from frcrn.models.layers.fsmn import BinFsmn, ComplexFsmn, TimeFsmn
+from frcrn.models.layers.specs import array
 
 
 class Part(NamedTuple):
@@ -46,10 +45,10 @@ class Memory(NamedTuple):
 
 def memory_of(layer: ComplexFsmn, order: Any = slice(None)) -> Memory:
     """Return the weights of a complex memory, its features in this order."""
-    w = Fsmn(layer)
+    w = layer.spec()
     return Memory(
-        Part(w.linear_f[:, order], w.bias_f, w.project_f[order]),
-        Part(w.linear_g[:, order], w.bias_g, w.project_g[order]),
+        Part(w.f.linear[:, order], w.f.bias, w.f.project[order]),
+        Part(w.g.linear[:, order], w.g.bias, w.g.project[order]),
         w.taps_f[order].T,
         w.taps_g[order].T,
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from frcrn.export.native.layers import PLAIN, Image, LayerWriter
 from frcrn.export.native.program import Array, Buffer, Kind, Program
-from frcrn.export.onnx.graph import array
+from frcrn.models.layers.specs import array
 from frcrn.export.onnx.network import taper
 from frcrn.models import Enhancer
 from frcrn.models.frcrn import FRCRN

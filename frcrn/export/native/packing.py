@@ -10,12 +10,10 @@ import torch
 from torch import nn
 
 from frcrn.export.native.program import Array
-from frcrn.export.onnx.graph import array
-from frcrn.export.weights import linear
 from frcrn.models.layers.attention import ComplexSE
 from frcrn.models.layers.complex import ComplexConv2d, ComplexConvTranspose2d, block_weight
-from frcrn.models.layers.fuse import affine
-from frcrn.models.layers.unet import Block
+from frcrn.models.layers.specs import array
+from frcrn.models.layers.unet import Block, affine
 
 PACK = 16
 
@@ -27,6 +25,11 @@ def gates_of(layer: ComplexSE) -> Array:
         (first, bias), (second, shift) = linear(gate[0]), linear(gate[2])
         parts += [first.ravel(), bias, second.T.ravel(), shift]
     return np.concatenate(parts)
+
+
+def linear(layer):
+    """Weight [out, in], bias [out]."""
+    return array(layer.weight), array(layer.bias)
 
 
 def hidden_of(layer: ComplexSE) -> int:

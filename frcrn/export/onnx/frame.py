@@ -6,17 +6,19 @@ axis: earlier frames stand beside the new one as channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
+from torch import nn
 
-from frcrn.export.onnx.graph import Graph, array
-from frcrn.export.onnx.writer import FEW, OF_FG, OF_MEMORY, Attention, Image, Placed, Writer
+from frcrn.export.onnx.graph import Graph
+from frcrn.export.onnx.writer import FEW, OF_FG, OF_MEMORY, Image, Images, Placed, Writer
 from frcrn.export.states import States
-from frcrn.export.weights import Fsmn, Gate
+from frcrn.export.weights import Gate
 from frcrn.models.layers.attention import ComplexSE
 from frcrn.models.layers.fsmn import FrequencyFsmn, TimeFsmn
+from frcrn.models.layers.specs import Array, AttentionSpec
+from frcrn.models.layers.wiring import Layers
 
 NARROW = 32  # complex channels, up to which products with zeros cost less than another layout
 
@@ -27,8 +29,22 @@ class FrameWriter(Writer):
     batch = 1
     states: States
 
-    def __init__(self, graph: Graph, states: States) -> None:
+    def __init__(self, graph: Graph, states: States, layers: Layers) -> None:
         super().__init__(graph, states)
+        self.groups: dict[str, Layers] = {}
+        for name, layer in layers:
+            self.groups.setdefault(group_of(name), []).append((name, layer))
+        self.means: dict[str, Means] = {}
+
+    def layer(self, name: str, layer: nn.Module, x: Images) -> Images:
+        """Write a layer; the first and the last of a group begin and end what its squeeze-excitations share."""
+        group = group_of(name)
+        if group not in self.means:
+            self.means[group] = Means(self.graph, self.states, f"{group}attention", self.groups[group])
+        y = super().layer(name, layer, x)
+        if name == self.groups[group][-1][0]:
+            self.means[group].finish()
+        return y
 
     def products(self, name: str, images: Sequence[Image], kernels: Sequence[Placed], up: bool) -> list[str]:
         """Images and their earlier frames by each kernel -> [1, 2 out, 1, F']."""
@@ -42,7 +58,7 @@ class FrameWriter(Writer):
     def earlier(self, name: str, images: Sequence[Image], frames: int) -> list[str]:
         """Return the earlier frames of each image, oldest first; the new ones become the latest of them."""
         pasts = []
-        for suffix, x in zip(("", ".skip"), images, strict=False):
+        for suffix, x in zip(("", ".skip", *(f".skip{more}" for more in range(2, len(images)))), images, strict=False):
             ages = [f".{age}" if frames > 1 else "" for age in range(frames, 0, -1)]
             mine = [self.states.past(name + suffix + age, 1, 2 * x.channels, 1, x.bins) for age in ages]
             for age, newer in zip(ages, [*mine[1:], x.name], strict=False):
@@ -83,87 +99,93 @@ class FrameWriter(Writer):
             self.states.keep(state, self.graph.op("Add", contribution, older) if older else contribution)
         return self.graph.op("Add", now, pasts[0])
 
-    def along_frequency(self, layer: FrequencyFsmn, x: Image) -> Image:
+    def along_frequency(self, name: str, layer: FrequencyFsmn, x: Image) -> Image:
         """Memory along frequency; for few channels by convolutions alone, which need no other layout in between."""
         if x.channels > NARROW:
-            return super().along_frequency(layer, x)
-        weights, graph, width = Fsmn(layer), self.graph, 2 * x.channels
-        unit, none = np.eye(x.channels, dtype=np.float32), np.zeros_like(weights.project_g)
-        turned = np.block([[none, -weights.project_g], [weights.project_g, none]])
+            return super().along_frequency(name, layer, x)
+        spec, graph, width = layer.spec(), self.graph, 2 * x.channels
+        unit, none = np.eye(x.channels, dtype=np.float32), np.zeros_like(spec.g.project)
+        turned = np.block([[none, -spec.g.project], [spec.g.project, none]])
         y = graph.op("Conv", x.name, np.block([[unit, -unit], [unit, unit]])[:, :, None, None])
-        for linear, bias, project, parts, taps in (
-            (weights.linear_g, weights.bias_g, turned, 1, weights.taps_g),
-            (weights.linear_f, weights.bias_f, np.tile(weights.project_f, (2, 1)), 2, weights.taps_f),
+        for part, project, groups, taps in (
+            (spec.g, turned, 1, spec.taps_g),
+            (spec.f, np.tile(spec.f.project, (2, 1)), 2, spec.taps_f),
         ):
-            linear, bias, taps = np.tile(linear, (2, 1)), np.tile(bias, 2), np.tile(taps, (2, 1))
+            linear, bias, taps = np.tile(part.linear, (2, 1)), np.tile(part.bias, 2), np.tile(taps, (2, 1))
             hidden = graph.op("Relu", graph.op("Conv", x.name, linear[:, :, None, None], bias, group=2))
-            p = graph.op("Conv", hidden, project[:, :, None, None], group=parts)
-            p = graph.op("Conv", p, taps[:, None, None, :], group=width, pads=[0, layer.order - 1, 0, 0])
+            p = graph.op("Conv", hidden, project[:, :, None, None], group=groups)
+            p = graph.op("Conv", p, taps[:, None, None, :], group=width, pads=[0, spec.order - 1, 0, 0])
             y = graph.op("Add", p, y)
         return x._replace(name=y)
 
     def along_time(self, name: str, layer: TimeFsmn, x: Image) -> Image:
         """Memory along time; earlier frames are rows."""
-        weights, graph, features = Fsmn(layer), self.graph, layer.features
+        spec, graph = layer.spec(), self.graph
+        features = spec.features
         flat = graph.reshape(x.name, 2, features)
-        hidden_f = graph.op("Relu", graph.op("Gemm", flat, weights.linear_f.T, weights.bias_f))
-        hidden_g = graph.op("Relu", graph.op("Gemm", flat, weights.linear_g.T, weights.bias_g))
+        hidden_f = graph.op("Relu", graph.op("Gemm", flat, spec.f.linear.T, spec.f.bias))
+        hidden_g = graph.op("Relu", graph.op("Gemm", flat, spec.g.linear.T, spec.g.bias))
         f, g = (
-            graph.reshape(graph.op("Gemm", hidden, project.T), 1, 2 * features)
-            for hidden, project in ((hidden_f, weights.project_f), (hidden_g, weights.project_g))
+            graph.reshape(graph.op("Gemm", hidden, part.project.T), 1, 2 * features)
+            for hidden, part in ((hidden_f, spec.f), (hidden_g, spec.g))
         )
         # f(re), f(im), g(re), g(im)
         rows = graph.op("Concat", f, g, axis=1)
-        rows, _ = self.with_past(name, rows, (layer.order - 1, 4 * features), axis=0)
-        taps = np.concatenate([weights.taps_f, weights.taps_f, weights.taps_g, weights.taps_g]).T
+        rows, _ = self.with_past(name, rows, (spec.order - 1, 4 * features), axis=0)
+        taps = np.concatenate([spec.taps_f, spec.taps_f, spec.taps_g, spec.taps_g]).T
         memory = graph.op("ReduceSum", graph.op("Mul", rows, taps), np.array([0]), keepdims=1)
         both = graph.op("Concat", memory, graph.reshape(x.name, 1, 2 * features), axis=1)
         return self.mixed(both, OF_MEMORY[:, [0, 2, 1, 3, 4, 5]], x.channels, x.bins)
 
-    def attention(self, name: str, unet: Any) -> Attention:
-        """Prepare the squeeze-excitations of a `UNet`."""
-        return FrameAttention(self, name, unet)
+    def weigh(self, name: str, layer: ComplexSE, x: Image) -> Image:
+        """Weigh the channels of an image by what their means say."""
+        spec, graph = layer.spec(), self.graph
+        means = graph.op("ReduceMean", x.name, axes=[2, 3], keepdims=0)
+        pooled, squeeze = self.means[group_of(name)].pooled(spec, means)
+        weights = self.mixed(self.gated(spec, pooled, squeeze), OF_FG, x.channels, 1)
+        return x._replace(name=graph.op("Mul", x.name, weights.name))
 
 
-class FrameAttention(Attention):
-    """Squeeze-excitations whose means of earlier frames are one state [frames, all channels], summed at once."""
+def group_of(name: str) -> str:
+    """Return the part of a network that a layer belongs to, with the dot after it."""
+    return name[: name.rfind(".") + 1]
 
-    def __init__(self, writer: FrameWriter, name: str, unet: Any) -> None:
-        self.writer, self.name = writer, name
-        self.means: list[str] = []
-        levels = [str(number) for number in range(len(unet.levels))]
-        down = [unet.se_enc[level] for level in levels if level in unet.se_enc]
-        up = [unet.se_dec[level] for level in reversed(levels) if level in unet.se_dec]
-        taps = [array(layer.pool.weight)[:, 0, :-1].T for layer in [*down, *up]]
+
+def taps_of(spec: AttentionSpec) -> Array:
+    """Return the weights [frames, 2 channels] of the means; here they are those of the past."""
+    if spec.taps is None:
+        raise ValueError("a network that pools over whole clips cannot stream")
+    return spec.taps.T
+
+
+class Means:
+    """Means of earlier frames for all squeeze-excitations of a group: one state [frames, all channels], summed at once."""
+
+    def __init__(self, graph: Graph, states: States, name: str, layers: Layers) -> None:
+        self.graph, self.states, self.name = graph, states, name
+        self.fresh: list[str] = []
+        taps = [taps_of(layer.spec())[:-1] for _, layer in layers if isinstance(layer, ComplexSE)]
         self.frames = len(taps[0]) if taps else 0
         if self.frames:
-            graph, widths = writer.graph, np.array([weight.shape[1] for weight in taps])
-            self.past = writer.states.past(name, self.frames, int(widths.sum()))
+            widths = np.array([weight.shape[1] for weight in taps])
+            self.past = states.past(name, self.frames, int(widths.sum()))
             weighted = graph.op("Mul", self.past, np.concatenate(taps, axis=1))
             total = graph.op("ReduceSum", weighted, np.array([0]), keepdims=1)
             self.sums = graph.ops("Split", len(widths), total, widths, axis=1)
 
-    def weigh(self, layers: Mapping[str, ComplexSE], name: str, x: Image) -> Image:
-        """Weigh the channels of an image, if `layers` has one of this name."""
-        if name not in layers:
-            return x
-        layer, graph = layers[name], self.writer.graph
-        assert layer.pool is not None
-        means = graph.op("ReduceMean", x.name, axes=[2, 3], keepdims=0)
-        squeeze = array(layer.pool.weight)[:, 0, -1:] * Gate(layer).squeeze
-        pooled = means
-        if self.frames:
-            pooled = graph.op("Concat", means, self.sums[len(self.means)], axis=1)
-            squeeze = np.concatenate([squeeze, Gate(layer).squeeze])
-        self.means.append(means)
-        gates = self.writer.gated(layer, pooled, squeeze)
-        weights = self.writer.mixed(gates, OF_FG, x.channels, 1)
-        return x._replace(name=graph.op("Mul", x.name, weights.name))
+    def pooled(self, spec: AttentionSpec, means: str) -> tuple[str, Array]:
+        """Keep this frame's means; return them with what is left of the past, and the first matrix that takes both."""
+        squeeze, now = Gate(spec).squeeze, taps_of(spec)[-1][:, None]
+        number = len(self.fresh)
+        self.fresh.append(means)
+        if not self.frames:
+            return means, now * squeeze
+        pooled = self.graph.op("Concat", means, self.sums[number], axis=1)
+        return pooled, np.concatenate([now * squeeze, squeeze])
 
     def finish(self) -> None:
         """Append this frame's means to the state."""
-        if self.frames and self.means:
-            graph = self.writer.graph
-            fresh = graph.op("Concat", *self.means, axis=1)
-            kept = graph.part(self.past, 0, 1, self.frames)
-            self.writer.states.keep(self.name, graph.op("Concat", kept, fresh, axis=0))
+        if self.frames:
+            fresh = self.graph.op("Concat", *self.fresh, axis=1)
+            kept = self.graph.part(self.past, 0, 1, self.frames)
+            self.states.keep(self.name, self.graph.op("Concat", kept, fresh, axis=0))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from frcrn.audio import MissingPackage
@@ -21,11 +20,6 @@ def require_onnx() -> Any:
     except ImportError as error:
         raise MissingPackage('exporting needs onnx: pip install "frcrn[onnx]"') from error
     return onnx
-
-
-def array(tensor: torch.Tensor) -> NDArray[np.float32]:
-    """A tensor's values as numpy float32."""
-    return tensor.detach().cpu().float().contiguous().numpy()
 
 
 class Graph:

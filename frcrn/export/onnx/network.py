@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from frcrn.export.onnx import dft
 from frcrn.export.onnx.frame import FrameWriter
-from frcrn.export.onnx.graph import Graph, array
+from frcrn.export.onnx.graph import Graph
 from frcrn.export.onnx.whole import WholeWriter
 from frcrn.export.onnx.writer import Image, Writer
 from frcrn.export.states import States
-from frcrn.models.frcrn import FRCRN
-from frcrn.models.layers.features import Features
+from frcrn.models.layers.specs import FeaturesSpec, array
 from frcrn.models.layers.stft import STFT
+from frcrn.models.masking import MaskEnhancer
 
 AUDIO, ENHANCED = "audio", "enhanced"
 
@@ -27,12 +27,12 @@ class Step(NamedTuple):
     states: dict[str, tuple[int | str, ...]]
 
 
-def write_step(model: FRCRN) -> Step:
+def write_step(model: MaskEnhancer) -> Step:
     """Return the graph of one hop, [1, hop] -> [1, hop]."""
     model = inference_form(model)
     graph, stft = Graph(), model.stft
     states = States(graph)
-    writer = FrameWriter(graph, states)
+    writer = FrameWriter(graph, states, model.wired())
     fresh = graph.input(AUDIO, 1, stft.hop)
     wave = graph.op("Concat", states.past("analysis", 1, stft.overlap), fresh, axis=1)
     states.keep("analysis", fresh if stft.hop == stft.overlap else graph.part(wave, 1, stft.hop, stft.window))
@@ -46,7 +46,7 @@ def write_step(model: FRCRN) -> Step:
     return Step(graph.model(), states.shapes)
 
 
-def write_piece(model: FRCRN) -> Step:
+def write_piece(model: MaskEnhancer) -> Step:
     """Return the graph of a piece of a wave, [batch, n hop] -> [batch, n hop], for causal networks."""
     model = inference_form(model)
     graph, stft = Graph(), model.stft
@@ -64,18 +64,18 @@ def write_piece(model: FRCRN) -> Step:
     return Step(graph.model(), states.shapes)
 
 
-def write_whole(model: FRCRN, level_dbfs: float | None = None) -> Any:
+def write_whole(model: MaskEnhancer, level_dbfs: float | None = None) -> Any:
     """Return the graph of a wave, [batch, samples] -> [batch, samples]; with a level, it brings the wave there."""
     model = inference_form(model)
     graph, stft = Graph(), model.stft
-    writer = WholeWriter(graph, model.config.causal)
+    writer = WholeWriter(graph, model.causal)
     audio = graph.input(AUDIO, "batch", "samples")
     gain = None if level_dbfs is None else gain_to(graph, audio, level_dbfs)
     samples = graph.part(graph.op("Shape", audio), 0, 1, 2)
     fed = audio if gain is None else graph.op("Mul", audio, gain)
     wave = graph.op("Pad", fed, graph.op("Concat", *margins(graph, model, samples), axis=0))
     spec = spectra(graph, wave, stft)
-    edge = 0 if model.config.causal else stft.overlap // stft.hop
+    edge = 0 if model.causal else stft.overlap // stft.hop
     seen = graph.part(spec, 2, edge, -edge) if edge else spec
     wide = mask(writer, model, seen)
     if edge:
@@ -100,7 +100,7 @@ def gain_to(graph: Graph, audio: str, level_dbfs: float) -> str:
     return graph.op("Div", np.array([10 ** (level_dbfs / 20)]), graph.op("Sqrt", power))
 
 
-def inference_form(model: FRCRN) -> FRCRN:
+def inference_form(model: MaskEnhancer) -> MaskEnhancer:
     """The optimized form in single precision."""
     return model if model.optimized else model.optimize()
 
@@ -122,11 +122,11 @@ def by_hop(graph: Graph, wave: str, stft: STFT) -> str:
     return graph.reshape(graph.op("Mul", graph.reshape(wave, 0, -1, stft.hop), array(stft.gain)), 0, -1)
 
 
-def margins(graph: Graph, model: FRCRN, samples: str) -> list[str]:
-    """Return the four pads [1] of [batch, samples] that `FRCRN.margins` finds."""
+def margins(graph: Graph, model: MaskEnhancer, samples: str) -> list[str]:
+    """Return the four pads [1] of [batch, samples] that `MaskEnhancer.margins` finds."""
     stft = model.stft
     none, front = np.array([0]), np.array([stft.overlap])
-    least = 0 if model.config.causal else stft.window
+    least = 0 if model.causal else stft.window
     whole = graph.op("Max", samples, np.array([least]))
     ragged = graph.op("Mod", graph.op("Sub", np.array([least]), whole), np.array([stft.hop]))
     back = graph.op("Add", graph.op("Add", graph.op("Sub", whole, samples), ragged), front)
@@ -154,23 +154,18 @@ def waves(graph: Graph, spec: str, stft: STFT) -> str:
     return graph.reshape(graph.op("Sum", *pieces), 0, -1)
 
 
-def mask(writer: Writer, model: FRCRN, spec: str) -> str:
+def mask(writer: Writer, model: MaskEnhancer, spec: str) -> str:
     """Spectrum [B, 2, T, F] -> the last stage's mask [B, 2, T, F]."""
-    graph, config = writer.graph, model.config
-    x = inputs = features(graph, model.features, spec)
-    parts = []
-    for number, unet in enumerate(model.unets, start=1):
-        x = u_net(writer, f"unet{number}.", unet, x)
-        parts.append(graph.op("Tanh", x.name))
-        if config.refine and number < len(model.unets):
-            x = beside(graph, x, inputs)
+    graph, described = writer.graph, model.features.spec()
+    heads = model.wire(writer, (features(graph, described, spec),))
+    parts = [graph.op("Tanh", writer.one(head).name) for head in heads]
     total = graph.op("Sum", *parts) if len(parts) > 1 else parts[0]
-    if config.mask_bound != 1:
-        total = graph.op("Mul", total, np.array([config.mask_bound], np.float32))
-    return to_bins(graph, model.features, total)
+    if model.mask_bound != 1:
+        total = graph.op("Mul", total, np.array([model.mask_bound], np.float32))
+    return to_bins(graph, described, total)
 
 
-def features(graph: Graph, layer: Features, spec: str) -> Image:
+def features(graph: Graph, layer: FeaturesSpec, spec: str) -> Image:
     """Spectrum -> the network's input."""
     x = spec
     if layer.compress != 1 or layer.magnitude:
@@ -181,10 +176,10 @@ def features(graph: Graph, layer: Features, spec: str) -> Image:
             size = graph.op("Exp", scaled(graph, log, layer.compress / 2))
             real, imag = graph.ops("Split", 2, x, axis=1)
             x = graph.op("Concat", real, size, imag, scaled(graph, log, 0.1), axis=1)
-    if layer.drop_top:
-        x = graph.part(x, 3, 0, layer.bands)
+    if layer.gather is not None:
+        x = graph.op("MatMul", x, layer.gather)
     elif layer.bands != layer.bins:
-        x = graph.op("MatMul", x, array(layer.gather))
+        x = graph.part(x, 3, 0, layer.bands)
     return Image(x, layer.channels, layer.bands)
 
 
@@ -193,11 +188,11 @@ def scaled(graph: Graph, x: str, factor: float) -> str:
     return graph.op("Mul", x, np.array([factor], np.float32))
 
 
-def to_bins(graph: Graph, layer: Features, mask: str) -> str:
+def to_bins(graph: Graph, layer: FeaturesSpec, mask: str) -> str:
     """Mask [B, 2, T, bands] -> [B, 2, T, F]."""
-    if layer.drop_top:
-        return graph.op("Pad", mask, np.array([0, 0, 0, 0, 0, 0, 0, 1]))
-    return mask if layer.bands == layer.bins else graph.op("MatMul", mask, array(layer.spread.T))
+    if layer.spread is not None:
+        return graph.op("MatMul", mask, layer.spread.T)
+    return mask if layer.bands == layer.bins else graph.op("Pad", mask, np.array([0, 0, 0, 0, 0, 0, 0, 1]))
 
 
 def masked(graph: Graph, spec: str, mask: str) -> str:
@@ -206,47 +201,3 @@ def masked(graph: Graph, spec: str, mask: str) -> str:
     spec_re, spec_im = graph.ops("Split", 2, spec, axis=1)
     turned = graph.op("Concat", graph.op("Neg", spec_im), spec_re, axis=1)
     return graph.op("Add", graph.op("Mul", spec, real), graph.op("Mul", turned, imag))
-
-
-def beside(graph: Graph, x: Image, y: Image) -> Image:
-    """Two images as one, real parts first."""
-    (x_re, x_im), (y_re, y_im) = (graph.ops("Split", 2, image.name, axis=1) for image in (x, y))
-    return Image(graph.op("Concat", x_re, y_re, x_im, y_im, axis=1), x.channels + y.channels, x.bins)
-
-
-def u_net(writer: Writer, prefix: str, unet: Any, x: Image) -> Image:
-    """Write a `UNet`: down, along time, and up again."""
-    attention = writer.attention(prefix + "attention", unet)
-    skips = []
-    for number, block in enumerate(unet.encoders):
-        name = str(number)
-        if name in unet.time_enc:
-            x = writer.in_bins(f"{prefix}time_enc{name}", unet.time_enc[name], x)
-        skips.append(attention.weigh(unet.se_enc, name, x))
-        if name in unet.fsmn_enc:
-            x = writer.along_frequency(unet.fsmn_enc[name], x)
-        x = writer.conv(f"{prefix}encoder{name}", block.conv, [x])
-    for number, layer in enumerate(unet.bottleneck):
-        x = writer.along_time(f"{prefix}bottleneck{number}", layer, x)
-    images = [x]
-    for number in reversed(range(len(unet.levels))):
-        name = str(number)
-        x = writer.up(f"{prefix}decoder{name}", unet.decoders[number].conv, images)
-        if name in unet.fsmn_dec:
-            x = writer.along_frequency(unet.fsmn_dec[name], x)
-        x = attention.weigh(unet.se_dec, name, x)
-        images = [x] if not number else joined(writer, x, skips[number], unet.shape.add_skips)
-        if name in unet.time_dec:
-            images = [writer.in_bins(f"{prefix}time_dec{name}", unet.time_dec[name], side_by_side(writer, images))]
-    attention.finish()
-    return writer.conv(f"{prefix}head", unet.head, images, activation=False)
-
-
-def side_by_side(writer: Writer, images: list[Image]) -> Image:
-    """Images as one, whatever their number."""
-    return images[0] if len(images) == 1 else beside(writer.graph, *images)
-
-
-def joined(writer: Writer, x: Image, skip: Image, add: bool) -> list[Image]:
-    """A skip joins as a sum, or as more channels."""
-    return [x._replace(name=writer.graph.op("Add", x.name, skip.name))] if add else [x, skip]

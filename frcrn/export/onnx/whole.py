@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from frcrn.export.onnx.graph import Graph, array
-from frcrn.export.onnx.writer import OF_FG, OF_MEMORY, Attention, Image, Placed, Writer
+from frcrn.export.onnx.graph import Graph
+from frcrn.export.onnx.writer import OF_FG, OF_MEMORY, Image, Placed, Writer
 from frcrn.export.states import States
-from frcrn.export.weights import Fsmn
 from frcrn.models.layers.attention import ComplexSE
 from frcrn.models.layers.fsmn import TimeFsmn
+from frcrn.models.layers.specs import Array, AttentionSpec
 
 
 class WholeWriter(Writer):
@@ -40,17 +39,14 @@ class WholeWriter(Writer):
 
     def along_time(self, name: str, layer: TimeFsmn, x: Image) -> Image:
         """Memory along time: a depthwise convolution of all features."""
-        weights, graph, features = Fsmn(layer), self.graph, layer.features
+        spec, graph, features = layer.spec(), self.graph, layer.features
         # [B, 2C, T, F] -> rows (B, T, part) of features (channel, bin)
         rows = graph.op("Transpose", x.name, perm=[0, 2, 1, 3])
         rows = graph.reshape(rows, -1, features)
         outputs = []
-        for linear, bias, project in (
-            (weights.linear_f, weights.bias_f, weights.project_f),
-            (weights.linear_g, weights.bias_g, weights.project_g),
-        ):
-            hidden = graph.op("Relu", graph.op("Gemm", rows, linear.T, bias))
-            outputs.append(graph.op("Gemm", hidden, project.T))
+        for part in (spec.f, spec.g):
+            hidden = graph.op("Relu", graph.op("Gemm", rows, part.linear.T, part.bias))
+            outputs.append(graph.op("Gemm", hidden, part.project.T))
         p = graph.op("Concat", *outputs, axis=1)
         # rows (B, T, part) of (f, g) -> [B, (part, f or g), T, (channel, bin)]
         shape = graph.op("Shape", x.name)
@@ -58,50 +54,32 @@ class WholeWriter(Writer):
         p = graph.op("Reshape", p, graph.op("Concat", time, np.array([4, features]), axis=0))
         p = graph.op("Transpose", p, perm=[0, 2, 3, 1])
         p = graph.reshape(p, 0, 4 * features, 1, -1)
-        taps = np.tile(np.concatenate([weights.taps_f, weights.taps_g]), (2, 1))
-        p, before = self.with_past(name, p, ("batch", 4 * features, 1, layer.order - 1), axis=3)
+        taps = np.tile(np.concatenate([spec.taps_f, spec.taps_g]), (2, 1))
+        p, before = self.with_past(name, p, ("batch", 4 * features, 1, spec.order - 1), axis=3)
         p = graph.op("Conv", p, taps[:, None, None, :], group=4 * features, pads=[0, before, 0, 0])
         # [B, 4 C F, 1, T] -> [B, 4 C, T, F]
         p = graph.op("Transpose", graph.reshape(p, 0, 4 * x.channels, x.bins, -1), perm=[0, 1, 3, 2])
         return self.mixed(graph.op("Concat", p, x.name, axis=1), OF_MEMORY, x.channels, x.bins)
 
-    def attention(self, name: str, unet: Any) -> Attention:
-        """Prepare the squeeze-excitations of a `UNet`."""
-        return WholeAttention(self, name)
-
-
-class WholeAttention(Attention):
-    """Squeeze-excitations by the mean of the whole wave, or where the network is causal by what has been heard."""
-
-    def __init__(self, writer: WholeWriter, name: str) -> None:
-        self.writer, self.name, self.count = writer, name, 0
-
-    def weigh(self, layers: Mapping[str, ComplexSE], name: str, x: Image) -> Image:
-        """Weigh the channels of an image, if `layers` has one of this name."""
-        if name not in layers:
-            return x
-        layer, graph = layers[name], self.writer.graph
-        if layer.pool is None:
+    def weigh(self, name: str, layer: ComplexSE, x: Image) -> Image:
+        """Weigh the channels of an image by their means over the whole wave, or where it is causal up to each frame."""
+        spec, graph = layer.spec(), self.graph
+        if spec.taps is None:
             means = graph.op("ReduceMean", x.name, axes=[2, 3], keepdims=0)
-            weights = self.writer.mixed(self.writer.gated(layer, means), OF_FG, x.channels, 1).name
+            weights = self.mixed(self.gated(spec, means), OF_FG, x.channels, 1).name
         else:
-            weights = self.by_frame(layer, x)
+            weights = self.by_frame(name, spec, spec.taps, x)
         return x._replace(name=graph.op("Mul", x.name, weights))
 
-    def by_frame(self, layer: ComplexSE, x: Image) -> str:
+    def by_frame(self, name: str, spec: AttentionSpec, taps: Array, x: Image) -> str:
         """[B, 2C, T, F] -> weights [B, 2C, T, 1]."""
-        assert layer.pool is not None
-        graph, width = self.writer.graph, 2 * x.channels
+        graph, width = self.graph, 2 * x.channels
         means = graph.op("ReduceMean", x.name, axes=[3], keepdims=1)
-        taps, self.count = array(layer.pool.weight)[..., None], self.count + 1
-        past = ("batch", width, layer.pool.taps - 1, 1)
-        means, before = self.writer.with_past(f"{self.name}{self.count}", means, past, axis=2)
-        pooled = graph.op("Conv", means, taps, group=width, pads=[before, 0, 0, 0])
+        past = ("batch", width, taps.shape[1] - 1, 1)
+        means, before = self.with_past(name, means, past, axis=2)
+        pooled = graph.op("Conv", means, taps[:, None, :, None], group=width, pads=[before, 0, 0, 0])
         rows = graph.reshape(graph.op("Transpose", pooled, perm=[0, 2, 1, 3]), -1, width)
-        gates = graph.op("MatMul", OF_FG, graph.reshape(self.writer.gated(layer, rows), -1, 4, x.channels))
+        gates = graph.op("MatMul", OF_FG, graph.reshape(self.gated(spec, rows), -1, 4, x.channels))
         time = graph.op("Gather", graph.op("Shape", x.name), np.array([0, 2]))
         gates = graph.op("Reshape", gates, graph.op("Concat", time, np.array([width, 1]), axis=0))
         return graph.op("Transpose", gates, perm=[0, 2, 1, 3])
-
-    def finish(self) -> None:
-        """Nothing is left to do: each mean was kept where it was taken."""

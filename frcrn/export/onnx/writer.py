@@ -6,17 +6,21 @@ An image is [B, 2C, T, F]: real channels, imaginary channels, and bins as the wi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import nn
 
 from frcrn.export.onnx.graph import Graph
 from frcrn.export.states import States
-from frcrn.export.weights import Array, BinMemory, Fsmn, Gate, Kernel, positions
+from frcrn.export.weights import BinMemory, Gate, Kernel
 from frcrn.models.layers.attention import ComplexSE
 from frcrn.models.layers.complex import ComplexConv2d, ComplexConvTranspose2d
 from frcrn.models.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
+from frcrn.models.layers.specs import Array, AttentionSpec, ConvolutionSpec
+from frcrn.models.layers.unet import Block
+from frcrn.models.layers.wiring import Rule, rule_for
 
 LEAK = 0.01
 FEW = 8  # complex channels out, below which a convolution is cheaper tap by tap
@@ -47,25 +51,55 @@ class Placed(NamedTuple):
         return {"strides": [1, self.stride], "pads": [0, self.pads[0], 0, self.pads[1]]}
 
 
-class Attention(ABC):
-    """All squeeze-excitations of one U-Net."""
-
-    @abstractmethod
-    def weigh(self, layers: Mapping[str, ComplexSE], name: str, x: Image) -> Image:
-        """Weigh the channels of an image, if `layers` has one of this name."""
-
-    @abstractmethod
-    def finish(self) -> None:
-        """Do what is left when all have been applied."""
+Images = tuple[Image, ...]
+"""Images that stand side by side, which stay apart until a layer wants one."""
 
 
 class Writer(ABC):
-    """Writes layers into a graph."""
+    """The backend of ONNX: writes layers into a graph."""
 
     batch: int | str
 
     def __init__(self, graph: Graph, states: States | None = None) -> None:
         self.graph, self.states = graph, states
+        self.rules: dict[type[nn.Module], Rule[Images]] = {
+            Block: self.convolution,
+            ComplexConv2d: self.convolution,
+            ComplexConvTranspose2d: self.convolution,
+            FrequencyFsmn: self.of_one(self.along_frequency),
+            TimeFsmn: self.of_one(self.along_time),
+            BinFsmn: self.of_one(self.in_bins),
+            ComplexSE: self.of_one(self.weigh),
+        }
+
+    # -- what a wiring needs
+
+    def layer(self, name: str, layer: nn.Module, x: Images) -> Images:
+        """Write a layer by the rule for its class."""
+        return rule_for(self.rules, name, layer)(name, layer, x)
+
+    def add(self, x: Images, y: Images) -> Images:
+        """Add two images."""
+        one, other = self.one(x), self.one(y)
+        return (one._replace(name=self.graph.op("Add", one.name, other.name)),)
+
+    def beside(self, x: Images, y: Images) -> Images:
+        """Images beside each other."""
+        return x + y
+
+    def of_one(self, rule: Rule[Image]) -> Rule[Images]:
+        """Return a rule for one image as a rule for any number side by side."""
+        return lambda name, layer, x: (rule(name, layer, self.one(x)),)
+
+    def one(self, images: Images) -> Image:
+        """Images as one, real parts first."""
+        if len(images) == 1:
+            return images[0]
+        halves = [self.graph.ops("Split", 2, image.name, axis=1) for image in images]
+        parts = [half[part] for part in range(2) for half in halves]
+        return Image(self.graph.op("Concat", *parts, axis=1), sum(x.channels for x in images), images[0].bins)
+
+    # -- the layers
 
     @abstractmethod
     def products(self, name: str, images: Sequence[Image], kernels: Sequence[Placed], up: bool) -> list[str]:
@@ -76,8 +110,8 @@ class Writer(ABC):
         """Memory along time, over all channels and bins of a frame."""
 
     @abstractmethod
-    def attention(self, name: str, unet: Any) -> Attention:
-        """Prepare the squeeze-excitations of a `UNet`."""
+    def weigh(self, name: str, layer: ComplexSE, x: Image) -> Image:
+        """Weigh the channels of an image by what their means say."""
 
     def with_past(self, name: str, x: str, shape: tuple[int | str, ...], axis: int) -> tuple[str, int]:
         """Put earlier frames before x, as many as `shape` has on `axis`; or say how many zeros belong there."""
@@ -94,54 +128,64 @@ class Writer(ABC):
         y = self.graph.reshape(self.graph.op("MatMul", mix, flat), 0, 2 * channels, -1, bins)
         return Image(y, channels, bins)
 
-    def conv(self, name: str, layer: ComplexConv2d, images: Sequence[Image], activation: bool = True) -> Image:
-        """A complex convolution of images side by side."""
-        kernel, bins = Kernel(layer, [x.channels for x in images]), images[0].bins
-        placed = Placed(kernel, (layer.padding, layer.padding), layer.stride)
-        (y,) = self.products(name, images, [placed], up=False)
-        y = self.graph.op("LeakyRelu", y, alpha=LEAK) if activation else y
-        return Image(y, kernel.out, (bins + 2 * layer.padding - kernel.taps) // layer.stride + 1)
+    def convolution(self, name: str, layer: Block | ComplexConv2d | ComplexConvTranspose2d, x: Images) -> Images:
+        """Write a complex convolution, down or up; only a way up takes images side by side."""
+        spec = layer.spec()
+        return (self.up(name, spec, x) if spec.size else self.down(name, spec, self.one(x)),)
 
-    def up(self, name: str, layer: ComplexConvTranspose2d, images: Sequence[Image]) -> Image:
+    def down(self, name: str, spec: ConvolutionSpec, x: Image) -> Image:
+        """A complex convolution."""
+        kernel = Kernel(spec, [x.channels])
+        placed = Placed(kernel, (spec.padding, spec.padding), spec.stride)
+        (y,) = self.products(name, [x], [placed], up=False)
+        bins = (x.bins + 2 * spec.padding - kernel.taps) // spec.stride + 1
+        return Image(self.activated(spec, y), kernel.out, bins)
+
+    def activated(self, spec: ConvolutionSpec, x: str) -> str:
+        """What comes after a convolution."""
+        return self.graph.op("LeakyRelu", x, alpha=LEAK) if spec.activated else x
+
+    def up(self, name: str, spec: ConvolutionSpec, images: Images) -> Image:
         """A complex transposed convolution: a plain one to `stride` times the channels, interleaved along bins."""
-        kernel, graph, bins = Kernel(layer, [x.channels for x in images]), self.graph, images[0].bins
-        stride, taps = layer.stride, kernel.taps
-        first, count, start = positions(layer)
+        kernel, graph, bins = Kernel(spec, [x.channels for x in images]), self.graph, images[0].bins
+        stride, taps = spec.stride, kernel.taps
+        first, count, start = spec.positions()
         pads = (taps - 1 - first, max(0, count - bins + first))
         # the phases of a stride that need a tap fewer get a kernel of their own
-        phases = layer.phases() if pads[0] and kernel.out >= FEW else [stride]
+        phases = spec.phases if pads[0] and kernel.out >= FEW else (stride,)
         pieces = [Placed(piece, (pads[0] - number, pads[1])) for number, piece in enumerate(kernel.phases(phases))]
-        parts = [graph.op("LeakyRelu", y, alpha=LEAK) for y in self.products(name, images, pieces, up=True)]
+        parts = [self.activated(spec, y) for y in self.products(name, images, pieces, up=True)]
         y = graph.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]
         channels, found = kernel.out // stride, bins + sum(pads) - taps + 1
         y = graph.reshape(graph.op("Transpose", y, perm=[0, 2, 3, 1]), 0, 0, found * stride, 2 * channels)
-        if (start, found * stride) != (0, layer.size):
-            y = graph.part(y, 2, start, start + layer.size)
-        return Image(graph.op("Transpose", y, perm=[0, 3, 1, 2]), channels, layer.size)
+        if (start, found * stride) != (0, spec.size):
+            y = graph.part(y, 2, start, start + spec.size)
+        return Image(graph.op("Transpose", y, perm=[0, 3, 1, 2]), channels, spec.size)
 
-    def along_frequency(self, layer: FrequencyFsmn, x: Image) -> Image:
+    def along_frequency(self, name: str, layer: FrequencyFsmn, x: Image) -> Image:
         """Memory along frequency, f and g of both parts as groups of channels: f(re), g(re), f(im), g(im)."""
-        weights, graph = Fsmn(layer), self.graph
-        linear = np.tile(np.concatenate([weights.linear_f, weights.linear_g]), (2, 1))
-        bias = np.tile(np.concatenate([weights.bias_f, weights.bias_g]), 2)
+        spec, graph = layer.spec(), self.graph
+        linear = np.tile(np.concatenate([spec.f.linear, spec.g.linear]), (2, 1))
+        bias = np.tile(np.concatenate([spec.f.bias, spec.g.bias]), 2)
         hidden = graph.op("Relu", graph.op("Conv", x.name, linear[:, :, None, None], bias, group=2))
-        project = np.tile(np.concatenate([weights.project_f, weights.project_g]), (2, 1))
+        project = np.tile(np.concatenate([spec.f.project, spec.g.project]), (2, 1))
         p = graph.op("Conv", hidden, project[:, :, None, None], group=4)
-        taps = np.tile(np.concatenate([weights.taps_f, weights.taps_g]), (2, 1))
-        p = graph.op("Conv", p, taps[:, None, None, :], group=4 * x.channels, pads=[0, layer.order - 1, 0, 0])
+        taps = np.tile(np.concatenate([spec.taps_f, spec.taps_g]), (2, 1))
+        p = graph.op("Conv", p, taps[:, None, None, :], group=4 * x.channels, pads=[0, spec.order - 1, 0, 0])
         return self.mixed(graph.op("Concat", p, x.name, axis=1), OF_MEMORY, x.channels, x.bins)
 
     def in_bins(self, name: str, layer: BinFsmn, x: Image) -> Image:
         """Memory along time in each bin."""
-        weights, graph, width = BinMemory(layer), self.graph, 2 * x.channels
+        spec, graph, width = layer.spec(), self.graph, 2 * x.channels
+        weights = BinMemory(spec)
         hidden = graph.op("Relu", graph.op("Conv", x.name, weights.linear, weights.bias, group=2))
         p = graph.op("Conv", hidden, weights.project)
-        p, before = self.with_past(name, p, (self.batch, width, layer.order - 1, x.bins), axis=2)
+        p, before = self.with_past(name, p, (self.batch, width, spec.order - 1, x.bins), axis=2)
         p = graph.op("Conv", p, weights.taps, group=width, pads=[before, 0, 0, 0])
         return x._replace(name=graph.op("Add", x.name, p))
 
-    def gated(self, layer: ComplexSE, means: str, squeeze: Array | None = None) -> str:
+    def gated(self, spec: AttentionSpec, means: str, squeeze: Array | None = None) -> str:
         """Means [N, 2C] -> gates [N, 4C]."""
-        graph, gate = self.graph, Gate(layer)
+        graph, gate = self.graph, Gate(spec)
         hidden = graph.op("Gemm", means, gate.squeeze if squeeze is None else squeeze, gate.squeeze_bias)
         return graph.op("Sigmoid", graph.op("Gemm", graph.op("Relu", hidden), gate.excite, gate.excite_bias))

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frcrn.models.layers.complex import nothing_of, with_past
+from frcrn.models.layers.specs import AttentionSpec, GateSpec, array
 
 
 class MaskedMean(nn.Module):
@@ -32,6 +33,12 @@ def gate(channels: int, reduction: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(channels, inner), nn.ReLU(), nn.Linear(inner, channels), nn.Sigmoid())
 
 
+def gate_spec(layers: nn.Sequential) -> GateSpec:
+    """Describe a gate."""
+    squeeze, _, excite, _ = layers
+    return GateSpec(*(array(value) for linear in (squeeze, excite) for value in (linear.weight, linear.bias)))
+
+
 class ComplexSE(nn.Module):
     """Weigh each channel by what its real and imaginary means say; `taps` frames of past, or the whole clip if 0."""
 
@@ -40,6 +47,11 @@ class ComplexSE(nn.Module):
         self.re = gate(channels, reduction)
         self.im = gate(channels, reduction)
         self.pool = MaskedMean(2 * channels, taps) if taps else None
+
+    def spec(self) -> AttentionSpec:
+        """Describe this layer."""
+        taps = None if self.pool is None else array(self.pool.weight)[:, 0]
+        return AttentionSpec(gate_spec(self.re), gate_spec(self.im), taps)
 
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """[B, 2C, F, T], past [B, 2C, taps - 1] -> [B, 2C, F, T], new past."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frcrn.models.layers.fixed import FixedConv
+from frcrn.models.layers.specs import ConvolutionSpec, array
 
 
 def nothing_of(x: Tensor) -> Tensor:
@@ -31,6 +33,12 @@ def block_weight(real: Tensor, imag: Tensor) -> Tensor:
     return torch.cat([torch.cat([real, -imag], dim=1), torch.cat([imag, real], dim=1)], dim=0)
 
 
+def complex_cat(x: Tensor, y: Tensor) -> Tensor:
+    """[B, 2C, F, T], [B, 2D, F, T] -> [B, 2(C + D), F, T]."""
+    (x_re, x_im), (y_re, y_im) = x.chunk(2, dim=1), y.chunk(2, dim=1)
+    return torch.cat([x_re, y_re, x_im, y_im], dim=1)
+
+
 class Parts(nn.ModuleList):
     """The convolutions that stand for one, each with as many taps for its outputs as they need."""
 
@@ -42,10 +50,27 @@ class ComplexConvolution(nn.Module):
     """A complex convolution of either direction; its weights can be combined once and kept, for inference."""
 
     fixed: Parts
+    stride: int
+    padding: int
+    channels: int
+    """Real channels that come out."""
+    size = 0
+    """Bins that a way up returns."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fixed = Parts()
+
+    def phases(self) -> list[int]:
+        """Return how many phases of a stride have all taps, and how many, if any, have one fewer."""
+        return [1]
+
+    def spec(self) -> ConvolutionSpec:
+        """Describe this layer; what was scaled and shifted when its weights were fixed is in them."""
+        weight, bias = (array(value) for value in self.weight_and_bias())
+        bias = bias[: self.channels]
+        how = (self.stride, self.padding, self.size, tuple(self.phases()))
+        return ConvolutionSpec(weight, np.ones_like(bias), bias, *how)
 
     def combined(self) -> tuple[Tensor, Tensor]:
         """Return weight and bias computed from the parameters."""
@@ -94,7 +119,7 @@ class ComplexConv2d(ComplexConvolution):
         self.re = nn.Conv2d(channels_in, channels_out, kernel)
         self.im = nn.Conv2d(channels_in, channels_out, kernel)
         self.stride, self.padding, self.causal = stride, padding, causal
-        self.past = kernel[1] - 1
+        self.past, self.channels = kernel[1] - 1, 2 * channels_out
 
     def combined(self) -> tuple[Tensor, Tensor]:
         """Return the real weight [2 Co, 2 Ci, kf, kt] and bias [2 Co] that do the same."""

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frcrn.models.layers.specs import FeaturesSpec, array
+
 
 def band_matrix(bins: int, bands: int, sample_rate: int) -> Tensor:
     """Return overlapping triangles [bins, bands], evenly spaced on the ERB scale over the upper part of a spectrum.
@@ -55,6 +57,12 @@ class Features(nn.Module):
             spread = band_matrix(bins, self.bands, sample_rate)
             self.register_buffer("spread", spread, persistent=False)
             self.register_buffer("gather", spread / spread.sum(dim=0), persistent=False)
+
+    def spec(self) -> FeaturesSpec:
+        """Describe this layer."""
+        gathered = self.bands not in (self.bins, self.bins - 1)
+        gather, spread = (array(self.gather), array(self.spread)) if gathered else (None, None)
+        return FeaturesSpec(self.bins, self.bands, self.channels, self.compress, self.magnitude, gather, spread)
 
     def forward(self, spec: Tensor) -> Tensor:
         """[B, 2, F, T] -> [B, 2 channels, bands, T]."""

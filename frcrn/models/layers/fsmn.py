@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frcrn.models.layers.complex import with_past
+from frcrn.models.layers.specs import MemorySpec, ProjectionSpec, array
 from frcrn.models.layers.stretches import in_stretches
 
 
@@ -60,6 +61,21 @@ class Fsmn(nn.Module):
         linear = torch.cat([self.re.linear.weight, self.im.linear.weight])
         return linear, torch.cat([self.re.linear.bias, self.im.linear.bias])
 
+    def projects(self) -> tuple[Tensor, Tensor]:
+        """Return the projections of f and g, [C, H] each."""
+        raise TypeError(f"{type(self).__name__} does not define projects")
+
+    def taps(self) -> tuple[Tensor, Tensor]:
+        """Return the taps of f and g, [C, 1, order, 1] each, with the blocks' own shortcuts."""
+        raise TypeError(f"{type(self).__name__} does not define taps")
+
+    def spec(self) -> MemorySpec:
+        """Describe this layer."""
+        linear, bias, *_ = self.weights()
+        parts = zip(linear.chunk(2), bias.chunk(2), self.projects(), strict=True)
+        f, g = (ProjectionSpec(*(array(value) for value in part)) for part in parts)
+        return MemorySpec(f, g, *(array(taps)[:, 0, :, 0] for taps in self.taps()))
+
 
 class ComplexFsmn(Fsmn):
     """Two memory blocks that form a complex one: (f + ig)(x + iy) = f(x) - g(y) + i(f(y) + g(x))."""
@@ -81,6 +97,16 @@ class ComplexFsmn(Fsmn):
         rows = x.reshape(-1, self.features)
         re, im = F.linear(rows, linear, bias).relu_().chunk(2, dim=1)
         return F.linear(re, project_re).view(x.shape), F.linear(im, project_im).view(x.shape)
+
+    def projects(self) -> tuple[Tensor, Tensor]:
+        """Return the projections of f and g, [C, H] each."""
+        _, _, of_f, of_g, _ = self.weights()
+        return of_f, of_g
+
+    def taps(self) -> tuple[Tensor, Tensor]:
+        """Return the taps of f and g, [C, 1, order, 1] each, with the blocks' own shortcuts."""
+        of_f, of_g, _, _ = self.memory().chunk(4)
+        return of_f, of_g
 
     def memory(self) -> Tensor:
         """Return the memory weight [4 C, 1, order, 1] of (f(x), g(x), f(y), g(y)), the present in its last tap."""
@@ -147,6 +173,17 @@ class BinFsmn(Fsmn):
         # hidden of f(x), g(x), f(y), g(y) -> real part, imaginary part
         project = torch.cat([torch.cat([f, none, none, -g], dim=1), torch.cat([none, g, f, none], dim=1)])
         return *super().combined(), project, with_present(self.re.memory.weight).repeat(2, 1, 1, 1)
+
+    def projects(self) -> tuple[Tensor, Tensor]:
+        """Return the projections of f and g, [C, H] each, from the one of both."""
+        project = self.weights()[2]
+        hidden = project.shape[1] // 4
+        return project[: self.features, :hidden], project[self.features :, hidden : 2 * hidden]
+
+    def taps(self) -> tuple[Tensor, Tensor]:
+        """Return the taps of f and g, [C, 1, order, 1], which are the same."""
+        of_f, of_g = self.weights()[3].chunk(2)
+        return of_f, of_g
 
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """[B, 2C, F, T], past [B, 2C, F, order - 1] -> [B, 2C, F, T], new past."""

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 from frcrn.models.layers.attention import ComplexSE
 from frcrn.models.layers.complex import ComplexConv2d, ComplexConvTranspose2d
 from frcrn.models.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
-
-Memories = dict[str, Tensor]
+from frcrn.models.layers.specs import ConvolutionSpec, array
+from frcrn.models.layers.wiring import Eager, Memories, u_net
 
 
 class Level(NamedTuple):
@@ -46,13 +46,28 @@ class UNetShape(NamedTuple):
     causal: bool = False
 
 
+def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Return the scale and shift of each channel that a batch norm in eval mode amounts to."""
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    return scale, norm.bias - norm.running_mean * scale
+
+
 class Block(nn.Module):
     """Convolution, batch norm over real and imaginary channels alike, leaky ReLU."""
 
     def __init__(self, conv: ComplexConv2d | ComplexConvTranspose2d, channels: int) -> None:
         super().__init__()
-        self.conv: nn.Module = conv
+        self.conv = conv
         self.norm: nn.Module = nn.BatchNorm2d(2 * channels)
+
+    def spec(self) -> ConvolutionSpec:
+        """Describe this layer: its convolution, and what is left of the norm after it."""
+        spec = self.conv.spec()._replace(activated=True)
+        if not isinstance(self.norm, nn.BatchNorm2d):
+            return spec
+        scale, shift = (array(value) for value in affine(self.norm))
+        return spec._replace(scale=scale, bias=spec.bias * scale + shift)
 
     def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """[B, 2 Ci, F, T] -> [B, 2 Co, F', T'], new past."""
@@ -90,12 +105,6 @@ def start_near_identity(head: ComplexConv2d) -> None:
             assert part.bias is not None
             part.weight.mul_(0.2)
             part.bias.fill_(half)
-
-
-def complex_cat(x: Tensor, y: Tensor) -> Tensor:
-    """[B, 2C, F, T], [B, 2D, F, T] -> [B, 2(C + D), F, T]."""
-    (x_re, x_im), (y_re, y_im) = x.chunk(2, dim=1), y.chunk(2, dim=1)
-    return torch.cat([x_re, y_re, x_im, y_im], dim=1)
 
 
 class UNet(nn.Module):
@@ -144,35 +153,5 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, past: Memories | None = None) -> tuple[Tensor, Memories]:
         """[B, 2 Ci, F, T] -> [B, 2, F, T], new past by layer name."""
-        old: Memories = past or {}
-        new: Memories = {}
-        skips: list[Tensor] = []
-        for number, encoder in enumerate(self.encoders):
-            name = str(number)
-            x = self.applied(self.time_enc, "time_enc", name, x, old, new)
-            skips.append(self.applied(self.se_enc, "se_enc", name, x, old, new))
-            if name in self.fsmn_enc:
-                x = self.fsmn_enc[name](x)
-            x, new[f"encoder{name}"] = encoder(x, old.get(f"encoder{name}"))
-        for number, layer in enumerate(self.bottleneck):
-            x, new[f"bottleneck{number}"] = layer(x, old.get(f"bottleneck{number}"))
-        for number in reversed(range(len(self.decoders))):
-            name = str(number)
-            x, new[f"decoder{name}"] = self.decoders[number](x, old.get(f"decoder{name}"))
-            if name in self.fsmn_dec:
-                x = self.fsmn_dec[name](x)
-            x = self.applied(self.se_dec, "se_dec", name, x, old, new)
-            skip = skips.pop()  # here and not by index, so that its memory is free for the levels above
-            if number:
-                x = x + skip if self.shape.add_skips else complex_cat(x, skip)
-            del skip
-            x = self.applied(self.time_dec, "time_dec", name, x, old, new)
-        return self.head(x)[0], new
-
-    @staticmethod
-    def applied(layers: nn.ModuleDict, kind: str, name: str, x: Tensor, old: Memories, new: Memories) -> Tensor:
-        """Apply the layer of this resolution, if it has one."""
-        if name not in layers:
-            return x
-        x, new[kind + name] = layers[name](x, old.get(kind + name))
-        return x
+        at = Eager(past)
+        return u_net(at, self, x), at.new
