@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -167,6 +167,6 @@ class FRCRN(MaskEnhancer):
             causal=config.causal,
         )
 
-    def wire(self, at: Backend[X], x: X) -> list[X]:
+    def wire(self, at: Backend[X], x: X) -> Iterator[X]:
         """Wire the U-Nets, one after the other."""
         return cascade(at, list(self.unets), x, self.config.refine)

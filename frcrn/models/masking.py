@@ -42,14 +42,14 @@ class MaskEnhancer(Enhancer):
         self.stft, self.features = stft, features
         self.hop, self.window = stft.hop, stft.window
 
-    def wire(self, at: Backend[X], x: X) -> list[X]:
-        """Features [2 channels, bands] -> what each stage returns, [2, bands], before it is bounded."""
+    def wire(self, at: Backend[X], x: X) -> Iterator[X]:
+        """Features [2 channels, bands] -> what each stage returns, [2, bands], before it is bounded, one by one."""
         raise TypeError(f"{type(self).__name__} does not define wire")
 
     def wired(self) -> Layers:
         """Return the name of each layer and the layer, in their order."""
         listing = Listing()
-        self.wire(listing, None)
+        list(self.wire(listing, None))
         return listing.layers
 
     def masks(self, spec: Tensor, past: State | None = None) -> tuple[list[Tensor], State]:

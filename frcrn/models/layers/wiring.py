@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from torch import Tensor, nn
@@ -58,15 +58,14 @@ def u_net(at: Backend[X], unet: UNet, x: X, prefix: str = "") -> X:
     return at.layer(f"{prefix}head", unet.head, x)
 
 
-def cascade(at: Backend[X], unets: Sequence[Any], x: X, refine: bool) -> list[X]:
-    """Wire U-Nets, each after the one before, with the first one's input beside where it refines; return all outputs."""
-    inputs, outputs = x, []
+def cascade(at: Backend[X], unets: Sequence[Any], x: X, refine: bool) -> Iterator[X]:
+    """Wire U-Nets, each after the one before, and beside the first one's input where it refines; yield each output."""
+    inputs = x
     for number, unet in enumerate(unets, start=1):
         x = u_net(at, unet, x, f"unet{number}.")
-        outputs.append(x)
+        yield x
         if refine and number < len(unets):
             x = at.beside(x, inputs)
-    return outputs
 
 
 class Eager:
