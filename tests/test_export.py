@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from frcrn.export import parity  # noqa: E402
-from frcrn.export.graphs import step_graph, whole_graph  # noqa: E402
 from frcrn.export.onnx.graph import Graph  # noqa: E402
-from frcrn.export.onnx.sessions import open_session  # noqa: E402
+from frcrn.export.onnx.sessions import open_session, streamed  # noqa: E402
+from frcrn.export.onnx.traced import step_graph, whole_graph  # noqa: E402
 from frcrn.export.runtime import with_runtime  # noqa: E402
 from frcrn.models import Enhancer  # noqa: E402
 from tests.fakes import CausalGain, Gain  # noqa: E402
@@ -31,7 +30,7 @@ def whole(model: Enhancer, wave: Array) -> Array:
 
 def stepped(model: Enhancer, wave: Array) -> Array:
     step = step_graph(model)
-    return parity.streamed(open_session(step.model), step.states, wave, model.window, model.hop)
+    return streamed(open_session(step.model), step.states, wave, model.window, model.hop)
 
 
 @EVERY_SHAPE
@@ -64,7 +63,7 @@ def test_other_networks_are_followed_through_a_call() -> None:
     assert_allclose(stepped(CausalGain(0.5), wave[0]), 0.5 * wave[0], atol=1e-6)
     session = open_session(whole_graph(Gain(0.5)))
     assert_allclose(session.run({"audio": wave[:, :77]})["enhanced"], 0.5 * wave[:, :77], atol=1e-6)
-    with pytest.raises(ValueError, match="only FRCRN is exported"):
+    with pytest.raises(ValueError, match="only networks that mask a spectrum are exported"):
         whole_graph(Gain(level_dbfs=-25.0), levelled=True)
 
 

@@ -19,7 +19,8 @@ from frcrn import FRCRN, FRCRNConfig
 from frcrn.audio import MissingPackage
 from frcrn.export.native import library
 from frcrn.export.native.network import write_program
-from frcrn.export.native.program import Buffer, Kind, Program, View, placed, room
+from frcrn.export.native.operations import Add, Buffer, View
+from frcrn.export.native.program import Program, placed, room
 from frcrn.export.native.whole import NativeMasks
 from frcrn.export.runtime import with_runtime
 from frcrn.inference.streaming import push_together
@@ -149,7 +150,7 @@ def test_threads_may_share_a_model_that_looks_ahead() -> None:
 
 def test_what_is_no_causal_frcrn_as_it_was_trained_is_refused() -> None:
     for model in (released(), CausalGain(0.5)):
-        with pytest.raises(ValueError, match="causal networks of FRCRN only"):
+        with pytest.raises(ValueError, match="causal networks that mask a spectrum"):
             write_program(model)
     with pytest.raises(ValueError, match="not from its optimized form"):
         write_program(tiny().optimize())
@@ -183,8 +184,8 @@ def test_buffers_that_live_at_the_same_time_lie_apart() -> None:
     program = Program()
     for _ in range(100):
         x, y = random.choice(40, 2, replace=False)
-        program.emit(Kind.ADD, buffers[x], View(buffers[y], 0), 1, -1)
-    uses = [arguments for _, arguments in program.operations]
+        program.emit(Add(x=buffers[x], y=View(buffers[y], 0), count=1, out=-1))
+    uses = [tuple(each.arguments()) for each in program.operations]
     places, total = placed(uses)
     alive = {
         buffer: [when for when, (x, y, *_) in enumerate(uses) if buffer in (x, y.buffer)]  # type: ignore[union-attr]

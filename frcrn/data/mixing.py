@@ -156,9 +156,7 @@ class Mixing(Dataset[dict[str, Tensor]]):
         """Draw speech as it is heard in a room, and the target [T] each."""
         config = self.config
         speed = rng.uniform(*config.speech_speed) if rng.random() < config.speed_share else 1.0
-        dry = at_speed(
-            talk(self.speech, rng, round(self.samples * speed), config.pause_share), speed, self.samples
-        )
+        dry = at_speed(talk(self.speech, rng, round(self.samples * speed), config.pause_share), speed, self.samples)
         if self.rooms is None or rng.random() >= config.room_share:
             return dry, dry
         return in_room(dry, self.rooms[int(rng.integers(len(self.rooms)))], self.sample_rate, config)

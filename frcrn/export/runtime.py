@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from frcrn.export.graphs import step_graph, whole_graph
 from frcrn.export.native.stream import NativeStep
 from frcrn.export.native.whole import NativeMasks
-from frcrn.export.onnx.network import AUDIO, ENHANCED, Step, write_piece
-from frcrn.export.onnx.sessions import Array, Session, open_session
+from frcrn.export.onnx.network import Step, write_piece
+from frcrn.export.onnx.sessions import AUDIO, ENHANCED, Array, Session, open_session
+from frcrn.export.onnx.traced import step_graph, whole_graph
 from frcrn.models import Enhancer, Estimate, State
 from frcrn.models.masking import MaskEnhancer
 
@@ -162,7 +162,9 @@ def with_runtime(
     if checked_runtime(runtime) == "torch":
         return model.optimize()
     if runtime == "native":
-        return NativeWhole(model, threads) if isinstance(model, MaskEnhancer) and model.lookahead else NativeStream(model)
+        if isinstance(model, MaskEnhancer) and model.lookahead:
+            return NativeWhole(model, threads)
+        return NativeStream(model)
     if model.lookahead:
         return ExportedWhole(model, runtime, threads)
     return ExportedStream(model, runtime, threads, live=live)

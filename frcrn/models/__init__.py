@@ -2,5 +2,6 @@
 
 from frcrn.models.base import MODELS, Enhancer, Estimate, Stage, State
 from frcrn.models.frcrn import FRCRN, FRCRNConfig
+from frcrn.models.masking import MaskEnhancer
 
-__all__ = ["FRCRN", "MODELS", "Enhancer", "Estimate", "FRCRNConfig", "Stage", "State"]
+__all__ = ["FRCRN", "MODELS", "Enhancer", "Estimate", "FRCRNConfig", "MaskEnhancer", "Stage", "State"]

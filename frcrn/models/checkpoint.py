@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -252,3 +253,12 @@ def describe(model: Enhancer) -> dict[str, Any]:
         "latency_ms": 1000 * model.latency / model.sample_rate,
         "config": model.config.to_dict(),
     }
+
+
+def fingerprint(model: Enhancer) -> str:
+    """Hash a network's configuration and weights."""
+    state = hashlib.sha256(f"{type(model).__name__} {getattr(model, 'config', None)}".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return state.hexdigest()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from frcrn.halves import demand_bf16
+from frcrn.machine import demand_bf16
 from frcrn.models.base import Enhancer, Estimate, Stage, State
 from frcrn.models.layers.features import Features
 from frcrn.models.layers.fuse import fuse
@@ -30,7 +30,7 @@ def complex_multiply(x: Tensor, y: Tensor) -> Tensor:
 class MaskEnhancer(Enhancer):
     """Each stage of a network adds its bounded output to the mask; the last sum is the mask that is used.
 
-    A network of known layers says in `wire` which comes after which; it then trains, streams, and runs in ONNX and in C.
+    A network of known layers says in `wire` which comes after which; it then trains, streams, and runs in ONNX and C.
     """
 
     memory_format = torch.channels_last
@@ -56,9 +56,7 @@ class MaskEnhancer(Enhancer):
         """[B, 2, F, N] -> the mask [B, 2, F, N] after each stage, new past."""
         at = Eager(past)
         x = self.features(spec).contiguous(memory_format=self.memory_format).to(self.dtype)
-        masks = (
-            self.features.to_bins(self.mask_bound * torch.tanh(head.to(spec.dtype))) for head in self.wire(at, x)
-        )
+        masks = (self.features.to_bins(self.mask_bound * torch.tanh(head.to(spec.dtype))) for head in self.wire(at, x))
         return list(accumulate(masks)), at.new
 
     def parts(self) -> Iterator[nn.Module]:

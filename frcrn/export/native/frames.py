@@ -1,49 +1,45 @@
-"""FRCRN's layers over many frames at once, for networks that look ahead; the operations are those of `whole.c`."""
+"""A network's layers over many frames at once, where it looks ahead; the operations are those of `whole.c`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import IntEnum
 from typing import NamedTuple
 
-import numpy as np
-
-from frcrn.export.native.layers import Image, LayerWriter
-from frcrn.export.native.memories import Memory, memory_of, memory_of_bins, memory_of_frames
-from frcrn.export.native.packing import gates_of, hidden_of
-from frcrn.export.native.program import SLACK, Argument, Buffer, Program, View
-from frcrn.models.layers.attention import ComplexSE
-from frcrn.models.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
-
-
-class Kind(IntEnum):
-    """What an operation does; the order is that of `whole.c`."""
-
-    CONVOLVE = 0
-    ALONG_BINS = 1
-    IN_BINS = 2
-    ALONG_TIME = 3
-    MEMORY = 4
-    GATE = 5
-    SUM = 6
-    COPY = 7
+from frcrn.export.native.convolutions import Ages, Image, Kept
+from frcrn.export.native.frame_operations import (
+    Add,
+    AlongBins,
+    AlongTime,
+    Convolve,
+    Copy,
+    Gate,
+    InBins,
+    Operand,
+    Projections,
+    Region,
+    Remember,
+)
+from frcrn.export.native.layers import LayerWriter, both_linear, of_both
+from frcrn.export.native.operations import Buffer, Operation, View
+from frcrn.export.native.packing import bins_first, gates_of
+from frcrn.export.native.program import SLACK, Program
+from frcrn.models.layers.specs import Array, AttentionSpec, MemorySpec
 
 
-class Operation(NamedTuple):
+class Work(NamedTuple):
     """An operation, for so many more frames than the spectrum has, and the scratch that each thread needs for it."""
 
-    kind: Kind
-    arguments: tuple[Argument, ...]
+    operation: Operation
     more: int
     scratch: int
 
 
-def numbers(x: Argument) -> tuple[Argument, int, int]:
-    """Return the three numbers of an image: where it begins for one frame, what comes before it, a frame's length."""
-    if isinstance(x, View):
-        return x.buffer, x.start, x.buffer.size
-    assert isinstance(x, Buffer)
-    return x, 0, x.size
+def region(x: Image) -> Region:
+    """Return where the frames of an image lie."""
+    if isinstance(x.buffer, View):
+        return Region(at=x.buffer.buffer, before=x.buffer.start, length=x.buffer.buffer.size)
+    assert isinstance(x.buffer, Buffer)
+    return Region(at=x.buffer, before=0, length=x.buffer.size)
 
 
 class FramesWriter(LayerWriter):
@@ -51,87 +47,115 @@ class FramesWriter(LayerWriter):
 
     def __init__(self) -> None:
         super().__init__(Program())
-        self.found: list[Operation] = []
+        self.found: list[Work] = []
         self.most = 0
-        self.zeros = -1
+        """How many more frames the longest image has than the spectrum."""
+        self.widest = 0
+        """How many values a frame of the largest image has that a convolution looks at."""
 
-    def append(self, kind: Kind, *arguments: Argument, scratch: int = 0) -> None:
+    def append(self, operation: Operation, out: Image, scratch: int = 0) -> None:
         """Append an operation."""
-        self.found.append(Operation(kind, arguments, self.more, scratch))
+        self.found.append(Work(operation, out.more, scratch))
 
-    def silence(self, size: int) -> None:
-        """Keep what stands for frames before the first and after the last: zeros, as many as the largest image has."""
-        self.zeros = self.program.weight(np.zeros(size, np.float32))
+    def ages(self, images: Sequence[Image], frames: int, *, up: bool) -> tuple[Ages, int]:
+        """Return each image once for each frame of a kernel, and how many more frames than the spectrum come of it.
 
-    def heard(self, images: Sequence[Image], frames: int, up: bool) -> list[list[Image]]:
-        """Return each image as often as a kernel has frames; steps down add frames, steps up take them away."""
-        self.more += (1 - frames) if up else frames - 1
-        self.most = max(self.most, self.more)
-        first = 0 if up else 1 - frames
-        return [[x._replace(shift=first + age) for age in range(frames)] for x in images]
+        Steps down add frames, steps up take them away.
+        """
+        first, more = (0, 1 - frames) if up else (1 - frames, frames - 1)
+        return [[x._replace(shift=first + age) for age in range(frames)] for x in images], images[0].more + more
 
-    def remember(self, heard: Sequence[Sequence[Image]]) -> None:
+    def keep(self, ages: Ages) -> None:
         """Nothing is kept from one wave to the next."""
 
-    def convolved(self, size: tuple[int, int], how: tuple[int, ...], images: Sequence[Image], out: Argument) -> None:
-        """Append a convolution."""
-        given = [number for x in images for number in (*numbers(x.buffer), x.channels, x.shift, x.more)]
-        self.append(Kind.CONVOLVE, *numbers(out), *size, self.more, *how, self.zeros, len(images), *given)
+    def convolved(self, out: Image, row: int, total: int, how: Kept, images: Sequence[Image]) -> None:
+        """Append a convolution of `total` bins."""
+        self.most = max(self.most, out.more, *(x.more for x in images))
+        self.widest = max(self.widest, *(x.size for x in images))
+        operands = tuple(Operand(x=region(x), channels=x.channels, shift=x.shift, more=x.more) for x in images)
+        place, count = region(out), len(images)
+        self.append(Convolve(out=place, row=row, total=total, **how._asdict(), count=count, images=operands), out)
 
-    def projected(self, kind: Kind, x: Image, out: Argument, memory: Memory, order: int, *taps: int) -> None:
-        """Append what begins with f and g of an image before their memories."""
-        (f, _, pack), (g, _, _) = (self.matrix(part.project, None) for part in (memory.f, memory.g))
-        self.append(
-            kind,
-            *(*numbers(x.buffer), *numbers(out), x.bins, x.channels, memory.hidden, order),
-            *(*self.matrix(*memory.linear), f, g, pack, *taps),
-            scratch=2 * x.size + 4 * x.bins * memory.hidden + 4 * SLACK,
-        )
+    def by(self, spec: MemorySpec) -> Projections:
+        """Keep what finds f and g of an image before their memories."""
+        (f, _, pack), (g, _, _) = (self.matrix(part.project, None) for part in (spec.f, spec.g))
+        linear, bias, linear_pack = self.matrix(*both_linear(spec))
+        return Projections(linear=linear, bias=bias, linear_pack=linear_pack, f=f, g=g, pack=pack)
 
-    def along_frequency(self, layer: FrequencyFsmn, x: Image) -> Image:
+    def along_frequency(self, name: str, spec: MemorySpec, x: Image) -> Image:
         """Memory along frequency."""
-        memory, out = memory_of(layer), self.image(x.channels, x.bins)
-        self.projected(Kind.ALONG_BINS, x, out.buffer, memory, memory.order, *self.taps(memory))
+        out = self.image(x.channels, x.bins, x.more)
+        by, (taps_f, taps_g) = self.by(spec), self.taps(spec.taps_f, spec.taps_g)
+        operation = AlongBins(
+            x=region(x),
+            out=region(out),
+            bins=x.bins,
+            channels=x.channels,
+            hidden=spec.hidden,
+            by=by,
+            order=spec.order,
+            taps_f=taps_f,
+            taps_g=taps_g,
+        )
+        self.append(operation, out, scratch_of(x, spec))
         return out
 
-    def in_bins(self, layer: BinFsmn, x: Image) -> Image:
+    def in_bins(self, name: str, spec: MemorySpec, x: Image) -> Image:
         """Memory along time in each bin."""
-        memory, found = memory_of_bins(layer), Buffer(x.size)
-        self.projected(Kind.IN_BINS, x, found, memory, 0)
-        return self.remembered(x, found, memory.order, self.program.weight(memory.taps_f), -1)
+        return self.remembered(InBins, spec, x, Buffer(x.size), of_both(spec))
 
-    def along_time(self, layer: TimeFsmn, x: Image) -> Image:
+    def along_time(self, name: str, spec: MemorySpec, x: Image) -> Image:
         """Memory along time over all channels and bins of a frame."""
-        memory, found = memory_of_frames(layer, x.channels, x.bins), Buffer(4 * layer.features)
-        self.projected(Kind.ALONG_TIME, x, found, memory, 0)
-        return self.remembered(x, found, memory.order, *self.taps(memory))
+        memory = bins_first(spec, x.channels, x.bins)
+        return self.remembered(AlongTime, memory, x, Buffer(4 * spec.features), memory.taps_f, memory.taps_g)
 
-    def remembered(self, x: Image, found: Buffer, order: int, of_f: int, of_g: int) -> Image:
-        """An image and a weighted sum of what was found in frames up to this one."""
-        out = self.image(x.channels, x.bins)
-        self.append(
-            Kind.MEMORY,
-            *(*numbers(x.buffer), *numbers(found), *numbers(out.buffer), x.bins, x.channels, order, of_f, of_g),
+    def remembered(
+        self, kind: type[InBins | AlongTime], spec: MemorySpec, x: Image, room: Buffer, *taps: Array
+    ) -> Image:
+        """An image and a weighted sum of what is found in frames up to this one."""
+        out, found = self.image(x.channels, x.bins, x.more), Image(room, x.channels, x.bins, x.more)
+        by, bins, channels = self.by(spec), x.bins, x.channels
+        operation = kind(x=region(x), out=region(found), bins=bins, channels=channels, hidden=spec.hidden, by=by)
+        self.append(operation, found, scratch_of(x, spec))
+        taps_f, taps_g = (*self.taps(*taps), -1)[:2]
+        remember = Remember(
+            x=region(x),
+            found=region(found),
+            out=region(out),
+            bins=bins,
+            channels=channels,
+            order=spec.order,
+            taps_f=taps_f,
+            taps_g=taps_g,
         )
+        self.append(remember, out)
         return out
 
-    def weigh(self, layer: ComplexSE, x: Image) -> Image:
+    def weigh(self, name: str, spec: AttentionSpec, x: Image) -> Image:
         """Weigh the channels of an image by what their means over the whole wave say."""
-        out = self.image(x.channels, x.bins)
-        self.append(
-            Kind.GATE,
-            *(*numbers(x.buffer), *numbers(out.buffer), x.bins, x.channels),
-            *(hidden_of(layer), self.program.weight(gates_of(layer))),
-            scratch=8 * x.channels + SLACK,
+        out = self.image(x.channels, x.bins, x.more)
+        operation = Gate(
+            x=region(x),
+            out=region(out),
+            bins=x.bins,
+            channels=x.channels,
+            hidden=len(spec.re.bias),
+            gates=self.program.weight(gates_of(spec)),
         )
+        self.append(operation, out, 8 * x.channels + SLACK)
         return out
 
     def sum(self, x: Image, y: Image) -> Image:
         """Two images, added."""
-        out = self.image(x.channels, x.bins)
-        self.append(Kind.SUM, *numbers(x.buffer), *numbers(y.buffer), *numbers(out.buffer), x.size)
+        out = self.image(x.channels, x.bins, x.more)
+        self.append(Add(x=region(x), y=region(y), out=region(out), count=x.size), out)
         return out
 
-    def copy(self, x: Argument, out: Argument, rows: int, count: int, row: int = 0, row_out: int = 0) -> None:
+    def copy(self, x: Image, out: Image, rows: int, count: int, row: int = 0, row_out: int = 0) -> None:
         """Copy rows of values, `row` and `row_out` from one to the next."""
-        self.append(Kind.COPY, *numbers(x), *numbers(out), rows, count, row, row_out)
+        self.append(Copy(x=region(x), out=region(out), rows=rows, count=count, row=row, row_out=row_out), out)
+
+
+def scratch_of(x: Image, spec: MemorySpec) -> int:
+    """Return how many values a thread needs for f and g of an image."""
+    return 2 * x.size + 4 * x.bins * spec.hidden + 4 * SLACK

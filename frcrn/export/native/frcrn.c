@@ -12,14 +12,13 @@
 #endif
 
 #include "kernels.h"
+#include "operations.h"
 
 #define LINE 256 /* bytes, a multiple of what a cache and a vector take at once */
 
 static const char MAGIC[8] = "FRCRN 1\n";
 
 enum { RATE, WINDOW, HOP, STATE, SCRATCH, OPERATIONS, WEIGHTS, HEADER };
-
-enum { ANALYSE, FEATURES, CONVOLVE, PRODUCT, ALONG_BINS, IN_BINS, ALONG_TIME, GATE, ADD, COPY, BOUND, APPLY };
 
 struct frcrn_model {
     int32_t header[HEADER];
@@ -94,10 +93,10 @@ static void transform(const float *x, float *out, int n, int stride, const float
     }
 }
 
-/* Past samples, spectrum [bins][2], work [2 window], taper, turns by window / 2, turns by window. */
-static void analyse(const run *r, const int32_t *a) {
-    float *past = buffer(r, a[0]), *spectrum = buffer(r, a[1]), *wave = buffer(r, a[2]), *found = wave + r->window;
-    const float *taper = weights(r, a[3]), *turns = weights(r, a[4]), *halves = weights(r, a[5]);
+/* The work is a wave and its transform. */
+static void do_analyse(const run *r, const analyse_arguments *a) {
+    float *past = buffer(r, a->past), *spectrum = buffer(r, a->spectrum), *wave = buffer(r, a->work), *found = wave + r->window;
+    const float *taper = weights(r, a->taper), *turns = weights(r, a->turns), *halves = weights(r, a->halves);
     const int size = r->window, overlap = size - r->hop, n = size / 2;
     for (int i = 0; i < overlap; i++) wave[i] = past[i] * taper[i];
     for (int i = 0; i < r->hop; i++) wave[overlap + i] = r->in[i] * taper[overlap + i];
@@ -114,13 +113,12 @@ static void analyse(const run *r, const int32_t *a) {
     }
 }
 
-/* Spectrum, mask [bands][2], work [2 window], past, taper, gain, turns by window / 2, by window, bands, first bands, shares. */
-static void apply(const run *r, const int32_t *a) {
-    const float *spectrum = buffer(r, a[0]), *mask = buffer(r, a[1]);
-    float *x = buffer(r, a[2]), *y = x + r->window, *past = buffer(r, a[3]);
-    const float *taper = weights(r, a[4]), *gain = weights(r, a[5]), *turns = weights(r, a[6]), *halves = weights(r, a[7]);
-    const float *shares = weights(r, a[9]);
-    const int size = r->window, n = size / 2, overlap = size - r->hop, bands = a[8];
+static void do_apply(const run *r, const apply_arguments *a) {
+    const float *spectrum = buffer(r, a->spectrum), *mask = buffer(r, a->mask);
+    float *x = buffer(r, a->work), *y = x + r->window, *past = buffer(r, a->past);
+    const float *taper = weights(r, a->taper), *gain = weights(r, a->gain), *turns = weights(r, a->turns), *halves = weights(r, a->halves);
+    const float *shares = weights(r, a->shares);
+    const int size = r->window, n = size / 2, overlap = size - r->hop, bands = a->bands;
     float *clean = y;
     for (int k = 0; k <= n; k++) {
         float re, im;
@@ -159,12 +157,11 @@ static void apply(const run *r, const int32_t *a) {
     memcpy(past, y + r->hop, (size_t)overlap * sizeof *past);
 }
 
-/* Spectrum, image, work, bins, bands, compress, magnitude, last bins and shares of the bands. */
-static void features(const run *r, const int32_t *a) {
-    const float *spectrum = buffer(r, a[0]);
-    float *x = buffer(r, a[1]), *fine = a[7] < 0 ? x : buffer(r, a[2]);
-    const int bins = a[3], bands = a[4], magnitude = a[6], width = magnitude ? 4 : 2, found = a[7] < 0 ? bands : bins;
-    const float power_of = weights(r, a[5])[0];
+static void do_features(const run *r, const features_arguments *a) {
+    const float *spectrum = buffer(r, a->spectrum);
+    float *x = buffer(r, a->out), *fine = a->shares < 0 ? x : buffer(r, a->work);
+    const int bins = a->bins, bands = a->bands, magnitude = a->magnitude, width = magnitude ? 4 : 2, found = a->shares < 0 ? bands : bins;
+    const float power_of = weights(r, a->compress)[0];
     for (int k = 0; k < found; k++) {
         const float re = spectrum[2 * k], im = spectrum[2 * k + 1];
         float *y = fine + k * width, factor = 1, log_of = 0;
@@ -179,8 +176,8 @@ static void features(const run *r, const int32_t *a) {
             y[3] = 0.1f * log_of;
         }
     }
-    if (a[7] < 0) return;
-    const float *shares = weights(r, a[7]);
+    if (a->shares < 0) return;
+    const float *shares = weights(r, a->shares);
     for (int band = 0; band < bands; band++) {
         const int first = (int)shares[0], count = (int)shares[1];
         shares += 2;
@@ -193,35 +190,36 @@ static void features(const run *r, const int32_t *a) {
     }
 }
 
-/* Out, row, total, outputs, group, pack, activation, bins, taps, stride, pad, weights, scale, bias, count, images. */
-static void convolution_of(const run *r, const int32_t *a) {
+static void do_convolve(const run *r, const convolve_arguments *a) {
     image images[MOST_IMAGES];
-    convolution c = {images, a[14], a[7], a[8], a[9], a[10], weights(r, a[11]), weights(r, a[12]), weights(r, a[13]),
-                     a[3], a[4], a[5], a[6], buffer(r, a[0]), a[1]};
-    for (int n = 0; n < c.count; n++) images[n] = (image){buffer(r, a[15 + 2 * n]), a[16 + 2 * n]};
-    if (!c.pack) convolve_few(&c, a[2]);
+    const convolution c = {
+        .images = images, .count = a->count, .bins = a->bins, .taps = a->taps, .stride = a->stride, .pad = a->pad,
+        .weights = weights(r, a->weights), .scale = weights(r, a->scale), .bias = weights(r, a->bias),
+        .outputs = a->outputs, .group = a->group, .pack = a->pack, .activation = a->activation,
+        .out = buffer(r, a->out), .row = a->row};
+    for (int n = 0; n < c.count; n++) images[n] = (image){buffer(r, a->images[n].x), a->images[n].channels};
+    if (!c.pack) convolve_few(&c, a->total);
     else
-        for (int first = 0; first < c.outputs; first += outputs_at_once(&c)) convolve_outputs(&c, first, a[2]);
+        for (int first = 0; first < c.outputs; first += outputs_at_once(&c)) convolve_outputs(&c, first, a->total);
 }
 
-/* X, rows, inputs, stride, weights, bias, outputs, pack, activation, out, row. */
-static void product_of(const run *r, const int32_t *a) {
-    const product p = {buffer(r, a[0]), a[1], a[2], a[3], weights(r, a[4]), weights(r, a[5]), a[6], a[7], a[8],
-                       buffer(r, a[9]), a[10]};
+static void do_product(const run *r, const product_arguments *a) {
+    const product p = {
+        .x = buffer(r, a->x), .rows = a->rows, .inputs = a->inputs, .stride = a->stride,
+        .weights = weights(r, a->weights), .bias = weights(r, a->bias), .outputs = a->outputs, .pack = a->pack,
+        .activation = a->activation, .out = buffer(r, a->out), .row = a->row};
     multiply(&p);
 }
 
-/* X, f, g, taps of f, of g, order, bins, channels, out: a memory along bins, from low to high. */
-static void along_bins(const run *r, const int32_t *a) {
-    remember_bins(buffer(r, a[0]), buffer(r, a[1]), buffer(r, a[2]), weights(r, a[3]), weights(r, a[4]), a[5], a[6], a[7],
-                  buffer(r, a[8]));
+static void do_along_bins(const run *r, const along_bins_arguments *a) {
+    remember_bins(buffer(r, a->x), buffer(r, a->f), buffer(r, a->g), weights(r, a->taps_f), weights(r, a->taps_g), a->order, a->bins, a->channels,
+                  buffer(r, a->out));
 }
 
-/* X, f, g, taps, order, bins, channels, past, now, out: a memory along time in each bin. */
-static void in_bins(const run *r, const int32_t *a) {
-    const int past = a[4] - 1, bins = a[5], n = a[6], size = 2 * n * bins;
-    const float *x = buffer(r, a[0]), *f = buffer(r, a[1]), *g = buffer(r, a[2]), *taps = weights(r, a[3]);
-    float *ring = buffer(r, a[7]), *now = buffer(r, a[8]), *out = buffer(r, a[9]);
+static void do_in_bins(const run *r, const in_bins_arguments *a) {
+    const int past = a->order - 1, bins = a->bins, n = a->channels, size = 2 * n * bins;
+    const float *x = buffer(r, a->x), *f = buffer(r, a->f), *g = buffer(r, a->g), *taps = weights(r, a->taps);
+    float *ring = buffer(r, a->past), *now = buffer(r, a->work), *out = buffer(r, a->out);
     const int oldest = oldest_of(r, past);
     for (int bin = 0; bin < bins; bin++) {
         const int at = 2 * n * bin;
@@ -239,12 +237,11 @@ static void in_bins(const run *r, const int32_t *a) {
     if (past) memcpy(ring + oldest * size, now, (size_t)size * sizeof *now);
 }
 
-/* X, f, g, taps of f, of g, order, features, past [f(re), f(im), g(re), g(im)], out: a memory along time. */
-static void along_time(const run *r, const int32_t *a) {
-    const int past = a[5] - 1, n = a[6];
-    const float *x = buffer(r, a[0]), *f = buffer(r, a[1]), *g = buffer(r, a[2]);
-    const float *of_f = weights(r, a[3]), *of_g = weights(r, a[4]);
-    float *ring = buffer(r, a[7]), *out = buffer(r, a[8]);
+static void do_along_time(const run *r, const along_time_arguments *a) {
+    const int past = a->order - 1, n = a->features;
+    const float *x = buffer(r, a->x), *f = buffer(r, a->f), *g = buffer(r, a->g);
+    const float *of_f = weights(r, a->taps_f), *of_g = weights(r, a->taps_g);
+    float *ring = buffer(r, a->past), *out = buffer(r, a->out);
     const int oldest = oldest_of(r, past);
     EACH(n, {
         const number t = AT(of_f + past * n);
@@ -266,12 +263,12 @@ static void along_time(const run *r, const int32_t *a) {
     memcpy(ring + oldest * 4 * n + 2 * n, g, 2 * (size_t)n * sizeof *g);
 }
 
-/* X, bins, channels, hidden, frames of the past, taps, gates, past, work [8 channels], out. */
-static void gate(const run *r, const int32_t *a) {
-    const int bins = a[1], n = a[2], hidden = a[3], past = a[4];
-    const float *x = buffer(r, a[0]), *taps = weights(r, a[5]), *w = weights(r, a[6]);
-    float *ring = buffer(r, a[7]), *mean = buffer(r, a[8]), *pooled = mean + 2 * n, *gates = pooled + 2 * n;
-    float *out = buffer(r, a[9]);
+/* The work is means, pooled means, and gates. */
+static void do_gate(const run *r, const gate_arguments *a) {
+    const int bins = a->bins, n = a->channels, hidden = a->hidden, past = a->frames;
+    const float *x = buffer(r, a->x), *taps = weights(r, a->taps), *w = weights(r, a->gates);
+    float *ring = buffer(r, a->past), *mean = buffer(r, a->work), *pooled = mean + 2 * n, *gates = pooled + 2 * n;
+    float *out = buffer(r, a->out);
     const int oldest = oldest_of(r, past);
     EACH(2 * n, {
         number sum = AT(x);
@@ -287,25 +284,22 @@ static void gate(const run *r, const int32_t *a) {
     weigh(x, gates, n, bins, out);
 }
 
-/* X, y, count, out. */
-static void add(const run *r, const int32_t *a) {
-    const float *x = buffer(r, a[0]), *y = buffer(r, a[1]);
-    float *out = buffer(r, a[3]);
-    EACH(a[2], { AT(out) = AT(x) + AT(y); })
+static void do_add(const run *r, const add_arguments *a) {
+    const float *x = buffer(r, a->x), *y = buffer(r, a->y);
+    float *out = buffer(r, a->out);
+    EACH(a->count, { AT(out) = AT(x) + AT(y); })
 }
 
-/* X, from one row to the next, out, from one row to the next, rows, count. */
-static void copy(const run *r, const int32_t *a) {
-    const float *x = buffer(r, a[0]);
-    float *out = buffer(r, a[2]);
-    for (int row = 0; row < a[4]; row++) memcpy(out + row * a[3], x + row * a[1], (size_t)a[5] * sizeof *x);
+static void do_copy(const run *r, const copy_arguments *a) {
+    const float *x = buffer(r, a->x);
+    float *out = buffer(r, a->out);
+    for (int row = 0; row < a->rows; row++) memcpy(out + row * a->row_out, x + row * a->row, (size_t)a->count * sizeof *x);
 }
 
-/* X, count, bound, further, out: the bounded mask, added to what is there if this is a further one. */
-static void bound(const run *r, const int32_t *a) {
-    const float *x = buffer(r, a[0]), most_of = weights(r, a[2])[0];
-    float *out = buffer(r, a[4]);
-    for (int i = 0; i < a[1]; i++) out[i] = most_of * tanhf(x[i]) + (a[3] ? out[i] : 0);
+static void do_bound(const run *r, const bound_arguments *a) {
+    const float *x = buffer(r, a->x), most_of = weights(r, a->bound)[0];
+    float *out = buffer(r, a->out);
+    for (int i = 0; i < a->count; i++) out[i] = most_of * tanhf(x[i]) + (a->further ? out[i] : 0);
 }
 
 void frcrn_step(const frcrn_model *model, float *state, float *scratch, const float *in, float *out) {
@@ -314,20 +308,10 @@ void frcrn_step(const frcrn_model *model, float *state, float *scratch, const fl
     /* each operation: its kind, how many numbers follow, and those */
     const int32_t *end = model->operations + model->header[OPERATIONS];
     for (const int32_t *at = model->operations; at < end; at += 2 + at[1]) {
-        const int32_t *a = at + 2;
         switch (at[0]) {
-            case ANALYSE: analyse(&r, a); break;
-            case FEATURES: features(&r, a); break;
-            case CONVOLVE: convolution_of(&r, a); break;
-            case PRODUCT: product_of(&r, a); break;
-            case ALONG_BINS: along_bins(&r, a); break;
-            case IN_BINS: in_bins(&r, a); break;
-            case ALONG_TIME: along_time(&r, a); break;
-            case GATE: gate(&r, a); break;
-            case ADD: add(&r, a); break;
-            case COPY: copy(&r, a); break;
-            case BOUND: bound(&r, a); break;
-            case APPLY: apply(&r, a); break;
+#define CASE(kind, name) case kind: do_##name(&r, (const void *)(at + 2)); break;
+            EACH_OPERATION(CASE)
+#undef CASE
             default: break;
         }
     }

@@ -15,10 +15,11 @@ from importlib import resources
 from pathlib import Path
 
 from frcrn.audio import MissingPackage
-from frcrn.audio.writing import replacing
+from frcrn.files import replacing
+from frcrn.machine import abilities
 
-SOURCES = ("frcrn.c", "frcrn.h", "kernels.h")
-WHOLE = "whole.c"
+SOURCES = ("frcrn.c", "frcrn.h", "kernels.h", "operations.h")
+WHOLE = ("whole.c", "frames.h")
 OPTIONS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
 TUNED = ["-march=native"]
 
@@ -48,7 +49,7 @@ def library() -> ctypes.CDLL:
     about = hashlib.sha256()
     for part in (program, platform.machine(), abilities(), *OPTIONS, *TUNED):
         about.update(part.encode() + b"\0")
-    for name in (*SOURCES, WHOLE):
+    for name in (*SOURCES, *WHOLE):
         about.update(source(name))
     name = f"native-{about.hexdigest()[:16]}.so"
     try:
@@ -67,21 +68,12 @@ def loaded(path: Path, program: str) -> ctypes.CDLL:
     return prototyped(ctypes.CDLL(str(path)))
 
 
-def abilities() -> str:
-    """Return what tells processors apart that need code of their own."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
-
-
 def compile_to(path: Path, program: str) -> None:
     """Compile the interpreter, for this processor where the compiler knows it."""
     with tempfile.TemporaryDirectory() as folder, replacing(path) as beside:
-        for name in (*SOURCES, WHOLE):
+        for name in (*SOURCES, *WHOLE):
             Path(folder, name).write_bytes(source(name))
-        files = [str(Path(folder, name)) for name in (*SOURCES, WHOLE) if name.endswith(".c")]
+        files = [str(Path(folder, name)) for name in (*SOURCES, *WHOLE) if name.endswith(".c")]
         for tuned in (TUNED, []):
             command = [program, *OPTIONS, *tuned, *files, "-o", str(beside), "-lm"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -100,7 +92,7 @@ def prototyped(found: ctypes.CDLL) -> ctypes.CDLL:
     for name in ("frcrn_state_size", "frcrn_scratch_size"):
         getattr(found, name).argtypes, getattr(found, name).restype = [pointer], size
     found.frcrn_step.argtypes, found.frcrn_step.restype = [pointer] * 5, None
-    found.frcrn_whole.argtypes = [pointer, ctypes.c_int, pointer, pointer, ctypes.c_int, ctypes.c_int]
+    found.frcrn_whole.argtypes = [pointer, ctypes.c_int, pointer]
     found.frcrn_whole.restype = None
     return found
 

@@ -2,44 +2,58 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from frcrn.export.native.layers import PLAIN, Image, LayerWriter
-from frcrn.export.native.program import Array, Buffer, Kind, Program
-from frcrn.models.layers.specs import array
-from frcrn.export.onnx.network import taper
+from frcrn.export.native.convolutions import Image
+from frcrn.export.native.layers import LayerWriter
+from frcrn.export.native.operations import Analyse, Apply, Bound, Buffer, Features
+from frcrn.export.native.program import Program
 from frcrn.models import Enhancer
-from frcrn.models.frcrn import FRCRN
-from frcrn.models.layers.features import Features
-from frcrn.models.layers.stft import STFT
+from frcrn.models.layers.specs import Array, FeaturesSpec, array
+from frcrn.models.layers.stft import STFT, taper
+from frcrn.models.masking import MaskEnhancer
 
 
 def write_program(model: Enhancer) -> bytes:
     """Return the model file of a causal network."""
-    if not isinstance(model, FRCRN) or not model.config.causal:
-        raise ValueError("as a program in C there are causal networks of FRCRN only")
+    if not isinstance(model, MaskEnhancer) or not model.causal:
+        raise ValueError("as a program in C there are causal networks that mask a spectrum only, such as FRCRN")
     if model.optimized:
         raise ValueError("a program in C is written from a network as it was trained, not from its optimized form")
-    program, stft, config = Program(), model.stft, model.config
+    program, stft, described = Program(), model.stft, model.features.spec()
     writer = LayerWriter(program)
-    tables = [program.weight(values) for values in (taper(stft), circle(stft.window // 2), circle(stft.window))]
-    spectrum = Buffer(2 * stft.bins)
-    program.emit(Kind.ANALYSE, program.state(stft.overlap), spectrum, work(stft), *tables)
-    x = inputs = features(writer, model.features, spectrum)
-    bound, mask = program.weight(np.array([config.mask_bound])), Buffer(2 * model.features.bands)
-    for number, unet in enumerate(model.unets):
-        x = u_net(writer, unet, x)
-        program.emit(Kind.BOUND, x.buffer, x.size, bound, number, mask)
-        if config.refine:
-            x = writer.side_by_side([x, inputs])
-    taper_of, half, whole = tables
-    gain = program.weight(array(stft.gain))
+    window, turns, halves = (
+        program.weight(values) for values in (taper(stft), circle(stft.window // 2), circle(stft.window))
+    )
+    spectrum, mask = Buffer(2 * stft.bins), Buffer(2 * described.bands)
     program.emit(
-        Kind.APPLY,
-        *(spectrum, mask, work(stft), program.state(stft.overlap), taper_of, gain, half, whole),
-        *(model.features.bands, to_bins(program, model.features)),
+        Analyse(
+            past=program.state(stft.overlap),
+            spectrum=spectrum,
+            work=work(stft),
+            taper=window,
+            turns=turns,
+            halves=halves,
+        )
+    )
+    seen = features(writer, described, spectrum)
+    bound = program.weight(np.array([model.mask_bound]))
+    for number, head in enumerate(model.wire(writer, (seen,))):
+        x = writer.one(head)
+        program.emit(Bound(x=x.buffer, count=x.size, bound=bound, further=number, out=mask))
+    program.emit(
+        Apply(
+            spectrum=spectrum,
+            mask=mask,
+            work=work(stft),
+            past=program.state(stft.overlap),
+            taper=window,
+            gain=program.weight(array(stft.gain)),
+            turns=turns,
+            halves=halves,
+            bands=described.bands,
+            shares=to_bins(program, described),
+        )
     )
     return program.content(model.sample_rate, stft.window, stft.hop)
 
@@ -55,59 +69,35 @@ def circle(size: int) -> Array:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
 
 
-def features(writer: LayerWriter, layer: Features, spectrum: Buffer) -> Image:
+def features(writer: LayerWriter, spec: FeaturesSpec, spectrum: Buffer) -> Image:
     """Spectrum -> the network's input."""
-    program, out = writer.program, writer.image(layer.channels, layer.bands)
+    program, out = writer.program, writer.image(spec.channels, spec.bands)
     shares = -1
-    if layer.bands not in (layer.bins, layer.bins - 1):
+    if spec.gather is not None:
         parts = []
-        for column in array(layer.gather).T:
+        for column in spec.gather.T:
             first, last = np.flatnonzero(column)[[0, -1]]
             parts += [np.array([first, last + 1 - first]), column[first : last + 1]]
         shares = program.weight(np.concatenate(parts))
-    fine = Buffer(2 * layer.channels * layer.bins)
-    compress = program.weight(np.array([layer.compress]))
     program.emit(
-        Kind.FEATURES,
-        *(spectrum, out.buffer, fine, layer.bins, layer.bands, compress, int(layer.magnitude), shares),
+        Features(
+            spectrum=spectrum,
+            out=out.buffer,
+            work=Buffer(2 * spec.channels * spec.bins),
+            bins=spec.bins,
+            bands=spec.bands,
+            compress=program.weight(np.array([spec.compress])),
+            magnitude=int(spec.magnitude),
+            shares=shares,
+        )
     )
     return out
 
 
-def to_bins(program: Program, layer: Features) -> int:
+def to_bins(program: Program, spec: FeaturesSpec) -> int:
     """Return the weights that say which two bands stand for a bin, and with what shares; none where bands are bins."""
-    if layer.bands in (layer.bins, layer.bins - 1):
+    if spec.spread is None:
         return -1
-    spread = array(layer.spread)
-    band = np.minimum((spread > 0).argmax(axis=1), layer.bands - 2)
-    bins = np.arange(layer.bins)
-    return program.weight(np.stack([band, spread[bins, band], spread[bins, band + 1]], axis=1))
-
-
-def u_net(writer: LayerWriter, unet: Any, x: Image) -> Image:
-    """Write a `UNet`: down, along time, and up again."""
-    skips = []
-    for number, block in enumerate(unet.encoders):
-        name = str(number)
-        if name in unet.time_enc:
-            x = writer.in_bins(unet.time_enc[name], x)
-        skips.append(writer.weigh(unet.se_enc[name], x) if name in unet.se_enc else x)
-        if name in unet.fsmn_enc:
-            x = writer.along_frequency(unet.fsmn_enc[name], x)
-        x = writer.down(block, [x])
-    for layer in unet.bottleneck:
-        x = writer.along_time(layer, x)
-    images = [x]
-    for number in reversed(range(len(unet.levels))):
-        name = str(number)
-        x = writer.up(unet.decoders[number], images)
-        if name in unet.fsmn_dec:
-            x = writer.along_frequency(unet.fsmn_dec[name], x)
-        if name in unet.se_dec:
-            x = writer.weigh(unet.se_dec[name], x)
-        images = [x]
-        if number:
-            images = [writer.sum(x, skips[number])] if unet.shape.add_skips else [x, skips[number]]
-        if name in unet.time_dec:
-            images = [writer.in_bins(unet.time_dec[name], writer.side_by_side(images))]
-    return writer.down(unet.head, images, PLAIN)
+    band = np.minimum((spec.spread > 0).argmax(axis=1), spec.bands - 2)
+    bins = np.arange(spec.bins)
+    return program.weight(np.stack([band, spec.spread[bins, band], spec.spread[bins, band + 1]], axis=1))

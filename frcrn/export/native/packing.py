@@ -3,63 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from frcrn.export.native.program import Array
-from frcrn.models.layers.attention import ComplexSE
-from frcrn.models.layers.complex import ComplexConv2d, ComplexConvTranspose2d, block_weight
-from frcrn.models.layers.specs import array
-from frcrn.models.layers.unet import Block, affine
+from frcrn.models.layers.complex import block_weight
+from frcrn.models.layers.specs import Array, AttentionSpec, ConvolutionSpec, MemorySpec, ProjectionSpec
 
 PACK = 16
 
 
-def gates_of(layer: ComplexSE) -> Array:
+def gates_of(spec: AttentionSpec) -> Array:
     """Return the weights of both gates, one after the other."""
-    parts = []
-    for gate in (layer.re, layer.im):
-        (first, bias), (second, shift) = linear(gate[0]), linear(gate[2])
-        parts += [first.ravel(), bias, second.T.ravel(), shift]
-    return np.concatenate(parts)
+    parts = [(gate.squeeze.ravel(), gate.bias, gate.excite.T.ravel(), gate.shift) for gate in (spec.re, spec.im)]
+    return np.concatenate([values for part in parts for values in part])
 
 
-def linear(layer):
-    """Weight [out, in], bias [out]."""
-    return array(layer.weight), array(layer.bias)
+def ordered(spec: MemorySpec, order: Any) -> MemorySpec:
+    """Return a memory with its features in this order."""
+    f, g = (ProjectionSpec(part.linear[:, order], part.bias, part.project[order]) for part in (spec.f, spec.g))
+    return MemorySpec(f, g, spec.taps_f[order], spec.taps_g[order])
 
 
-def hidden_of(layer: ComplexSE) -> int:
-    """Return how many hidden values a gate has."""
-    return len(linear(layer.re[0])[0])
+def bins_first(spec: MemorySpec, channels: int, bins: int) -> MemorySpec:
+    """Return a memory over all channels and bins of a frame, its features by bins and then channels."""
+    return ordered(spec, np.arange(spec.features).reshape(channels, bins).T.ravel())
 
 
-class Halves(NamedTuple):
-    """A complex convolution, the real and the imaginary half of its weights: scale times convolution, plus bias."""
-
-    phases: Array
-    """[phases, 2, outputs, channels, taps, frames], the oldest frame first."""
-    scale: Array
-    """[2, outputs], as is the bias."""
-    bias: Array
-
-
-def halves(block: nn.Module) -> Halves:
-    """Return the weights of a convolution, and of the batch norm after it where there is one."""
-    layer = block.conv if isinstance(block, Block) else block
-    assert isinstance(layer, ComplexConv2d | ComplexConvTranspose2d) and layer.re.bias is not None
-    weight, bias = (array(value) for value in layer.combined())
-    out, channels = len(layer.re.bias), weight.shape[1] // 2
-    phases = weight.reshape(-1, 2, out, *weight.shape[1:])[:, :, :, :channels]
-    bias = bias[: 2 * out].reshape(2, out)
-    if not isinstance(block, Block):
-        return Halves(phases, np.ones_like(bias), bias)
-    assert isinstance(block.norm, nn.BatchNorm2d)
-    scale, shift = (array(value).reshape(2, out) for value in affine(block.norm))
-    return Halves(phases, scale, bias * scale + shift)
+def halves(spec: ConvolutionSpec) -> Array:
+    """Return the first half of a block weight, of real channels: [phases, 2, outputs, channels, taps, frames]."""
+    weight = spec.weight
+    return weight.reshape(-1, 2, spec.outputs, *weight.shape[1:])[:, :, :, : weight.shape[1] // 2]
 
 
 def by_image(weight: Array, channels: Sequence[int]) -> list[Array]:

@@ -3,52 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from frcrn.export.native.operations import HOP, Argument, Buffer, Operation, View
+from frcrn.models.layers.specs import Array
 
 MAGIC = b"FRCRN 1\n"
 ALIGNED = 16  # values, of which buffers and weights take whole multiples
 SLACK = 64  # values after a buffer that a vector may read, though nothing comes of them
-
-
-class Kind(IntEnum):
-    """What an operation does; the order is that of `frcrn.c`."""
-
-    ANALYSE = 0
-    FEATURES = 1
-    CONVOLVE = 2
-    PRODUCT = 3
-    ALONG_BINS = 4
-    IN_BINS = 5
-    ALONG_TIME = 6
-    GATE = 7
-    ADD = 8
-    COPY = 9
-    BOUND = 10
-    APPLY = 11
-
-
-@dataclass(eq=False)
-class Buffer:
-    """Room for values that live from the first operation that names it to the last."""
-
-    size: int
-
-
-class View(NamedTuple):
-    """A buffer from some value on."""
-
-    buffer: Buffer
-    start: int
-
-
-Argument = int | Buffer | View
 
 
 def after(x: Argument, start: int) -> Argument:
@@ -67,14 +32,14 @@ class Program:
     """Operations in order; weights and states are numbers at once, buffers when all are known."""
 
     def __init__(self) -> None:
-        self.operations: list[tuple[Kind, tuple[Argument, ...]]] = []
+        self.operations: list[Operation] = []
         self.weights: list[Array] = []
         self.weight_count = 0
         self.state_count = ALIGNED  # the first are the number of frames so far, in 64 bits
 
-    def emit(self, kind: Kind, *arguments: Argument) -> None:
+    def emit(self, operation: Operation) -> None:
         """Append an operation."""
-        self.operations.append((kind, arguments))
+        self.operations.append(operation)
 
     def weight(self, values: NDArray[Any]) -> int:
         """Keep weights and return their number."""
@@ -92,10 +57,11 @@ class Program:
 
     def content(self, rate: int, window: int, hop: int) -> bytes:
         """Return the model file."""
-        places, scratch = placed([arguments for _, arguments in self.operations])
+        places, scratch = placed([tuple(each.arguments()) for each in self.operations])
         words: list[int] = []
-        for kind, arguments in self.operations:
-            words += [kind, len(arguments), *(number(argument, places) for argument in arguments)]
+        for operation in self.operations:
+            arguments = [number(argument, places) for argument in operation.arguments()]
+            words += [HOP.index(type(operation)), len(arguments), *arguments]
         state = self.state_count + SLACK  # a whole number of lines, so that states lie well one after the other
         header = [rate, window, hop, state, scratch, len(words), self.weight_count]
         parts = [np.array(header, "<i4"), np.array(words, "<i4"), *(part.astype("<f4") for part in self.weights)]

@@ -1,4 +1,4 @@
-/* The same layers over many frames at once, one operation at a time, for networks that hear whole waves.
+/* The same layers over many frames at once, one operation at a time, for networks that need whole waves.
  *
  * An image is [frames][row of values]; it is told by where it begins for a single frame, by what of a frame comes
  * before it, and by the length of its frames. Any number of threads may each do some frames of an operation.
@@ -7,9 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "frames.h"
 #include "kernels.h"
-
-enum { CONVOLVE, ALONG_BINS, IN_BINS, ALONG_TIME, MEMORY, GATE, SUM, COPY };
 
 typedef struct {
     const float *weights;
@@ -17,67 +16,73 @@ typedef struct {
     int32_t frames, room; /* of the spectrum; of the longest image */
     int32_t first, last;  /* the frames to do */
     float *scratch;
+    const float *silence; /* a frame of zeros */
+    double *sums;         /* of a gate, which is done twice: for the sums of these frames, and then with those of all */
+    int32_t ready;        /* whether the sums are those of all */
+    int32_t count;        /* the frames of the operation's image */
 } part;
 
-/* The image whose three numbers are at `a`, at a frame. */
-INLINE float *frame_at(const part *p, const int32_t *a, int frame) {
-    return p->images + (size_t)a[0] * p->room + (size_t)frame * a[2] + a[1];
+/* A frame of an image. */
+INLINE float *frame_at(const part *p, const region *x, int frame) {
+    return p->images + (size_t)x->at * p->room + (size_t)frame * x->length + x->before;
 }
 
 INLINE const float *weights(const part *p, int32_t at) { return at >= 0 ? p->weights + at : NULL; }
 
-/* Out, row, total, more frames, outputs, group, pack, activation, bins, taps, stride, pad, weights, scale, bias, zeros,
- * count, images (each channels, shift, more frames). */
-static void convolve_frames(const part *p, const int32_t *a) {
+static void do_convolve(const part *p, const convolve_arguments *a) {
     image images[MOST_IMAGES];
-    const int32_t *how = a + 6;
-    convolution c = {images, a[18], how[4], how[5], how[6], how[7], weights(p, how[8]), weights(p, how[9]),
-                     weights(p, how[10]), how[0], how[1], how[2], how[3], NULL, a[3]};
+    convolution c = {
+        .images = images, .count = a->count, .bins = a->bins, .taps = a->taps, .stride = a->stride, .pad = a->pad,
+        .weights = weights(p, a->weights), .scale = weights(p, a->scale), .bias = weights(p, a->bias),
+        .outputs = a->outputs, .group = a->group, .pack = a->pack, .activation = a->activation, .row = a->row};
     /* all frames by some outputs, whose weights stay in the cache, and then by the next ones */
     const int once = c.pack ? outputs_at_once(&c) : c.outputs;
     for (int first = 0; first < c.outputs; first += once)
         for (int frame = p->first; frame < p->last; frame++) {
-            const int32_t *x = a + 19;
-            for (int n = 0; n < c.count; n++, x += 6) {
-                const int at = frame + x[4];
-                images[n].x = at < 0 || at >= p->frames + x[5] ? weights(p, a[17]) : frame_at(p, x, at);
-                images[n].channels = x[3];
+            for (int n = 0; n < c.count; n++) {
+                const operand *x = a->images + n;
+                const int at = frame + x->shift;
+                images[n].x = at < 0 || at >= p->frames + x->more ? p->silence : frame_at(p, &x->x, at);
+                images[n].channels = x->channels;
             }
-            c.out = frame_at(p, a, frame);
-            if (c.pack) convolve_outputs(&c, first, a[4]);
-            else convolve_few(&c, a[4]);
+            c.out = frame_at(p, &a->out, frame);
+            if (c.pack) convolve_outputs(&c, first, a->total);
+            else convolve_few(&c, a->total);
         }
 }
 
-/* Linear, bias, pack, f, g, pack: rows [rows][n] -> f and g of them, with room for what is hidden. */
-static void project(const part *p, const int32_t *a, const float *x, int rows, int n, int hidden, float *f, float *g,
+/* Rows [rows][n] -> f and g of them, with room for what is hidden. */
+static void project(const part *p, const projections *by, const float *x, int rows, int n, int hidden, float *f, float *g,
                     float *room) {
-    const product in = {x, rows, n, n, weights(p, a[0]), weights(p, a[1]), 2 * hidden, a[2], RELU, room, 2 * hidden};
+    const product in = {
+        .x = x, .rows = rows, .inputs = n, .stride = n, .weights = weights(p, by->linear), .bias = weights(p, by->bias),
+        .outputs = 2 * hidden, .pack = by->linear_pack, .activation = RELU, .out = room, .row = 2 * hidden};
     multiply(&in);
-    product out = {room, rows, hidden, 2 * hidden, weights(p, a[3]), NULL, n, a[5], PLAIN, f, n};
+    product out = {
+        .x = room, .rows = rows, .inputs = hidden, .stride = 2 * hidden, .weights = weights(p, by->f), .bias = NULL,
+        .outputs = n, .pack = by->pack, .activation = PLAIN, .out = f, .row = n};
     multiply(&out);
-    out.x = room + hidden, out.weights = weights(p, a[4]), out.out = g;
+    out.x = room + hidden, out.weights = weights(p, by->g), out.out = g;
     multiply(&out);
 }
 
-/* X, out, bins, channels, hidden, order, projections, taps of f, of g. */
-static void along_bins(const part *p, const int32_t *a) {
-    const int bins = a[6], n = a[7], size = 2 * n * bins + 2 * LANES;
+static void do_along_bins(const part *p, const along_bins_arguments *a) {
+    const int bins = a->bins, n = a->channels, size = 2 * n * bins + 2 * LANES;
     float *f = p->scratch, *g = f + size;
     for (int frame = p->first; frame < p->last; frame++) {
-        const float *x = frame_at(p, a, frame);
-        project(p, a + 10, x, 2 * bins, n, a[8], f, g, g + size);
-        remember_bins(x, f, g, weights(p, a[16]), weights(p, a[17]), a[9], bins, n, frame_at(p, a + 3, frame));
+        const float *x = frame_at(p, &a->x, frame);
+        project(p, &a->by, x, 2 * bins, n, a->hidden, f, g, g + size);
+        remember_bins(x, f, g, weights(p, a->taps_f), weights(p, a->taps_g), a->order, bins, n,
+                      frame_at(p, &a->out, frame));
     }
 }
 
-/* X, f and g together, bins, channels, hidden, order, projections: what a memory along time remembers. */
-static void in_bins(const part *p, const int32_t *a) {
-    const int bins = a[6], n = a[7], size = 2 * n * bins + 2 * LANES;
+static void do_in_bins(const part *p, const in_bins_arguments *a) {
+    const int bins = a->bins, n = a->channels, size = 2 * n * bins + 2 * LANES;
     float *f = p->scratch, *g = f + size;
     for (int frame = p->first; frame < p->last; frame++) {
-        float *out = frame_at(p, a + 3, frame);
-        project(p, a + 10, frame_at(p, a, frame), 2 * bins, n, a[8], f, g, g + size);
+        float *out = frame_at(p, &a->out, frame);
+        project(p, &a->by, frame_at(p, &a->x, frame), 2 * bins, n, a->hidden, f, g, g + size);
         for (int bin = 0; bin < bins; bin++) {
             const int at = 2 * n * bin;
             EACH(n, {
@@ -88,27 +93,27 @@ static void in_bins(const part *p, const int32_t *a) {
     }
 }
 
-/* The same over all bins of a frame: [bins][2 n] -> f(re), f(im), g(re), g(im) of all bins. */
-static void along_time(const part *p, const int32_t *a) {
-    const int bins = a[6], n = a[7], all = n * bins;
+/* [bins][2 n] -> f(re), f(im), g(re), g(im) of all bins. */
+static void do_along_time(const part *p, const along_time_arguments *a) {
+    const int bins = a->bins, n = a->channels, all = n * bins;
     float *flat = p->scratch, *room = flat + 2 * all + 2 * LANES;
     for (int frame = p->first; frame < p->last; frame++) {
-        const float *x = frame_at(p, a, frame);
-        float *f = frame_at(p, a + 3, frame);
+        const float *x = frame_at(p, &a->x, frame);
+        float *f = frame_at(p, &a->out, frame);
         for (int bin = 0; bin < bins; bin++, x += 2 * n) {
             memcpy(flat + bin * n, x, (size_t)n * sizeof *x);
             memcpy(flat + all + bin * n, x + n, (size_t)n * sizeof *x);
         }
-        project(p, a + 10, flat, 2, all, a[8], f, f + 2 * all, room);
+        project(p, &a->by, flat, 2, all, a->hidden, f, f + 2 * all, room);
     }
 }
 
-/* X, remembered, out, bins, channels, order, taps of f, of g or -1: x and a weighted sum of frames up to this one. */
-static void memory(const part *p, const int32_t *a) {
-    const int bins = a[9], n = a[10], order = a[11];
+/* One row of taps is for memories in each bin, two for f and g over all bins. */
+static void do_remember(const part *p, const remember_arguments *a) {
+    const int bins = a->bins, n = a->channels, order = a->order;
     for (int frame = p->first; frame < p->last; frame++) {
-        const float *x = frame_at(p, a, frame), *of_f = weights(p, a[12]), *of_g = weights(p, a[13]);
-        float *out = frame_at(p, a + 6, frame);
+        const float *x = frame_at(p, &a->x, frame), *of_f = weights(p, a->taps_f), *of_g = weights(p, a->taps_g);
+        float *out = frame_at(p, &a->out, frame);
         const int from = most(0, order - 1 - frame);
         for (int bin = 0; bin < bins; bin++) {
             const int at = 2 * n * bin;
@@ -116,7 +121,7 @@ static void memory(const part *p, const int32_t *a) {
                 EACH(2 * n, {
                     number sum = AT(x + at);
                     for (int tap = from; tap < order; tap++)
-                        sum += AT(of_f + tap * 2 * n) * AT(frame_at(p, a + 3, frame + tap - order + 1) + at);
+                        sum += AT(of_f + tap * 2 * n) * AT(frame_at(p, &a->found, frame + tap - order + 1) + at);
                     AT(out + at) = sum;
                 })
                 continue;
@@ -126,7 +131,7 @@ static void memory(const part *p, const int32_t *a) {
                 number re = AT(x + at) - AT(x + at + n);
                 number im = AT(x + at) + AT(x + at + n);
                 for (int tap = from; tap < order; tap++) {
-                    const float *f = frame_at(p, a + 3, frame + tap - order + 1) + here;
+                    const float *f = frame_at(p, &a->found, frame + tap - order + 1) + here;
                     const number t = AT(of_f + tap * all + here);
                     const number s = AT(of_g + tap * all + here);
                     re += t * AT(f) - s * AT(f + 3 * all);
@@ -139,57 +144,49 @@ static void memory(const part *p, const int32_t *a) {
     }
 }
 
-/* X, out, bins, channels, hidden, gates: first without `sums` of all frames, for the sums of these; then with them. */
-static void gate(const part *p, const int32_t *a, double *sums, int ready, int frames) {
-    const int bins = a[6], n = a[7];
-    if (!ready) {
+static void do_gate(const part *p, const gate_arguments *a) {
+    const int bins = a->bins, n = a->channels;
+    if (!p->ready) {
         /* a frame in single and all together in double precision */
         for (int frame = p->first; frame < p->last; frame++) {
-            const float *x = frame_at(p, a, frame);
+            const float *x = frame_at(p, &a->x, frame);
             EACH(2 * n, {
                 number sum = AT(x);
                 for (int bin = 1; bin < bins; bin++) sum += AT(x + 2 * n * bin);
                 AT(p->scratch) = sum;
             })
-            for (int i = 0; i < 2 * n; i++) sums[i] += p->scratch[i];
+            for (int i = 0; i < 2 * n; i++) p->sums[i] += p->scratch[i];
         }
         return;
     }
     float *means = p->scratch, *gates = means + 2 * n;
-    for (int i = 0; i < 2 * n; i++) means[i] = (float)(sums[i] / ((double)bins * frames));
-    gates_of(means, n, a[8], weights(p, a[9]), gates);
+    for (int i = 0; i < 2 * n; i++) means[i] = (float)(p->sums[i] / ((double)bins * p->count));
+    gates_of(means, n, a->hidden, weights(p, a->gates), gates);
     for (int frame = p->first; frame < p->last; frame++)
-        weigh(frame_at(p, a, frame), gates, n, bins, frame_at(p, a + 3, frame));
+        weigh(frame_at(p, &a->x, frame), gates, n, bins, frame_at(p, &a->out, frame));
 }
 
-/* X, y, out, count. */
-static void sum(const part *p, const int32_t *a) {
+static void do_add(const part *p, const add_arguments *a) {
     for (int frame = p->first; frame < p->last; frame++) {
-        const float *x = frame_at(p, a, frame), *y = frame_at(p, a + 3, frame);
-        float *out = frame_at(p, a + 6, frame);
-        EACH(a[9], { AT(out) = AT(x) + AT(y); })
+        const float *x = frame_at(p, &a->x, frame), *y = frame_at(p, &a->y, frame);
+        float *out = frame_at(p, &a->out, frame);
+        EACH(a->count, { AT(out) = AT(x) + AT(y); })
     }
 }
 
-/* X, out, rows, count, from one row to the next, and that of out. */
-static void copy(const part *p, const int32_t *a) {
+static void do_copy(const part *p, const copy_arguments *a) {
     for (int frame = p->first; frame < p->last; frame++)
-        for (int row = 0; row < a[6]; row++)
-            memcpy(frame_at(p, a + 3, frame) + row * a[9], frame_at(p, a, frame) + row * a[8],
-                   (size_t)a[7] * sizeof(float));
+        for (int row = 0; row < a->rows; row++)
+            memcpy(frame_at(p, &a->out, frame) + row * a->row_out, frame_at(p, &a->x, frame) + row * a->row,
+                   (size_t)a->count * sizeof(float));
 }
 
-/* Some frames of one operation; gates come twice, as `ready` says, and know all `frames` of their image. */
-void frcrn_whole(const part *p, int kind, const int32_t *a, double *sums, int ready, int frames) {
+/* Some frames of one operation. */
+void frcrn_whole(const part *p, int kind, const void *a) {
     switch (kind) {
-        case CONVOLVE: convolve_frames(p, a); break;
-        case ALONG_BINS: along_bins(p, a); break;
-        case IN_BINS: in_bins(p, a); break;
-        case ALONG_TIME: along_time(p, a); break;
-        case MEMORY: memory(p, a); break;
-        case GATE: gate(p, a, sums, ready, frames); break;
-        case SUM: sum(p, a); break;
-        case COPY: copy(p, a); break;
+#define CASE(kind, name) case kind: do_##name(p, a); break;
+        EACH_OPERATION(CASE)
+#undef CASE
         default: break;
     }
 }

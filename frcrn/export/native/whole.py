@@ -6,18 +6,19 @@ import ctypes
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from frcrn.export.native.frames import FramesWriter, Kind
-from frcrn.export.native.layers import Image
+from frcrn.export.native.frame_operations import FRAMES, Gate
+from frcrn.export.native.frames import FramesWriter
 from frcrn.export.native.library import library
-from frcrn.export.native.network import u_net
-from frcrn.export.native.program import Buffer, aligned, number, placed
-from frcrn.models.frcrn import FRCRN
+from frcrn.export.native.operations import Operation
+from frcrn.export.native.program import aligned, number, placed
+from frcrn.models.masking import MaskEnhancer
 
 
 class Part(ctypes.Structure):
@@ -31,35 +32,44 @@ class Part(ctypes.Structure):
         ("first", ctypes.c_int32),
         ("last", ctypes.c_int32),
         ("scratch", ctypes.c_void_p),
+        ("silence", ctypes.c_void_p),
+        ("sums", ctypes.c_void_p),
+        ("ready", ctypes.c_int32),
+        ("count", ctypes.c_int32),
     ]
 
 
-class NativeMasks:
-    """All U-Nets of a network; called with a spectrum it returns the sum of their masks."""
+class Step(NamedTuple):
+    """An operation as C takes it: its number, its arguments, and for how many more frames than the spectrum has."""
 
-    def __init__(self, model: FRCRN, threads: int | None) -> None:
+    kind: int
+    arguments: NDArray[np.int32]
+    more: int
+    means: int
+    """How many means over all frames it finds first, where it is a gate."""
+
+
+class NativeMasks:
+    """All stages of a network; called with a spectrum it returns the sum of their masks."""
+
+    def __init__(self, model: MaskEnhancer, threads: int | None) -> None:
         if model.optimized or model.lookahead == 0:
             raise ValueError("the runtime native hears whole waves with networks that look ahead, as they were trained")
         self._library, self.model, self.threads = library(), model, threads or torch.get_num_threads()
-        writer, features = FramesWriter(), model.features
-        channels = max(features.channels + 1, *(2 * level.channels for level in model.config.levels))
-        writer.silence(2 * channels * features.bands)
-        x = inputs = writer.image(features.channels, features.bands)
-        heads = []
-        for unet in model.unets:
-            x = u_net(writer, unet, x)
-            heads.append(x.buffer)
-            if model.config.refine:
-                x = writer.side_by_side([x, inputs])
+        writer, features = FramesWriter(), model.features.spec()
+        inputs = writer.image(features.channels, features.bands)
+        heads = [writer.one(head).buffer for head in model.wire(writer, (inputs,))]
+        # frames before the first and after the last: zeros, as many as the largest image has
+        self._silence = writer.program.weight(np.zeros(writer.widest))
         # what goes in is there before the first operation, and what comes out after the last
-        lives = [(inputs.buffer,), *(operation.arguments for operation in writer.found), tuple(heads)]
+        lives = [(inputs.buffer,), *(tuple(each.operation.arguments()) for each in writer.found), tuple(heads)]
         places, self._size = placed(lives)
-        self._operations = [
-            (each, np.array([number(argument, places) for argument in each.arguments], np.int32))
-            for each in writer.found
+        self._steps = [
+            step(each.operation, np.array([number(x, places) for x in arguments], np.int32), each.more)
+            for each, arguments in zip(writer.found, lives[1:-1], strict=True)
         ]
         self._weights = torch.from_numpy(np.concatenate(writer.program.weights)).clone()
-        self._inputs, self._heads = places[buffer_of(inputs)], [number(head, places) for head in heads]
+        self._inputs, *self._heads = (number(each, places) for each in (inputs.buffer, *heads))
         self._more, self._scratch = writer.most, max(each.scratch for each in writer.found)
         self._mine = threading.local()
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
@@ -78,26 +88,25 @@ class NativeMasks:
         images, scratch = self._memory(room)
         start = self._inputs * room
         images[start : start + x.numel()].view(x.shape).copy_(x)
-        for operation, arguments in self._operations:
-            self._run(operation.kind, arguments, frames, frames + operation.more, images, scratch)
+        for each in self._steps:
+            self._run(each, frames, frames + each.more, images, scratch)
         heads = [images[at * room : at * room + frames * bands * 2].view(frames, bands, 2) for at in self._heads]
-        return self.model.config.mask_bound * torch.stack([head.tanh() for head in heads]).sum(dim=0)
+        return self.model.mask_bound * torch.stack([head.tanh() for head in heads]).sum(dim=0)
 
-    def _run(self, kind: Kind, arguments: Any, frames: int, count: int, images: Tensor, scratch: Tensor) -> None:
+    def _run(self, step: Step, frames: int, count: int, images: Tensor, scratch: Tensor) -> None:
         """All of an operation's `count` frames, a share on each thread."""
         shares = list(pairwise(np.linspace(0, count, self.threads + 1).astype(int).tolist()))
-        sums = np.zeros((len(shares), 2 * int(arguments[7]) if kind == Kind.GATE else 1))
+        sums = np.zeros((len(shares), max(step.means, 1)))
+        weights = self._weights.data_ptr()
 
         def some(share: int, ready: bool) -> None:
             part = Part(
-                *(self._weights.data_ptr(), images.data_ptr(), frames, frames + self._more),
-                *(*shares[share], scratch[share].data_ptr()),
+                *(weights, images.data_ptr(), frames, frames + self._more, *shares[share]),
+                *(scratch[share].data_ptr(), weights + 4 * self._silence, sums[share].ctypes.data, ready, count),
             )
-            self._library.frcrn_whole(
-                ctypes.byref(part), int(kind), arguments.ctypes.data, sums[share].ctypes.data, ready, count
-            )
+            self._library.frcrn_whole(ctypes.byref(part), step.kind, step.arguments.ctypes.data)
 
-        for ready in (False, True) if kind == Kind.GATE else (False,):
+        for ready in (False, True) if step.means else (False,):
             if ready:
                 sums[:] = sums.sum(axis=0)
             if self._pool is None:
@@ -114,7 +123,7 @@ class NativeMasks:
         return self._mine.images, self._mine.scratch
 
 
-def buffer_of(x: Image) -> Buffer:
-    """Return the buffer of an image that is all of it."""
-    assert isinstance(x.buffer, Buffer)
-    return x.buffer
+def step(operation: Operation, arguments: NDArray[np.int32], more: int) -> Step:
+    """Return an operation as C takes it."""
+    means = 2 * operation.channels if isinstance(operation, Gate) else 0
+    return Step(FRAMES.index(type(operation)), arguments, more, means)

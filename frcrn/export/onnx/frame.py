@@ -11,13 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 from torch import nn
 
-from frcrn.export.onnx.graph import Graph
-from frcrn.export.onnx.writer import FEW, OF_FG, OF_MEMORY, Image, Images, Placed, Writer
-from frcrn.export.states import States
+from frcrn.export.onnx.graph import Graph, States
+from frcrn.export.onnx.writer import FEW, OF_FG, OF_MEMORY, Image, Placed, Writer
 from frcrn.export.weights import Gate
 from frcrn.models.layers.attention import ComplexSE
-from frcrn.models.layers.fsmn import FrequencyFsmn, TimeFsmn
-from frcrn.models.layers.specs import Array, AttentionSpec
+from frcrn.models.layers.specs import Array, AttentionSpec, MemorySpec
 from frcrn.models.layers.wiring import Layers
 
 NARROW = 32  # complex channels, up to which products with zeros cost less than another layout
@@ -36,7 +34,7 @@ class FrameWriter(Writer):
             self.groups.setdefault(group_of(name), []).append((name, layer))
         self.means: dict[str, Means] = {}
 
-    def layer(self, name: str, layer: nn.Module, x: Images) -> Images:
+    def layer(self, name: str, layer: nn.Module, x: tuple[Image, ...]) -> tuple[Image, ...]:
         """Write a layer; the first and the last of a group begin and end what its squeeze-excitations share."""
         group = group_of(name)
         if group not in self.means:
@@ -99,11 +97,11 @@ class FrameWriter(Writer):
             self.states.keep(state, self.graph.op("Add", contribution, older) if older else contribution)
         return self.graph.op("Add", now, pasts[0])
 
-    def along_frequency(self, name: str, layer: FrequencyFsmn, x: Image) -> Image:
+    def along_frequency(self, name: str, spec: MemorySpec, x: Image) -> Image:
         """Memory along frequency; for few channels by convolutions alone, which need no other layout in between."""
         if x.channels > NARROW:
-            return super().along_frequency(name, layer, x)
-        spec, graph, width = layer.spec(), self.graph, 2 * x.channels
+            return super().along_frequency(name, spec, x)
+        graph, width = self.graph, 2 * x.channels
         unit, none = np.eye(x.channels, dtype=np.float32), np.zeros_like(spec.g.project)
         turned = np.block([[none, -spec.g.project], [spec.g.project, none]])
         y = graph.op("Conv", x.name, np.block([[unit, -unit], [unit, unit]])[:, :, None, None])
@@ -118,10 +116,9 @@ class FrameWriter(Writer):
             y = graph.op("Add", p, y)
         return x._replace(name=y)
 
-    def along_time(self, name: str, layer: TimeFsmn, x: Image) -> Image:
+    def along_time(self, name: str, spec: MemorySpec, x: Image) -> Image:
         """Memory along time; earlier frames are rows."""
-        spec, graph = layer.spec(), self.graph
-        features = spec.features
+        graph, features = self.graph, spec.features
         flat = graph.reshape(x.name, 2, features)
         hidden_f = graph.op("Relu", graph.op("Gemm", flat, spec.f.linear.T, spec.f.bias))
         hidden_g = graph.op("Relu", graph.op("Gemm", flat, spec.g.linear.T, spec.g.bias))
@@ -137,9 +134,9 @@ class FrameWriter(Writer):
         both = graph.op("Concat", memory, graph.reshape(x.name, 1, 2 * features), axis=1)
         return self.mixed(both, OF_MEMORY[:, [0, 2, 1, 3, 4, 5]], x.channels, x.bins)
 
-    def weigh(self, name: str, layer: ComplexSE, x: Image) -> Image:
+    def weigh(self, name: str, spec: AttentionSpec, x: Image) -> Image:
         """Weigh the channels of an image by what their means say."""
-        spec, graph = layer.spec(), self.graph
+        graph = self.graph
         means = graph.op("ReduceMean", x.name, axes=[2, 3], keepdims=0)
         pooled, squeeze = self.means[group_of(name)].pooled(spec, means)
         weights = self.mixed(self.gated(spec, pooled, squeeze), OF_FG, x.channels, 1)
@@ -159,7 +156,7 @@ def taps_of(spec: AttentionSpec) -> Array:
 
 
 class Means:
-    """Means of earlier frames for all squeeze-excitations of a group: one state [frames, all channels], summed at once."""
+    """Means of earlier frames for all squeeze-excitations of a group: one state [frames, all channels]."""
 
     def __init__(self, graph: Graph, states: States, name: str, layers: Layers) -> None:
         self.graph, self.states, self.name = graph, states, name

@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from frcrn.export.onnx import dft
 from frcrn.export.onnx.frame import FrameWriter
-from frcrn.export.onnx.graph import Graph
+from frcrn.export.onnx.graph import Graph, States
+from frcrn.export.onnx.sessions import AUDIO, ENHANCED
 from frcrn.export.onnx.whole import WholeWriter
 from frcrn.export.onnx.writer import Image, Writer
-from frcrn.export.states import States
 from frcrn.models.layers.specs import FeaturesSpec, array
-from frcrn.models.layers.stft import STFT
+from frcrn.models.layers.stft import STFT, taper
 from frcrn.models.masking import MaskEnhancer
-
-AUDIO, ENHANCED = "audio", "enhanced"
 
 
 class Step(NamedTuple):
@@ -103,11 +100,6 @@ def gain_to(graph: Graph, audio: str, level_dbfs: float) -> str:
 def inference_form(model: MaskEnhancer) -> MaskEnhancer:
     """The optimized form in single precision."""
     return model if model.optimized else model.optimize()
-
-
-def taper(stft: STFT) -> NDArray[np.float64]:
-    """The window: the square root of Hann's."""
-    return np.sin(np.pi * np.arange(stft.window) / stft.window)
 
 
 def even(stft: STFT) -> bool:

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from frcrn.export.onnx.graph import Graph
+from frcrn.export.onnx.graph import Graph, States
 from frcrn.export.onnx.writer import OF_FG, OF_MEMORY, Image, Placed, Writer
-from frcrn.export.states import States
-from frcrn.models.layers.attention import ComplexSE
-from frcrn.models.layers.fsmn import TimeFsmn
-from frcrn.models.layers.specs import Array, AttentionSpec
+from frcrn.models.layers.specs import Array, AttentionSpec, MemorySpec
 
 
 class WholeWriter(Writer):
@@ -37,9 +34,9 @@ class WholeWriter(Writer):
             results.append(self.graph.op("Conv", x, kernel.over_time(), kernel.bias, **how))
         return results
 
-    def along_time(self, name: str, layer: TimeFsmn, x: Image) -> Image:
+    def along_time(self, name: str, spec: MemorySpec, x: Image) -> Image:
         """Memory along time: a depthwise convolution of all features."""
-        spec, graph, features = layer.spec(), self.graph, layer.features
+        graph, features = self.graph, spec.features
         # [B, 2C, T, F] -> rows (B, T, part) of features (channel, bin)
         rows = graph.op("Transpose", x.name, perm=[0, 2, 1, 3])
         rows = graph.reshape(rows, -1, features)
@@ -61,9 +58,9 @@ class WholeWriter(Writer):
         p = graph.op("Transpose", graph.reshape(p, 0, 4 * x.channels, x.bins, -1), perm=[0, 1, 3, 2])
         return self.mixed(graph.op("Concat", p, x.name, axis=1), OF_MEMORY, x.channels, x.bins)
 
-    def weigh(self, name: str, layer: ComplexSE, x: Image) -> Image:
+    def weigh(self, name: str, spec: AttentionSpec, x: Image) -> Image:
         """Weigh the channels of an image by their means over the whole wave, or where it is causal up to each frame."""
-        spec, graph = layer.spec(), self.graph
+        graph = self.graph
         if spec.taps is None:
             means = graph.op("ReduceMean", x.name, axes=[2, 3], keepdims=0)
             weights = self.mixed(self.gated(spec, means), OF_FG, x.channels, 1).name

@@ -5,22 +5,16 @@ An image is [B, 2C, T, F]: real channels, imaginary channels, and bins as the wi
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch import nn
 
-from frcrn.export.onnx.graph import Graph
-from frcrn.export.states import States
+from frcrn.export import backend
+from frcrn.export.onnx.graph import Graph, States
 from frcrn.export.weights import BinMemory, Gate, Kernel
-from frcrn.models.layers.attention import ComplexSE
-from frcrn.models.layers.complex import ComplexConv2d, ComplexConvTranspose2d
-from frcrn.models.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
-from frcrn.models.layers.specs import Array, AttentionSpec, ConvolutionSpec
-from frcrn.models.layers.unet import Block
-from frcrn.models.layers.wiring import Rule, rule_for
+from frcrn.models.layers.specs import Array, AttentionSpec, ConvolutionSpec, MemorySpec
 
 LEAK = 0.01
 FEW = 8  # complex channels out, below which a convolution is cheaper tap by tap
@@ -51,67 +45,28 @@ class Placed(NamedTuple):
         return {"strides": [1, self.stride], "pads": [0, self.pads[0], 0, self.pads[1]]}
 
 
-Images = tuple[Image, ...]
-"""Images that stand side by side, which stay apart until a layer wants one."""
-
-
-class Writer(ABC):
-    """The backend of ONNX: writes layers into a graph."""
+class Writer(backend.Writer[Image]):
+    """Writes layers into a graph."""
 
     batch: int | str
 
     def __init__(self, graph: Graph, states: States | None = None) -> None:
+        super().__init__()
         self.graph, self.states = graph, states
-        self.rules: dict[type[nn.Module], Rule[Images]] = {
-            Block: self.convolution,
-            ComplexConv2d: self.convolution,
-            ComplexConvTranspose2d: self.convolution,
-            FrequencyFsmn: self.of_one(self.along_frequency),
-            TimeFsmn: self.of_one(self.along_time),
-            BinFsmn: self.of_one(self.in_bins),
-            ComplexSE: self.of_one(self.weigh),
-        }
-
-    # -- what a wiring needs
-
-    def layer(self, name: str, layer: nn.Module, x: Images) -> Images:
-        """Write a layer by the rule for its class."""
-        return rule_for(self.rules, name, layer)(name, layer, x)
-
-    def add(self, x: Images, y: Images) -> Images:
-        """Add two images."""
-        one, other = self.one(x), self.one(y)
-        return (one._replace(name=self.graph.op("Add", one.name, other.name)),)
-
-    def beside(self, x: Images, y: Images) -> Images:
-        """Images beside each other."""
-        return x + y
-
-    def of_one(self, rule: Rule[Image]) -> Rule[Images]:
-        """Return a rule for one image as a rule for any number side by side."""
-        return lambda name, layer, x: (rule(name, layer, self.one(x)),)
-
-    def one(self, images: Images) -> Image:
-        """Images as one, real parts first."""
-        if len(images) == 1:
-            return images[0]
-        halves = [self.graph.ops("Split", 2, image.name, axis=1) for image in images]
-        parts = [half[part] for part in range(2) for half in halves]
-        return Image(self.graph.op("Concat", *parts, axis=1), sum(x.channels for x in images), images[0].bins)
-
-    # -- the layers
 
     @abstractmethod
     def products(self, name: str, images: Sequence[Image], kernels: Sequence[Placed], up: bool) -> list[str]:
         """Images and their earlier frames by kernels that look equally far back -> [B, 2 out, T', F'] of each."""
 
-    @abstractmethod
-    def along_time(self, name: str, layer: TimeFsmn, x: Image) -> Image:
-        """Memory along time, over all channels and bins of a frame."""
+    def sum(self, x: Image, y: Image) -> Image:
+        """Two images, added."""
+        return x._replace(name=self.graph.op("Add", x.name, y.name))
 
-    @abstractmethod
-    def weigh(self, name: str, layer: ComplexSE, x: Image) -> Image:
-        """Weigh the channels of an image by what their means say."""
+    def joined(self, images: Sequence[Image]) -> Image:
+        """Several images as one, all real channels first."""
+        halves = [self.graph.ops("Split", 2, image.name, axis=1) for image in images]
+        parts = [half[part] for part in range(2) for half in halves]
+        return Image(self.graph.op("Concat", *parts, axis=1), sum(x.channels for x in images), images[0].bins)
 
     def with_past(self, name: str, x: str, shape: tuple[int | str, ...], axis: int) -> tuple[str, int]:
         """Put earlier frames before x, as many as `shape` has on `axis`; or say how many zeros belong there."""
@@ -128,11 +83,6 @@ class Writer(ABC):
         y = self.graph.reshape(self.graph.op("MatMul", mix, flat), 0, 2 * channels, -1, bins)
         return Image(y, channels, bins)
 
-    def convolution(self, name: str, layer: Block | ComplexConv2d | ComplexConvTranspose2d, x: Images) -> Images:
-        """Write a complex convolution, down or up; only a way up takes images side by side."""
-        spec = layer.spec()
-        return (self.up(name, spec, x) if spec.size else self.down(name, spec, self.one(x)),)
-
     def down(self, name: str, spec: ConvolutionSpec, x: Image) -> Image:
         """A complex convolution."""
         kernel = Kernel(spec, [x.channels])
@@ -145,7 +95,7 @@ class Writer(ABC):
         """What comes after a convolution."""
         return self.graph.op("LeakyRelu", x, alpha=LEAK) if spec.activated else x
 
-    def up(self, name: str, spec: ConvolutionSpec, images: Images) -> Image:
+    def up(self, name: str, spec: ConvolutionSpec, images: Sequence[Image]) -> Image:
         """A complex transposed convolution: a plain one to `stride` times the channels, interleaved along bins."""
         kernel, graph, bins = Kernel(spec, [x.channels for x in images]), self.graph, images[0].bins
         stride, taps = spec.stride, kernel.taps
@@ -162,9 +112,9 @@ class Writer(ABC):
             y = graph.part(y, 2, start, start + spec.size)
         return Image(graph.op("Transpose", y, perm=[0, 3, 1, 2]), channels, spec.size)
 
-    def along_frequency(self, name: str, layer: FrequencyFsmn, x: Image) -> Image:
+    def along_frequency(self, name: str, spec: MemorySpec, x: Image) -> Image:
         """Memory along frequency, f and g of both parts as groups of channels: f(re), g(re), f(im), g(im)."""
-        spec, graph = layer.spec(), self.graph
+        graph = self.graph
         linear = np.tile(np.concatenate([spec.f.linear, spec.g.linear]), (2, 1))
         bias = np.tile(np.concatenate([spec.f.bias, spec.g.bias]), 2)
         hidden = graph.op("Relu", graph.op("Conv", x.name, linear[:, :, None, None], bias, group=2))
@@ -174,10 +124,9 @@ class Writer(ABC):
         p = graph.op("Conv", p, taps[:, None, None, :], group=4 * x.channels, pads=[0, spec.order - 1, 0, 0])
         return self.mixed(graph.op("Concat", p, x.name, axis=1), OF_MEMORY, x.channels, x.bins)
 
-    def in_bins(self, name: str, layer: BinFsmn, x: Image) -> Image:
+    def in_bins(self, name: str, spec: MemorySpec, x: Image) -> Image:
         """Memory along time in each bin."""
-        spec, graph, width = layer.spec(), self.graph, 2 * x.channels
-        weights = BinMemory(spec)
+        weights, graph, width = BinMemory(spec), self.graph, 2 * x.channels
         hidden = graph.op("Relu", graph.op("Conv", x.name, weights.linear, weights.bias, group=2))
         p = graph.op("Conv", hidden, weights.project)
         p, before = self.with_past(name, p, (self.batch, width, spec.order - 1, x.bins), axis=2)

@@ -35,8 +35,8 @@ def gate(channels: int, reduction: int) -> nn.Sequential:
 
 def gate_spec(layers: nn.Sequential) -> GateSpec:
     """Describe a gate."""
-    squeeze, _, excite, _ = layers
-    return GateSpec(*(array(value) for linear in (squeeze, excite) for value in (linear.weight, linear.bias)))
+    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    return GateSpec(*(array(value) for layer in linear for value in (layer.weight, layer.bias)))
 
 
 class ComplexSE(nn.Module):

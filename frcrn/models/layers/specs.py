@@ -17,7 +17,7 @@ def array(tensor: Tensor) -> Array:
 
 
 class ConvolutionSpec(NamedTuple):
-    """A complex convolution down in frequency or, where `size` is given, up: activation(scale * (weight * x) + bias)."""
+    """A complex convolution down in frequency or, where it has a size, up: activation(scale * (weight * x) + bias)."""
 
     weight: Array
     """[phases 2 outputs, 2 inputs, taps, frames]: the real block form, the lowest tap and the oldest frame first."""
@@ -41,12 +41,12 @@ class ConvolutionSpec(NamedTuple):
     @property
     def taps(self) -> int:
         """Bins that a kernel covers, in the weight's form."""
-        return self.weight.shape[2]
+        return int(self.weight.shape[2])
 
     @property
     def frames(self) -> int:
         """Frames that a kernel covers."""
-        return self.weight.shape[3]
+        return int(self.weight.shape[3])
 
     def positions(self) -> tuple[int, int, int]:
         """Return which positions of a way up are computed, from the first on so many, and where its bins begin in them.
@@ -81,7 +81,7 @@ class MemorySpec(NamedTuple):
     @property
     def order(self) -> int:
         """Places or frames that it looks at, the present one among them."""
-        return self.taps_f.shape[1]
+        return int(self.taps_f.shape[1])
 
     @property
     def features(self) -> int:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
 from frcrn.models.layers.complex import complex_cat
 from frcrn.models.layers.fsmn import FrequencyFsmn
-
-if TYPE_CHECKING:
-    from frcrn.models.layers.unet import UNet
 
 X = TypeVar("X")
 Layers = list[tuple[str, nn.Module]]
@@ -31,7 +28,31 @@ class Backend(Protocol[X]):
         """Put the channels of y after those of x."""
 
 
-def u_net(at: Backend[X], unet: UNet, x: X, prefix: str = "") -> X:
+class Levels(Protocol):
+    """What is wired of a `UNet`: layers by the number of their level, which has some of them and not others."""
+
+    @property
+    def encoders(self) -> nn.ModuleList:
+        """The blocks on the way down."""
+
+    @property
+    def bottleneck(self) -> nn.ModuleList:
+        """The memories at the bottom."""
+
+    @property
+    def decoders(self) -> nn.ModuleList:
+        """The blocks on the way up."""
+
+    @property
+    def head(self) -> nn.Module:
+        """The last layer."""
+
+    @property
+    def shape(self) -> Any:
+        """Whether skips are added."""
+
+
+def u_net(at: Backend[X], unet: Levels, x: X, prefix: str = "") -> X:
     """Wire a `UNet`: down, along time, and up again beside what was there on the way down."""
 
     def apply(kind: str, number: int, x: X) -> X:
@@ -69,7 +90,7 @@ def cascade(at: Backend[X], unets: Sequence[Any], x: X, refine: bool) -> Iterato
 
 
 class Eager:
-    """The backend of torch: applies layers to tensors [B, 2C, F, T] at once; `new` is what they keep, by their names."""
+    """The backend of torch: applies layers to tensors [B, 2C, F, T] at once; `new` is what they keep."""
 
     def __init__(self, past: Mapping[str, Tensor] | None = None) -> None:
         self.past: Mapping[str, Tensor] = past or {}
@@ -108,15 +129,3 @@ class Listing:
 
     def beside(self, x: None, y: None) -> None:
         """Do nothing."""
-
-
-Rule = Callable[[str, Any, X], X]
-
-
-def rule_for(rules: Mapping[type[nn.Module], Rule[X]], name: str, layer: nn.Module) -> Rule[X]:
-    """Return a backend's rule for a layer's class, or refuse the layer by its name."""
-    for kind in type(layer).__mro__:
-        if kind in rules:
-            return rules[kind]
-    known = ", ".join(sorted(kind.__name__ for kind in rules))
-    raise ValueError(f"layer {name}: there is no rule for {type(layer).__name__} here; there are rules for {known}")

@@ -1,0 +1,181 @@
+/* Made from a table of operations by `python -m frcrn.export.native.headers`, not by hand. */
+#ifndef FRCRN_OPERATIONS_H
+#define FRCRN_OPERATIONS_H
+
+#include <stdint.h>
+
+enum { ANALYSE, FEATURES, CONVOLVE, PRODUCT, ALONG_BINS, IN_BINS, ALONG_TIME, GATE, ADD, COPY, BOUND, APPLY };
+
+/* Window a hop and the samples before it, and transform them to their spectrum [bins][2]. */
+typedef struct {
+    int32_t past; /* state [window - hop] */
+    int32_t spectrum; /* written [window + 2] */
+    int32_t work; /* work [2 * window + 2] */
+    int32_t taper; /* weights [window] */
+    int32_t turns; /* weights [window + 2] */
+    int32_t halves; /* weights [2 * window + 2] */
+} analyse_arguments;
+
+/* Compress a spectrum, put its magnitude beside it, and gather bins in bands. */
+typedef struct {
+    int32_t spectrum; /* read [2 * bins] */
+    int32_t out; /* written [(2 + 2 * magnitude) * bands] */
+    int32_t work; /* work [(2 + 2 * magnitude) * bins] */
+    int32_t bins; /* count */
+    int32_t bands; /* count */
+    int32_t compress; /* weights [1] */
+    int32_t magnitude; /* flag */
+    int32_t shares; /* optional [3 * bands] */
+} features_arguments;
+
+/* One image of a convolution, or one of its earlier frames. */
+typedef struct {
+    int32_t x; /* read [2 * channels * bins] */
+    int32_t channels; /* count */
+} operand;
+
+/* Convolve images along bins, scale and shift the sum; `channels` are those of all images together. */
+typedef struct {
+    int32_t out; /* written [(total - 1) * row + 2 * outputs] */
+    int32_t row; /* count */
+    int32_t total; /* count */
+    int32_t outputs; /* count */
+    int32_t group; /* count */
+    int32_t pack; /* number */
+    int32_t activation; /* activation */
+    int32_t bins; /* count */
+    int32_t taps; /* count */
+    int32_t stride; /* count */
+    int32_t pad; /* number */
+    int32_t weights; /* weights [(1 + (pack == 0)) * padded(outputs, pack) * 2 * channels * taps] */
+    int32_t scale; /* weights [2 * padded(outputs, pack)] */
+    int32_t bias; /* weights [2 * padded(outputs, pack)] */
+    int32_t count; /* count */
+    operand images[];
+} convolve_arguments;
+
+/* Multiply rows by a matrix. */
+typedef struct {
+    int32_t x; /* read [(rows - 1) * stride + inputs] */
+    int32_t rows; /* count */
+    int32_t inputs; /* count */
+    int32_t stride; /* count */
+    int32_t weights; /* weights [padded(outputs, pack) * inputs] */
+    int32_t bias; /* optional [padded(outputs, pack)] */
+    int32_t outputs; /* count */
+    int32_t pack; /* count */
+    int32_t activation; /* activation */
+    int32_t out; /* written [(rows - 1) * row + outputs] */
+    int32_t row; /* count */
+} product_arguments;
+
+/* Remember along bins, from low to high: f and g of x, by their taps. */
+typedef struct {
+    int32_t x; /* read [2 * channels * bins] */
+    int32_t f; /* read [2 * channels * bins] */
+    int32_t g; /* read [2 * channels * bins] */
+    int32_t taps_f; /* weights [order * channels] */
+    int32_t taps_g; /* weights [order * channels] */
+    int32_t order; /* count */
+    int32_t bins; /* count */
+    int32_t channels; /* count */
+    int32_t out; /* written [2 * channels * bins] */
+} along_bins_arguments;
+
+/* Remember along time in each bin by itself. */
+typedef struct {
+    int32_t x; /* read [2 * channels * bins] */
+    int32_t f; /* read [2 * channels * bins] */
+    int32_t g; /* read [2 * channels * bins] */
+    int32_t taps; /* weights [order * 2 * channels] */
+    int32_t order; /* count */
+    int32_t bins; /* count */
+    int32_t channels; /* count */
+    int32_t past; /* ring [(order - 1) * 2 * channels * bins] */
+    int32_t work; /* work [2 * channels * bins] */
+    int32_t out; /* written [2 * channels * bins] */
+} in_bins_arguments;
+
+/* Remember along time over all features of a frame; the ring holds f(re), f(im), g(re), g(im). */
+typedef struct {
+    int32_t x; /* read [2 * features] */
+    int32_t f; /* read [2 * features] */
+    int32_t g; /* read [2 * features] */
+    int32_t taps_f; /* weights [order * features] */
+    int32_t taps_g; /* weights [order * features] */
+    int32_t order; /* count */
+    int32_t features; /* count */
+    int32_t past; /* ring [(order - 1) * 4 * features] */
+    int32_t out; /* written [2 * features] */
+} along_time_arguments;
+
+/* Weigh channels by what their means over bins and frames say. */
+typedef struct {
+    int32_t x; /* read [2 * channels * bins] */
+    int32_t bins; /* count */
+    int32_t channels; /* count */
+    int32_t hidden; /* count */
+    int32_t frames; /* number */
+    int32_t taps; /* weights [(frames + 1) * 2 * channels] */
+    int32_t gates; /* weights [2 * (2 * hidden * channels + hidden + channels)] */
+    int32_t past; /* ring [frames * 2 * channels] */
+    int32_t work; /* work [8 * channels] */
+    int32_t out; /* written [2 * channels * bins] */
+} gate_arguments;
+
+/* Add values. */
+typedef struct {
+    int32_t x; /* read [count] */
+    int32_t y; /* read [count] */
+    int32_t count; /* count */
+    int32_t out; /* written [count] */
+} add_arguments;
+
+/* Copy rows of values, `row` and `row_out` from one to the next. */
+typedef struct {
+    int32_t x; /* read [(rows - 1) * row + count] */
+    int32_t row; /* number */
+    int32_t out; /* written [(rows - 1) * row_out + count] */
+    int32_t row_out; /* number */
+    int32_t rows; /* count */
+    int32_t count; /* count */
+} copy_arguments;
+
+/* Bound a stage's mask by tanh; a further one is added to what is there. */
+typedef struct {
+    int32_t x; /* read [count] */
+    int32_t count; /* count */
+    int32_t bound; /* weights [1] */
+    int32_t further; /* number */
+    int32_t out; /* written [count] */
+} bound_arguments;
+
+/* Multiply a spectrum by a mask, transform it back, and add it to what earlier frames left. */
+typedef struct {
+    int32_t spectrum; /* read [window + 2] */
+    int32_t mask; /* read [2 * bands] */
+    int32_t work; /* work [2 * window + 2] */
+    int32_t past; /* state [window - hop] */
+    int32_t taper; /* weights [window] */
+    int32_t gain; /* weights [hop] */
+    int32_t turns; /* weights [window + 2] */
+    int32_t halves; /* weights [2 * window + 2] */
+    int32_t bands; /* count */
+    int32_t shares; /* optional [3 * (window + 2) / 2] */
+} apply_arguments;
+
+#define EACH_OPERATION(CASE) \
+    CASE(ANALYSE, analyse) \
+    CASE(FEATURES, features) \
+    CASE(CONVOLVE, convolve) \
+    CASE(PRODUCT, product) \
+    CASE(ALONG_BINS, along_bins) \
+    CASE(IN_BINS, in_bins) \
+    CASE(ALONG_TIME, along_time) \
+    CASE(GATE, gate) \
+    CASE(ADD, add) \
+    CASE(COPY, copy) \
+    CASE(BOUND, bound) \
+    CASE(APPLY, apply)
+
+#endif
