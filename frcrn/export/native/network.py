@@ -17,7 +17,7 @@ from frcrn.models.masking import MaskEnhancer
 def write_program(model: Enhancer) -> bytes:
     """Return the model file of a causal network."""
     if not isinstance(model, MaskEnhancer) or not model.causal:
-        raise ValueError("as a program in C there are causal networks that mask a spectrum only, such as FRCRN")
+        raise ValueError("only causal networks that mask a spectrum, such as FRCRN, can be exported to C")
     if model.optimized:
         raise ValueError("a program in C is written from a network as it was trained, not from its optimized form")
     program, stft, described = Program(), model.stft, model.features.spec()

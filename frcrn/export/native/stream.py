@@ -38,9 +38,9 @@ class NativeStep:
             raise ValueError("this state has been used up by a step; a copy of both its tensors would have kept it")
         clean, hop, scratch = torch.empty_like(waves), self.hop, self._scratch()
         for row in range(len(waves)):
-            kept, heard, said = (tensor[row].data_ptr() for tensor in (memory, waves, clean))
+            kept, noisy, enhanced = (tensor[row].data_ptr() for tensor in (memory, waves, clean))
             for start in range(0, 4 * waves.shape[1], 4 * hop):
-                self._model.step(kept, scratch, heard + start, said + start)
+                self._model.step(kept, scratch, noisy + start, enhanced + start)
         return clean, {MEMORY: memory, FRAME: state[FRAME] + waves.shape[1] // hop}
 
     def _scratch(self) -> int:
