@@ -19,13 +19,17 @@ NAMES = "surrogateescape"
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path to write; on success it takes the place of `path`, otherwise it is removed."""
+    """Give an empty file of our own beside `path`; on success it takes that place, otherwise it is removed.
+
+    Nobody can have put a file or a link there before: its name cannot be foreseen, and one that exists is refused.
+    """
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(21, "Is a directory", str(path))
     special = target.exists() and not target.is_file()
     folder = Path(tempfile.gettempdir()) if special else target.parent
     beside = folder / f".{target.name}.{secrets.token_hex(4)}.part"
+    os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield beside
         if special:
@@ -44,12 +48,8 @@ def _pour(source: Path, device: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or none of it."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
+    with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8", errors=NAMES, newline="")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
