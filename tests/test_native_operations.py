@@ -8,16 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from numpy.testing import assert_allclose
 
 import frcrn
 from frcrn.export.native import library
 from frcrn.export.native.frame_operations import FRAMES
 from frcrn.export.native.headers import HEADERS, header
 from frcrn.export.native.network import write_program
-from frcrn.export.native.operations import HOP, Argument, Buffer, Field, Kind, Operation, Struct, View
-from frcrn.export.native.program import MAGIC, Program, aligned
+from frcrn.export.native.operations import HOP, Argument, Buffer, Field, Kind, Struct, View
+from frcrn.export.native.program import Program, aligned
 from frcrn.models import MaskEnhancer
 from tests.model_format import PAGE, current
+from tests.model_runner import Runner, read
+from tests.networks import noise
 from tests.shapes import EVERY_SHAPE, network
 
 
@@ -122,22 +126,6 @@ def test_all_that_an_operation_touches_is_as_large_as_the_table_says(
                 raise AssertionError(f"{type(operation).__name__}.{field.name} = {value}, {size} values") from error
 
 
-def read(content: bytes) -> tuple[dict[str, int], list[tuple[type[Operation], list[int]]], np.ndarray]:
-    """Read a model file as docs/model-format.md says."""
-    assert content[:8] == MAGIC
-    names = ("rate", "window", "hop", "state", "scratch", "words", "weights")
-    head = dict(zip(names, np.frombuffer(content, "<i4", 7, 8).tolist(), strict=True))
-    words = np.frombuffer(content, "<i4", head["words"], 36).tolist()
-    weights = np.frombuffer(content, "<f4", head["weights"], 36 + 4 * head["words"])
-    assert len(content) == 36 + 4 * head["words"] + 4 * head["weights"]
-    found = []
-    while words:
-        number, count = words[:2]
-        found.append((HOP[number], words[2 : 2 + count]))
-        words = words[2 + count :]
-    return head, found, weights
-
-
 @pytest.mark.parametrize("shape", ["default", "wide", "memory in each bin, skips beside"])
 def test_a_model_file_is_read_as_the_page_says(shape: str) -> None:
     model = frcrn.load() if shape == "default" else network(shape)
@@ -155,3 +143,13 @@ def test_a_model_file_is_read_as_the_page_says(shape: str) -> None:
                 assert value % 16 == 0 and value < len(weights) or (value == -1 and field.kind is Kind.OPTIONAL)
             elif field.kind in (Kind.STATE, Kind.RING):
                 assert 16 <= ~value < head["state"]
+
+
+@EVERY_SHAPE
+def test_the_page_is_enough_to_run_a_model_file(shape: str) -> None:
+    model, wave = network(shape), noise(1, 12 * network(shape).hop)
+    runner, state = Runner(write_program(model)), model.initial_state(1)
+    with torch.no_grad():
+        wanted, _ = model.step(wave, state)
+    got = np.concatenate([runner.step(hop) for hop in wave[0].numpy().reshape(-1, model.hop)])
+    assert_allclose(got, wanted[0].numpy(), atol=1e-5)
