@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from frcrn import config
 from frcrn.audio import MissingPackage, exactly, resample
+from frcrn.export.onnx.sessions import inference_session
 
 Array = NDArray[np.float32]
 Spectrum = NDArray[np.complexfloating]
@@ -150,14 +151,9 @@ class Runner:
 
 def _session(file: Path, threads: int) -> Any:
     try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingPackage('a peer needs onnxruntime: pip install "frcrn[onnx]"') from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        return inference_session(str(file), threads, "a peer")
+    except MissingPackage:
+        raise
     except Exception as error:  # onnxruntime's own exception classes have no common public base
         raise ValueError(f"{file}: not a readable ONNX graph ({str(error).splitlines()[0]})") from error
 

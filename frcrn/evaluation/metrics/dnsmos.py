@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.audio.formats import MissingPackage
+from frcrn.export.onnx.sessions import inference_session
 
 Array = NDArray[np.floating]
 
@@ -105,12 +105,6 @@ def _graph(folder: Path, patterns: tuple[str, ...]) -> Callable[[Array], Any]:
     file = _find(folder, patterns)
     if file is None:
         raise ValueError(f"{folder}: expected a DNSMOS model named {' or '.join(patterns)}, found none")
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingPackage('DNSMOS needs onnxruntime: pip install "frcrn[onnx]"') from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    session = inference_session(str(file), 1, "DNSMOS")
     name = session.get_inputs()[0].name
     return lambda values: session.run(None, {name: values})[0]

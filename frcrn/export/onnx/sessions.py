@@ -32,21 +32,26 @@ class Session(ABC):
         """Return all outputs by name."""
 
 
+def inference_session(model: bytes | str, threads: int | None, wanted_by: str) -> Any:
+    """Open a graph, its bytes or its file, in ONNX Runtime on the processor; `wanted_by` says who needs the package."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingPackage(f'{wanted_by} needs onnxruntime: pip install "frcrn[onnx]"') from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads or 0, 1
+    options.log_severity_level = 3
+    if threads == 1:
+        # waiting threads would only burn time
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 class OnnxSession(Session):
     """A graph in ONNX Runtime."""
 
     def __init__(self, model: bytes, threads: int | None) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingPackage('the runtime onnx needs onnxruntime: pip install "frcrn[onnx]"') from error
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads or 0, 1
-        options.log_severity_level = 3
-        if threads == 1:
-            # waiting threads would only burn time
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self.session = inference_session(model, threads, "the runtime onnx")
         self.inputs = [item.name for item in self.session.get_inputs()]
         self.outputs = [item.name for item in self.session.get_outputs()]
 
