@@ -90,7 +90,7 @@ def test_the_trainer_gives_the_numbers_of_an_evaluation(level: float | None, tmp
     data = Examples(pairs)
     recipe = {
         "train": {"max_steps": 1},
-        "loss": [{"name": "si_snr"}],
+        "loss": {"si_snr": {}},
         "evaluation": {"every": 1, "clips": 2, "best": "si_snr"},
     }
     trainer = Trainer(recipe, work_dir=tmp_path / "run", model=model, train_data=data, valid_data=data)

@@ -14,6 +14,7 @@ from frcrn.models import Enhancer
 from frcrn.models.checkpoint import CONFIGURATION
 from frcrn.plugin.metric import report
 from frcrn.training import Recipe, Trainer, checkpoints
+from frcrn.training.outcome import Held
 from frcrn.training.checkpoints import SUFFIX
 
 logger = logging.getLogger(__name__)
@@ -71,9 +72,9 @@ class Run(Trainer):
         self.owner.metric_values = report(scores)
         return scores
 
-    def export(self) -> None:
+    def export(self, held: Held) -> None:
         """Write the model directory with the sections that training it again needs."""
-        super().export()
+        super().export(held)
         if self.processes.first:
             add_sections(self.folder / "output" / CONFIGURATION, self.owner.sections)
 
