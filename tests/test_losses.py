@@ -81,9 +81,7 @@ def test_the_released_recipe_gives_the_stock_losses():
     ]
     expected = reference.loss(noisy, clean, outputs, mode="Mix")
     stages = tuple(Stage(mask, mask, wave) for mask, wave in zip(masks, enhanced, strict=True))
-    ours = build_losses({"mask": {}, "si_snr": {}}, window=640, hop=320)(
-        Estimate(enhanced[-1], stages), noisy, clean
-    )
+    ours = build_losses({"mask": {}, "si_snr": {}}, window=640, hop=320)(Estimate(enhanced[-1], stages), noisy, clean)
     assert_close(ours.total, expected["loss"], rtol=1e-5, atol=1e-4)
     assert_close(ours.parts["mask"], expected["amp_loss"] + expected["phase_loss"], rtol=1e-5, atol=1e-4)
     assert_close(ours.parts["si_snr"], reference.loss(noisy, clean, outputs, mode="SiSNR")["sisnr"], rtol=0, atol=1e-4)

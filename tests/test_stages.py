@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 import frcrn
-from frcrn.training import run as runs
 from frcrn.training import checkpoints, tables, train
+from frcrn.training import run as runs
 from frcrn.training.run import State
 from frcrn.training.stages import stages_of
 from frcrn.training.weights import kept_level, mean
@@ -73,7 +73,9 @@ def check_equal(folder: Path, whole: Path) -> None:
     assert sorted(path.relative_to(folder) for path in folder.rglob("model.safetensors")) == names
     for name in names:
         assert same(load_file(folder / name), load_file(whole / name)), name
-        configurations = [json.loads((path / name).with_name("configuration.json").read_text()) for path in (folder, whole)]
+        configurations = [
+            json.loads((path / name).with_name("configuration.json").read_text()) for path in (folder, whole)
+        ]
         assert configurations[0] == configurations[1], name
     for path in whole.glob("0*"):
         for kind in ("train", "eval"):
@@ -238,11 +240,11 @@ def test_cut_off_in_any_stage_and_resumed_it_is_the_same(
 
 
 @pytest.mark.parametrize("call", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("place", ["save_directory", "write_whole"])
+@pytest.mark.parametrize("place", ["save_directory", "write_json"])
 def test_cut_off_between_stages_and_resumed_it_is_the_same(
     tmp_path: Path, whole: Path, place: str, call: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if place == "write_whole" and call == 5:
+    if place == "write_json" and call == 5:
         pytest.skip("there are four stages")
     original, count = getattr(runs, place), 0
 

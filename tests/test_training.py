@@ -573,11 +573,19 @@ def test_frcrn_train_trains_resumes_and_refuses(tmp_path: Path, capsys: pytest.C
     monkeypatch.chdir(tmp_path)
     mixing_recipe(tmp_path, max_steps=2, save_every=1)
     assert main(["train", "small.json"]) == 0
-    assert capsys.readouterr().out == f"{Path('runs/small/output')}: step 2, the budget is used; it holds the last weights\n"
-    assert main(["train", "small.json", "--resume", "--set", "train.max_steps=3"]) == 0
-    assert capsys.readouterr().out == f"{Path('runs/small/output')}: step 3, the budget is used; it holds the last weights\n"
     assert (
-        main(["train", "small.json", "-w", "other", "--init-from", "runs/small/output", "--set", "loss.si_snr.weight=2"])
+        capsys.readouterr().out
+        == f"{Path('runs/small/output')}: step 2, the budget is used; it holds the last weights\n"
+    )
+    assert main(["train", "small.json", "--resume", "--set", "train.max_steps=3"]) == 0
+    assert (
+        capsys.readouterr().out
+        == f"{Path('runs/small/output')}: step 3, the budget is used; it holds the last weights\n"
+    )
+    assert (
+        main(
+            ["train", "small.json", "-w", "other", "--init-from", "runs/small/output", "--set", "loss.si_snr.weight=2"]
+        )
         == 0
     )
     assert json.loads(Path("other/recipe.json").read_text())["loss"]["si_snr"]["weight"] == 2

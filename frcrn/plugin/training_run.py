@@ -15,8 +15,8 @@ from frcrn.models import Enhancer
 from frcrn.models.checkpoint import CONFIGURATION
 from frcrn.plugin.metric import report
 from frcrn.training import Recipe, Trainer, checkpoints
-from frcrn.training.outcome import Held
 from frcrn.training.checkpoints import SUFFIX
+from frcrn.training.outcome import Held
 
 logger = logging.getLogger(__name__)
 

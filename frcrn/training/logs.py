@@ -44,7 +44,7 @@ class Tracker:
             self.board.close()
 
     def record(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """Enter one record, kind "train" or "eval"; scores of the start in it stand beside those that they belong to."""
+        """Enter one record, kind "train" or "eval"; the scores of the start in it are shown beside the others."""
         self.lines.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         self.lines.flush()
         numbers = {key: value for key, value in values.items() if isinstance(value, (int, float))}

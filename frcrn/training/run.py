@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from frcrn.files import write_json
 from frcrn.models.base import Enhancer
 from frcrn.models.checkpoint import load, save_directory
 from frcrn.training.build import build_data, choose_model
@@ -18,7 +18,7 @@ from frcrn.training.logs import in_words
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.outcome import Result
 from frcrn.training.recipe import Recipe, Train, build_model, differences, parse
-from frcrn.training.schedule import seconds_left, share
+from frcrn.training.schedule import seconds_left
 from frcrn.training.stages import Stage, shares_of, stages_of
 from frcrn.training.trainer import Trainer
 from frcrn.training.weights import mean, set_level
@@ -179,7 +179,7 @@ class Series:
         result = result._replace(output=output)
         if trainer.processes.first:
             known = {key: value for key, value in result._asdict().items() if key != "output"}
-            write_whole(self.folder / stage.folder / DONE, {"result": known})
+            write_json(self.folder / stage.folder / DONE, {"result": known})
         trainer.processes.wait()
         return result
 
@@ -233,10 +233,3 @@ def seconds_of(plan: Train, pace: float) -> float:
     """Return how long a stage will take at so many seconds a step."""
     limits = [60 * plan.max_minutes] if plan.max_minutes else []
     return min(limits + ([plan.max_steps * pace] if plan.max_steps else []))
-
-
-def write_whole(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a JSON file, whole or not at all."""
-    beside = path.with_name(f"{path.name}.part")
-    beside.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    os.replace(beside, path)

@@ -19,7 +19,7 @@ from frcrn.training.recipe import Evaluation
 BY_EXAMPLE = ("si_snr",)
 BY_CLIP = ("pesq", "stoi")
 BY_SPEECH = ("speech_level", "speech_lost")
-"""Of examples with speech in them: its level against the clean one's in dB, and the share of its frames that are lost."""
+"""Of examples with speech: its level against the clean one's in dB, and the share of its frames that are lost."""
 
 
 class Sample(NamedTuple):
