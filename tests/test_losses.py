@@ -330,7 +330,7 @@ def test_weights_sum_up_and_parts_are_reported_before_their_weight():
     value = losses_of({"wave": {"weight": 2}, "square": {"kind": "wave", "norm": "mse", "weight": 3}})(
         estimate_of(noisy), noisy, clean
     )
-    assert list(value.parts) == ["wave", "wave_1"]
+    assert list(value.parts) == ["wave", "square"]
     assert_close(value.total, 2 * value.parts["wave"] + 3 * value.parts["wave_1"])
 
 

@@ -524,7 +524,7 @@ def test_weights_that_do_not_fit_are_refused_or_taken_in_part(tmp_path: Path):
     output = trainer(tmp_path / "run", recipe(max_steps=1)).train().output
     values = recipe(init_from=str(output))
     values["model"] = {**MODEL, "stages": 2}
-    with pytest.raises(ValueError, match="do not fit recipe.model"):
+    with pytest.raises(ValueError, match="recipe.model.stages: expected 1, as the weights of"):
         trainer(tmp_path / "two", values)
     values["train"]["init_partial"] = True
     model, first = trainer(tmp_path / "two", values).model, frcrn.load(output)

@@ -37,7 +37,7 @@ BANDS = (
     (20, 0.585, 79.5, -2.7),
 )
 POWER_SCALE, LOUDNESS_SCALE = 6.910853e-6, 0.1866055
-"""S_p and S_l of P.862: they bring the Bark power and Zwicker's loudness of a 40 dB tone at 1 kHz to their known values."""
+"""S_p and S_l of P.862: power and loudness of a tone of 40 dB at 1 kHz come out at their known values."""
 SPEECH_HZ = (350.0, 3250.0)
 """The band in which P.862 measures the level that both waves are brought to."""
 SPEECH_POWER = 1e7
@@ -105,7 +105,7 @@ def quality(estimate: Tensor, clean: Tensor, sample_rate: int) -> Tensor:
     ratio = ((found + 50) / (target + 50)) ** 1.2
     added = torch.where(ratio < 3, 0.0, ratio.clamp(max=12))
     weight = ((audible(target, hearing.threshold) + 1e5) / 1e7) ** -0.04
-    # over the bands, symmetric errors by an L2 norm and asymmetric ones by an L1, both with the width in Bark as weight:
+    # over the bands, symmetric errors by an L2 norm, asymmetric ones by an L1, weighted with the width in Bark:
     # (sum(w d)^2 / sum(w))^(1/2) * sum(w), and sum(w |d| a)
     total = hearing.width.sum()
     both = ((error * hearing.width).square().sum(dim=1) / total + 1e-12).sqrt() * total * weight
