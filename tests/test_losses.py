@@ -331,7 +331,7 @@ def test_weights_sum_up_and_parts_are_reported_before_their_weight():
         estimate_of(noisy), noisy, clean
     )
     assert list(value.parts) == ["wave", "square"]
-    assert_close(value.total, 2 * value.parts["wave"] + 3 * value.parts["wave_1"])
+    assert_close(value.total, 2 * value.parts["wave"] + 3 * value.parts["square"])
 
 
 def test_an_estimate_in_bf16_is_judged_in_single_precision():
