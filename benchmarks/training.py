@@ -30,7 +30,7 @@ from frcrn.training.losses.objective import build_losses
 
 RATE = 16000
 VARIANTS = ("stock", "ours", "ours bf16")
-RELEASED = [{"name": "mask"}, {"name": "si_snr"}]
+RELEASED: dict[str, dict[str, object]] = {"mask": {}, "si_snr": {}}
 Step = Callable[[Tensor, Tensor], float]
 
 

@@ -8,48 +8,35 @@ model that went on from this one, or both from a third, the weights can be a mea
 from __future__ import annotations
 
 import argparse
-import statistics
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from frcrn import audio
-from frcrn.models import Enhancer
 from frcrn.models.checkpoint import load, save
+from frcrn.training.weights import LEVEL_CLIPS, mean, set_level
 
 WEIGHTS = Path(__file__).parent.parent / "frcrn" / "weights"
 LARGEST_CHANGE = 1e-3
-CLIPS = 40
 
 
-def level_kept(model: Enhancer, folder: Path) -> float:
-    """Return the median ratio of output to input amplitude over some files of clean speech."""
+def speech(folder: Path) -> Iterator[Tensor]:
+    """Yield some files of clean speech as waves [T], at the model's rate as they are."""
     files = audio.find([folder])
-    ratios = []
-    for file in files[:: max(1, len(files) // CLIPS)][:CLIPS]:
-        clean = torch.from_numpy(audio.read(file).samples[:1])
-        with torch.inference_mode():
-            ratios.append(float(model(clean).wave.norm() / clean.norm()))
-    return statistics.median(ratios)
-
-
-def mean(model: Enhancer, other: Enhancer, share: float) -> None:
-    """Move all weights and statistics of a model this share of the way to those of another of its shape."""
-    for mine, theirs in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
-        if mine.is_floating_point():
-            mine.lerp_(theirs, share)
+    for file in files[:: max(1, len(files) // LEVEL_CLIPS)][:LEVEL_CLIPS]:
+        yield torch.from_numpy(audio.read(file).samples[0])
 
 
 def bundle(source: str, name: str, clean: Path | None, other: tuple[str, float] | None = None) -> Path:
     """Write the weights, and compare the halved network's output with the whole one's."""
     model, target = load(source), WEIGHTS / f"{name}.safetensors"
     if other is not None:
-        mean(model, load(other[0]), other[1])
+        mean(model, [(load(other[0]), other[1])])
     if clean is not None:
-        kept = level_kept(model, clean)
-        weights, model = model.state_dict(), load(source, mask_bound=round(model.config.mask_bound / kept, 4))
-        model.load_state_dict(weights)
+        kept = set_level(model, speech(clean))
         print(f"clean speech came out at {kept:.3f} of its level; mask_bound is now {model.config.mask_bound}")
     beside = target.with_suffix(".new.safetensors")
     save(model, beside, half=True)

@@ -48,7 +48,7 @@ def test_differences_are_paired_and_tables_say_who_is_better(tmp_path: Path) -> 
     assert tenth["mean"] == pytest.approx(20, abs=1) and tenth["count"] == 5
     assert half["high"] - half["low"] < 0.5 < np.ptp([row.scores["si_sdr"] for row in found.reports[0].rows])
     lines = found.markdown.splitlines()
-    assert lines[0] == "| | SI-SDR dB | LSD dB | failed | RTF |"
+    assert lines[0] == "| | SI-SDR dB | LSD dB | speech dB | speech lost | over-suppressed | failed | RTF |"
     assert [line.count("**") for line in lines[2:5]] == [0, 0, 4]  # the best of both columns, in bold
     assert all(line.count("|") == lines[0].count("|") for line in lines[:5])
     assert found.worse == ()
@@ -84,6 +84,35 @@ BEFORE = [0.70, 0.80, 0.90, 0.60, 0.75]
 )
 def test_worse_is_beyond_the_interval_or_more_failures(after: list[float | None], lines: int) -> None:
     assert len(worse_than(report("old", BEFORE), report("new", after))) == lines
+
+
+def harm_report(label: str, level: float, lost: float, **summary: object) -> Report:
+    spread = np.linspace(-0.1, 0.1, 10)
+    rows = [
+        Row(str(place), 1.0, "", 0.0, 0.0, Scores({"speech_level": level + off, "speech_lost": lost}))
+        for place, off in enumerate(spread)
+    ]
+    return Report(label, tuple(rows), summarise(rows, ("speech_level", "speech_lost")) | summary)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        ((-1.0, 0.05), (-1.0, 0.05), []),
+        ((-1.0, 0.05), (1.0, 0.06), []),  # as far from the clean level, on the other side
+        ((-5.0, 0.05), (-1.0, 0.05), []),  # nearer
+        ((-1.0, 0.05), (-2.0, 0.05), ["new: speech dB from the clean clip's against old +1.00 (+1.00 to +1.00)"]),
+        ((-1.0, 0.05), (-1.0, 0.15), ["new: speech lost against old +0.100 (+0.100 to +0.100)"]),
+        ((-5.5, 0.05), (-5.99, 0.06), ["new: 5 clips over-suppressed, 0 by old"]),
+    ],
+    ids=["equal", "other side", "nearer", "too quiet", "speech lost", "over-suppressed"],
+)
+def test_more_harm_to_speech_is_worse(
+    before: tuple[float, float], after: tuple[float, float], lines: list[str]
+) -> None:
+    old, new = harm_report("old", *before), harm_report("new", *after)
+    assert worse_than(old, new) == lines
+    assert worse_than(harm_report("old", *before, processed=False), new) == []
 
 
 def pair_folder(root: Path, gain: float = 1.0) -> Path:
@@ -143,7 +172,9 @@ def test_evaluate_prints_a_table_and_writes_what_it_says(tmp_path: Path, capsys:
         "snr,lsd",
     ]
     assert main([*arguments, "--workers", "1"]) == 0
-    assert capsys.readouterr().out.startswith("| | SNR dB | LSD dB | failed | RTF |")
+    assert capsys.readouterr().out.startswith(
+        "| | SNR dB | LSD dB | speech dB | speech lost | over-suppressed | failed | RTF |"
+    )
     assert main([*arguments, "--workers", "1", "--probes", "1", "-o", str(tmp_path / "out")]) == 0
     names = {"scores.csv", "summary.json", "report.html", "run.json"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names

@@ -91,14 +91,14 @@ def test_the_trainer_gives_the_numbers_of_an_evaluation(level: float | None, tmp
     data = Examples(pairs)
     recipe = {
         "train": {"max_steps": 1},
-        "loss": [{"name": "si_snr"}],
+        "loss": {"si_snr": {}},
         "evaluation": {"every": 1, "clips": 2, "best": "si_snr"},
     }
     trainer = Trainer(recipe, work_dir=tmp_path / "run", model=model, train_data=data, valid_data=data)
     trained = trainer.evaluate()
     found = evaluate(model, pairs, names=("pesq", "stoi", "si_snr"), workers=1).summary["metrics"]
     assert {name: trained[name] for name in found.keys() & trained.keys()} == pytest.approx(
-        {name: found[name]["mean"] for name in ("pesq", "stoi", "si_snr")}, rel=1e-5
+        {name: found[name]["mean"] for name in ("pesq", "stoi", "si_snr", "speech_level", "speech_lost")}, rel=1e-5
     )
     noisy = evaluate(Unprocessed(), pairs, names=("si_snr",), workers=1).summary["metrics"]["si_snr"]["mean"]
     assert trained["si_snr_noisy"] == pytest.approx(noisy, rel=1e-5)

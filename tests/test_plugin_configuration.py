@@ -31,7 +31,7 @@ def test_the_released_configuration_is_the_released_recipe() -> None:
     shared = ("max_steps", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "plateau_factor", "clip_norm")
     for key in (*shared, "plateau_patience", "ema_decay", "save_every"):
         assert getattr(made.train, key) == released["train"][key], key
-    assert list(made.loss) == released["loss"]
+    assert made.loss == released["loss"]
     assert made.evaluation.best == released["evaluation"]["best"]
     assert made.evaluation.every == released["evaluation"]["every"]
 

@@ -275,5 +275,5 @@ def test_numbers_are_written_with_their_interval_and_a_dash_for_none() -> None:
 def test_a_label_cannot_break_a_table() -> None:
     found = {"mean": 1.0, "low": 0.5, "high": 1.5, "count": 3}
     summary = {"label": "a|b\nc", "clips": 3, "seconds": 9.0, "metrics": {"stoi": found}}
-    table = markdown([summary | {"failed_clips": 0, "real_time_factor": 0.1}])
-    assert table.splitlines()[2] == "| a\\|b c | 1.000 (0.500 to 1.500) | 0 | 0.100 |"
+    table = markdown([summary | {"over_suppressed": ["x"], "failed_clips": 0, "real_time_factor": 0.1}])
+    assert table.splitlines()[2] == "| a\\|b c | 1.000 (0.500 to 1.500) | 1 | 0 | 0.100 |"

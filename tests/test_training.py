@@ -21,11 +21,12 @@ from frcrn import config
 from frcrn.cli import main
 from frcrn.data import DnsConfig, MixingConfig
 from frcrn.models import FRCRN, Estimate
-from frcrn.training import Train, Trainer, checkpoints, parse, read
+from frcrn.training import Train, Trainer, checkpoints, parse, tables
 from frcrn.training.batches import Stream, batches, collate
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.recipe import build_model
 from frcrn.training.schedule import Progress, learning_rate, note_score, share
+from frcrn.training.stages import stages_of
 from frcrn.training.validation import validate
 from tests.training_runs import (
     MODEL,
@@ -477,8 +478,12 @@ REFUSALS = [
     (change("model.depth", 3), "unknown key 'depth'; accepted: sample_rate"),
     (change("model.levels", [[2, [99, 2]]]), "recipe.model: level 0"),
     (change("model", {}), "recipe.model: expected a network here, or weights in train.init_from"),
-    (change("loss", []), "loss: expected a list"),
-    (change("loss", 3), "recipe.loss: expected a list of a table, found 3"),
+    (change("loss", {}), "loss: expected a table by name"),
+    (change("loss", 3), "recipe.loss: expected a table, found 3"),
+    (
+        change("loss", [{"name": "si_snr", "weight": 2}]),
+        'recipe.loss: expected a table by name, found a list; write it as {"si_snr": {"weight": 2}}',
+    ),
     (change("train", []), "recipe.train: expected a table of settings"),
     (change("data", {"kind": "dsn"}), "recipe.data.kind: expected one of"),
     (change("data", {"kind": "dns", "folder": "/nowhere"}), "/nowhere"),
@@ -519,7 +524,7 @@ def test_weights_that_do_not_fit_are_refused_or_taken_in_part(tmp_path: Path):
     output = trainer(tmp_path / "run", recipe(max_steps=1)).train().output
     values = recipe(init_from=str(output))
     values["model"] = {**MODEL, "stages": 2}
-    with pytest.raises(ValueError, match="do not fit recipe.model"):
+    with pytest.raises(ValueError, match="recipe.model.stages: expected 1, as the weights of"):
         trainer(tmp_path / "two", values)
     values["train"]["init_partial"] = True
     model, first = trainer(tmp_path / "two", values).model, frcrn.load(output)
@@ -546,35 +551,13 @@ RECIPES = [path for path in (Path(__file__).parent.parent / "configs").glob("*.j
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_configurations_are_whole(path: Path):
-    recipe = read(path)
-    model = build_model(recipe.model)
-    assert build_losses(recipe.loss, window=model.window, hop=model.hop).parts
-    for table in (recipe.data, recipe.valid):
-        values = {key: value for key, value in table.items() if key != "kind"}
-        assert config.build({"mixing": MixingConfig, "dns": DnsConfig}[table["kind"]], values, "data")
-
-
-def test_a_recipe_changes_another(tmp_path: Path):
-    first = json.loads(json.dumps(recipe(max_steps=5) | {"evaluation": {"every": 7}}))
-    (tmp_path / "first.json").write_text(json.dumps(first))
-    changes = {"base": "first.json", "train": {"lr": 0.5}, "loss": [{"name": "si_snr"}]}
-    (tmp_path / "second.json").write_text(json.dumps(changes))
-    (tmp_path / "third.json").write_text(json.dumps({"base": "second.json", "evaluation": {"every": 9}}))
-    train = first["train"] | {"lr": 0.5}
-    expected = first | {"train": train, "loss": [{"name": "si_snr"}], "evaluation": {"every": 9}}
-    assert read(tmp_path / "third.json") == parse(expected)
-    assert read(tmp_path / "third.json", ["train.max_steps=6"]).train.max_steps == 6
-
-
-@pytest.mark.parametrize(
-    ("base", "message"),
-    [("one.json", "builds on this recipe itself"), ("none.json", "no such file"), (7, "name of a recipe")],
-)
-def test_a_recipe_that_builds_on_nothing_is_refused(tmp_path: Path, base: Any, message: str):
-    (tmp_path / "one.json").write_text(json.dumps({"base": "two.json"}))
-    (tmp_path / "two.json").write_text(json.dumps({"base": base}))
-    with pytest.raises(ValueError, match=message):
-        read(tmp_path / "one.json")
+    for stage in stages_of(tables(path)):
+        recipe = stage.recipe
+        model = build_model(recipe.model) if recipe.model else frcrn.load(recipe.train.init_from or "")
+        assert build_losses(recipe.loss, window=model.window, hop=model.hop).parts
+        for table in (recipe.data, recipe.valid):
+            values = {key: value for key, value in table.items() if key != "kind"}
+            assert config.build({"mixing": MixingConfig, "dns": DnsConfig}[table["kind"]], values, "data")
 
 
 def mixing_recipe(folder: Path, **train: Any) -> None:
@@ -590,20 +573,29 @@ def test_frcrn_train_trains_resumes_and_refuses(tmp_path: Path, capsys: pytest.C
     monkeypatch.chdir(tmp_path)
     mixing_recipe(tmp_path, max_steps=2, save_every=1)
     assert main(["train", "small.json"]) == 0
-    assert capsys.readouterr().out == f"{Path('runs/small/output')}: step 2, the budget is used\n"
-    assert main(["train", "small.json", "--resume", "--set", "train.max_steps=3"]) == 0
-    assert capsys.readouterr().out == f"{Path('runs/small/output')}: step 3, the budget is used\n"
     assert (
-        main(["train", "small.json", "-w", "other", "--init-from", "runs/small/output", "--set", "loss.1.weight=2"])
+        capsys.readouterr().out
+        == f"{Path('runs/small/output')}: step 2, the budget is used; it holds the last weights\n"
+    )
+    assert main(["train", "small.json", "--resume", "--set", "train.max_steps=3"]) == 0
+    assert (
+        capsys.readouterr().out
+        == f"{Path('runs/small/output')}: step 3, the budget is used; it holds the last weights\n"
+    )
+    assert (
+        main(
+            ["train", "small.json", "-w", "other", "--init-from", "runs/small/output", "--set", "loss.si_snr.weight=2"]
+        )
         == 0
     )
-    assert json.loads(Path("other/recipe.json").read_text())["loss"][1]["weight"] == 2
+    assert json.loads(Path("other/recipe.json").read_text())["loss"]["si_snr"]["weight"] == 2
     capsys.readouterr()
     for arguments, message in (
         (["small.json"], "runs/small: not empty; resume the run in it (--resume) or choose another folder"),
         (["none.json"], "none.json: expected a recipe in JSON, found no such file"),
         (["small.json", "-w", "x", "--set", "train.lr"], "'train.lr': expected SECTION.KEY=VALUE"),
-        (["small.json", "-w", "x", "--set", "loss.7.weight=1"], "loss.7.weight: nothing there to change at '7'"),
+        (["small.json", "-w", "x", "--set", "loss.stio.weight=1"], "loss.stio: expected one of si_snr, stoi"),
+        (["small.json", "-w", "x", "--set", "data.speech.7=a"], "data.speech.7: nothing there to change at '7'"),
         (["small.json", "-w", "x", "--set", "train.max_steps.x=1"], "train.max_steps.x: train.max_steps is a single"),
         (["small.json", "-w", "x", "--set", "data.speech=[]"], "recipe.data.speech: expected at least one folder"),
         (["small.json", "-w", "x", "--max-minutes", "0"], "recipe.train.max_minutes: expected more than 0"),

@@ -20,7 +20,7 @@ from frcrn.training import Trainer, checkpoints
 SAMPLES = 640
 LEVELS = [Level(2, stride=4, padding=1, se=False)._asdict(), Level(2, stride=4, padding=1)._asdict()]
 MODEL = {"preset": "tiny", "window": 64, "hop": 32, "bands": 32, "stages": 1, "levels": LEVELS}
-TIMING = ("seconds", "audio_per_second")
+TIMING = ("seconds", "seconds_left", "audio_per_second")
 
 
 class Tones:
@@ -71,7 +71,7 @@ def recipe(evaluation: Mapping[str, Any] | None = None, **train: Any) -> dict[st
     plan = {"max_steps": 12, "batch_size": 3, "log_every": 1, "save_every": 5, "warmup_steps": 3, "ema_decay": 0.9}
     return {
         "model": MODEL,
-        "loss": [{"name": "compressed_spectrum"}, {"name": "si_snr", "weight": 0.1}],
+        "loss": {"compressed_spectrum": {}, "si_snr": {"weight": 0.1}},
         "train": {**plan, **train},
         "evaluation": {"every": 4, **(evaluation or {})},
     }

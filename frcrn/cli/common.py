@@ -48,6 +48,8 @@ class Bar:
 
     def __init__(self, total: float, label: str) -> None:
         self.total, self.label, self.note = total, label, ""
+        self.left: float | None = None
+        """Seconds left, where the caller knows them better than this run's pace tells."""
         self._watched = sys.stderr.isatty()
         self._drawn = self._credit = 0.0
         self._begun = time.monotonic()
@@ -74,6 +76,8 @@ class Bar:
             self._drawn = 0.0
 
     def _left(self, done: float, now: float) -> str:
+        if self.left is not None:
+            return f"{clock(self.left)} left"
         worked, taken = done - self._credit, now - self._begun
         if worked <= 0 or taken < _SETTLED:
             return ""

@@ -41,8 +41,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     compare.add_argument(
         "--gate",
         action="store_true",
-        help="exit with 1 where any later system is worse than the first beyond the interval of the difference, or "
-        "fails on more clips",
+        help="exit with 1 where any later system is worse than the first beyond the interval of the difference, "
+        "fails on more clips, or does more harm to speech: its level 0.5 dB further from the clean one's, 2 %% more "
+        "of its frames lost, 2 %% more clips over-suppressed",
     )
     _add_common(compare)
     compare.set_defaults(run=run_compare)

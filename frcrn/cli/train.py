@@ -5,62 +5,91 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from frcrn.cli.common import Bar, progress_bar
 
 if TYPE_CHECKING:
-    from frcrn.training import Recipe
-    from frcrn.training.trainer import Watcher
+    from frcrn.training.run import State, Watcher
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = commands.add_parser("train", help="train a network from a recipe")
-    parser.add_argument("recipe", type=Path, help="a recipe in JSON, such as configs/frcrn_16k.json")
+    parser = commands.add_parser(
+        "train",
+        help="train a network from a recipe",
+        description="Train a network from a recipe, in one stage or several. output/ in the work folder becomes a "
+        "complete model directory with the weights that score best on the validation set; with --init-from, never "
+        "with weights that score worse there than the ones that training began with.",
+    )
+    parser.add_argument("recipe", type=Path, help="a recipe in JSON, such as configs/own_data.json")
     parser.add_argument("-w", "--work-dir", type=Path, help="the folder of this run (default: runs/NAME-OF-RECIPE)")
     parser.add_argument(
-        "--resume", action="store_true", help="go on from the newest whole checkpoint in the folder, if any"
+        "--resume", action="store_true", help="continue from the newest complete checkpoint in the folder, if any"
     )
-    parser.add_argument("--max-minutes", type=float, help="end after this time, the learning rate decayed to its end")
-    parser.add_argument("--init-from", help="weights to start from: a model name, a directory or a checkpoint")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the recipe, say train.max_steps=100"
+        "--max-minutes",
+        type=float,
+        help="end after this many minutes, the learning rate lowered to its end by then; several stages share them "
+        "(default: what the recipe says)",
+    )
+    parser.add_argument(
+        "--init-from",
+        metavar="M",
+        help="fine-tune these weights: a model's name, a model directory or a checkpoint file; their network and "
+        "output level are kept",
+    )
+    parser.add_argument(
+        "--keep-last",
+        action="store_true",
+        help="let output/ hold the last weights, even where others scored better (default: the best)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a value of the recipe: train.max_steps=100, loss.si_snr.weight=2, stages.2.train.lr=0.001 "
+        "(stages count from 0, or go by their names)",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, and say where the model lies."""
-    from frcrn.training import Trainer
+    """Train, and report where the model lies."""
+    from frcrn.training import train
+    from frcrn.training.outcome import sentence
 
-    recipe = read_recipe(args)
+    values = read_tables(args)
     folder = args.work_dir or Path("runs") / args.recipe.stem
-    trainer = Trainer(recipe, work_dir=folder)
-    with reporting(trainer.processes.first) as watcher:
-        trainer.watcher = watcher
-        result = trainer.train(resume=args.resume)
-    if trainer.processes.first:
-        best = "" if result.best is None else f", best {recipe.evaluation.best} {result.best:.3f}"
-        print(f"{result.output}: step {result.step}, {result.reason}{best}")
+    first = int(os.environ.get("RANK", "0")) == 0
+    with reporting(first) as watcher:
+        result = train(values, work_dir=folder, resume=args.resume, max_minutes=args.max_minutes, watcher=watcher)
+    if first:
+        print(sentence(result, values.get("evaluation", {}).get("best", "si_snr")))
     ended_by = getattr(signal, result.reason, None)
-    if ended_by is not None and trainer.processes.first:
-        print(f"saved; go on with --resume --work-dir {folder}", file=sys.stderr)
+    if ended_by is not None and first:
+        print(f"saved; continue with --resume --work-dir {folder}", file=sys.stderr)
     return 0 if ended_by is None else 128 + int(ended_by)
 
 
-def read_recipe(args: argparse.Namespace) -> Recipe:
-    """Return the recipe with the changes of the command line."""
-    from frcrn.training import read
+def read_tables(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the recipe's tables with the changes of the command line."""
+    from frcrn.training import tables
 
     changes = list(args.set)
-    if args.max_minutes is not None:
-        changes.append(f"train.max_minutes={args.max_minutes}")
     if args.init_from is not None:
         changes.append(f"train.init_from={args.init_from}")
-    return read(args.recipe, changes)
+    values = tables(args.recipe, changes)
+    if args.keep_last:
+        for table in (values, *values.get("stages", ())):
+            table.setdefault("train", {})["keep_last"] = True
+    return values
 
 
 @contextlib.contextmanager
@@ -69,14 +98,39 @@ def reporting(first: bool) -> Iterator[Watcher | None]:
     if not first:
         yield None
     elif sys.stderr.isatty():
-        from frcrn.cli.common import progress_bar
+        with progress_bar(1, "train") as bar, scores_above(bar):
 
-        with progress_bar(1, "train") as show:
-            yield lambda step, share, shown: show(share)
+            def show(state: State) -> None:
+                bar.note, bar.left = state.stage, state.seconds_left
+                bar(state.share)
+
+            yield show
     else:
-        handler = logging.StreamHandler(sys.stderr)
-        logging.getLogger("frcrn.training").addHandler(handler)
-        try:
+        with listening(logging.StreamHandler(sys.stderr)):
             yield None
-        finally:
-            logging.getLogger("frcrn.training").removeHandler(handler)
+
+
+def scores_above(bar: Bar) -> contextlib.AbstractContextManager[None]:
+    """Print the log's lines on scores and stages above a bar."""
+
+    class Above(logging.StreamHandler[Any]):
+        def emit(self, record: logging.LogRecord) -> None:
+            if not record.getMessage().startswith("train "):
+                bar.clear()
+                super().emit(record)
+
+    return listening(Above(sys.stderr))
+
+
+@contextlib.contextmanager
+def listening(handler: logging.Handler) -> Iterator[None]:
+    """Give the training log to a handler for a while."""
+    logger = logging.getLogger("frcrn.training")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)

@@ -19,6 +19,10 @@ from frcrn.files import write_json, write_text
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
 COMPARISON = "comparison"
+MORE_HARM = {"speech_level": 0.5, "speech_lost": 0.02}
+"""What a system may do to speech beyond the reference before it counts as worse: dB of level, share of its frames."""
+MORE_CLIPS = 0.02
+"""And the share of clips that are over-suppressed."""
 
 
 class Comparison(NamedTuple):
@@ -104,4 +108,26 @@ def worse_than(reference: Report, other: Report) -> list[str]:
             lines.append(f"{other.label}: {title} against {reference.label} {between(found, digits, sign=True)}")
         if not found["count"]:
             lines.append(f"{other.label}: {title} has no clip to compare with {reference.label} on")
+    # the clips as they are lose no speech, and every network is worse than that
+    return lines if reference.summary.get("processed") is False else lines + harms_more(reference, other)
+
+
+def harms_more(reference: Report, other: Report) -> list[str]:
+    """Say where a system does more harm to speech than the reference: in its level, in what is lost, in how many clips.
+
+    The level counts by how far it is from the clean clip's, either way.
+    """
+    lines = []
+    for name, limit in MORE_HARM.items():
+        before, after = (
+            {clip: abs(value) for clip, value in _values(each, name).items()} for each in (reference, other)
+        )
+        found = paired_difference(before, after)
+        if found["low"] is not None and found["low"] > 0 and (found["mean"] or 0) > limit:
+            title, digits = about(name).title, about(name).digits
+            far = " from the clean clip's" if name == "speech_level" else ""
+            lines.append(f"{other.label}: {title}{far} against {reference.label} {between(found, digits, sign=True)}")
+    counts = [len(each.summary["over_suppressed"]) for each in (reference, other)]
+    if counts[1] - counts[0] > MORE_CLIPS * len(other.rows):
+        lines.append(f"{other.label}: {counts[1]} clips over-suppressed, {counts[0]} by {reference.label}")
     return lines

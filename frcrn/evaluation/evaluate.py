@@ -26,7 +26,7 @@ from frcrn.evaluation.metrics.word_errors import Recogniser
 from frcrn.evaluation.report.page import write_report
 from frcrn.evaluation.scores_csv import Journal
 from frcrn.evaluation.statistics import Report, Row, summarise
-from frcrn.evaluation.systems import Network, System
+from frcrn.evaluation.systems import Network, System, Unprocessed
 from frcrn.files import read_json, write_json
 from frcrn.models.base import Enhancer
 
@@ -122,6 +122,7 @@ def run(
         known = read_json(folder / SUMMARY) if folder else {}
         summary = summarise(rows, options.columns) | {
             "label": system.label,
+            "processed": not isinstance(system, Unprocessed),
             "model": identity["model"],
             "data": digest_of(rows),
             "source": str(getattr(pairs, "source", "clips")),

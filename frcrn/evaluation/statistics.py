@@ -33,9 +33,13 @@ class Row(NamedTuple):
     @property
     def over_suppressed(self) -> bool:
         """Tell whether speech was removed along with the noise."""
-        values = self.scores.values
-        level, lost = values.get("speech_level", 0.0), values.get("speech_lost", 0.0)
-        return level < OVER_SUPPRESSED_DB or lost > OVER_SUPPRESSED_SHARE
+        return over_suppressed(self.scores.values)
+
+
+def over_suppressed(values: Mapping[str, float]) -> bool:
+    """Tell from a clip's scores whether speech was removed along with the noise."""
+    level, lost = values.get("speech_level", 0.0), values.get("speech_lost", 0.0)
+    return level < OVER_SUPPRESSED_DB or lost > OVER_SUPPRESSED_SHARE
 
 
 class Report(NamedTuple):

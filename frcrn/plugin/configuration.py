@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from frcrn.config import build, require
 from frcrn.plugin.model import RELEASED_LOSS
+from frcrn.training.recipe import by_name
 
 METRIC_KEYS: dict[str, tuple[Literal["loss", "si_snr", "pesq", "stoi"], str]] = {
     "avg_loss": ("loss", "min"),
@@ -161,7 +162,7 @@ class TrainSection:
     logging: Logging = Logging()
     early_stop: Stop | None = None
     tensorboard: bool = False
-    loss: tuple[dict[str, Any], ...] = RELEASED_LOSS
+    loss: dict[str, Any] = field(default_factory=lambda: dict(RELEASED_LOSS))
     seed: int | None = None
     work_dir: str | None = None
 
@@ -213,6 +214,8 @@ def read_plan(configuration: Mapping[str, Any]) -> Plan:
     values = {key: plain(configuration.get(key) or {}) for key in ("train", "evaluation")}
     if other := sorted(key for key, value in configuration.items() if key not in ABOUT | values.keys() and value):
         raise ValueError(f"{other[0]}: has no effect on training here; accepted: train, evaluation")
+    if "loss" in values["train"]:
+        values["train"]["loss"] = by_name(values["train"]["loss"], "configuration.train.loss")
     for hook in values["train"].pop("hooks", ()):
         place_hook(dict(hook), values)
     return build(Plan, values, "configuration")

@@ -18,7 +18,7 @@ from frcrn.training.losses.objective import Losses, build_losses
 
 logger = logging.getLogger(__name__)
 
-RELEASED_LOSS = ({"name": "mask", "stages": "last", "bound": 2.0}, {"name": "si_snr", "stages": "last"})
+RELEASED_LOSS = {"mask": {"stages": "last", "bound": 2.0}, "si_snr": {"stages": "last"}}
 UNTRAINED = "%s: there are no trained weights yet, so what comes out is not clean speech"
 
 

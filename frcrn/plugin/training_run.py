@@ -16,6 +16,7 @@ from frcrn.models.checkpoint import CONFIGURATION
 from frcrn.plugin.metric import report
 from frcrn.training import Recipe, Trainer, checkpoints
 from frcrn.training.checkpoints import SUFFIX
+from frcrn.training.outcome import Held
 
 logger = logging.getLogger(__name__)
 
@@ -72,9 +73,9 @@ class Run(Trainer):
         self.owner.metric_values = report(scores)
         return scores
 
-    def export(self) -> None:
+    def export(self, held: Held) -> None:
         """Write the model directory with the sections that training it again needs."""
-        super().export()
+        super().export(held)
         if self.processes.first:
             add_sections(self.folder / "output" / CONFIGURATION, self.owner.sections)
 

@@ -1,6 +1,8 @@
-"""Training: one loop for any registered network, exactly resumable."""
+"""Training: one loop for any registered network, in one stage or several, exactly resumable."""
 
-from frcrn.training.recipe import Evaluation, Recipe, Train, build_model, parse, read
-from frcrn.training.trainer import Result, Trainer
+from frcrn.training.outcome import Result
+from frcrn.training.recipe import Evaluation, Recipe, Train, build_model, parse, read, tables
+from frcrn.training.run import train
+from frcrn.training.trainer import Trainer
 
-__all__ = ["Evaluation", "Recipe", "Result", "Train", "Trainer", "build_model", "parse", "read"]
+__all__ = ["Evaluation", "Recipe", "Result", "Train", "Trainer", "build_model", "parse", "read", "tables", "train"]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,8 +23,12 @@ VALID_SEED = 1_000_003
 """Validation examples are the same for every seed of training, so that runs can be compared."""
 
 
+SETTINGS = ("mask_bound", "level_dbfs")
+"""What a network's weights were trained with beside its shape: another value makes other sound of the same weights."""
+
+
 def choose_model(recipe: Recipe, given: Enhancer | None) -> Enhancer:
-    """Return the network to train, with the weights that it starts from."""
+    """Return the network to train, with the weights that it starts from and the settings that these came with."""
     source = recipe.train.init_from
     if given is None and not recipe.model and source is None:
         raise ValueError("recipe.model: expected a network here, or weights in train.init_from, found neither")
@@ -32,9 +39,33 @@ def choose_model(recipe: Recipe, given: Enhancer | None) -> Enhancer:
     start = load(source)
     if given is None and not recipe.model:
         return start.requires_grad_(True).train()
-    model = given if given is not None else build_model(recipe.model)
-    adopt(model, start, source, partial=recipe.train.init_partial)
+    model, partial = given if given is not None else build_model(recipe.model), recipe.train.init_partial
+    named = model.config.to_dict() if given is not None else recipe.model
+    take_settings(model, start.config.to_dict(), named)
+    if not partial:
+        refuse_another(model, start, source)
+    adopt(model, start, source, partial=partial)
     return model
+
+
+def take_settings(model: Enhancer, start: Mapping[str, Any], named: Mapping[str, Any]) -> None:
+    """Give a network the settings in the configuration that its weights came with, but for those that are `named`."""
+    values = {key: start[key] for key in SETTINGS if key in start and key not in named and hasattr(model.config, key)}
+    model.config = replace(model.config, **values)
+    model.level_dbfs = values.get("level_dbfs", model.level_dbfs)
+
+
+def refuse_another(model: Enhancer, start: Enhancer, source: str) -> None:
+    """Refuse a recipe whose network is not the one that the weights belong to, naming the first key that differs."""
+    mine, theirs = model.config.to_dict(), start.config.to_dict()
+    # as JSON has them: tuples and lists are alike
+    for key in sorted(mine.keys() | theirs.keys()):
+        if json.dumps(mine.get(key)) != json.dumps(theirs.get(key)):
+            raise ValueError(
+                f"recipe.model.{key}: expected {theirs.get(key)!r}, as the weights of {source} were trained with, found"
+                f" {mine.get(key)!r}; leave recipe.model out to train their own network, or set train.init_partial to"
+                " change it and take the weights that fit"
+            )
 
 
 def adopt(model: nn.Module, start: nn.Module, source: str, *, partial: bool) -> None:

@@ -44,11 +44,11 @@ class Tracker:
             self.board.close()
 
     def record(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """Enter one record, kind "train" or "eval"."""
+        """Enter one record, kind "train" or "eval"; the scores of the start in it are shown beside the others."""
         self.lines.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
         self.lines.flush()
         numbers = {key: value for key, value in values.items() if isinstance(value, (int, float))}
-        logger.info("%s step %d: %s", kind, step, ", ".join(f"{key} {value:.5g}" for key, value in numbers.items()))
+        logger.info("%s step %d: %s", kind, step, in_words(numbers, values.get("start") or {}))
         if self.board is not None:
             for key, value in numbers.items():
                 self.board.add_scalar(f"{kind}/{key}", value, step)
@@ -60,6 +60,12 @@ class Tracker:
         for name, wave in waves.items():
             self.board.add_audio(f"{group}/{name}", wave.clamp(-1, 1).unsqueeze(0), step, sample_rate=rate)
             self.board.add_image(f"{group}/{name}", picture(wave), step)
+
+
+def in_words(numbers: Mapping[str, float], start: Mapping[str, float]) -> str:
+    """Write numbers with their names, and what they were at the start where that is known."""
+    beside = {key: f" (start {value:.5g})" for key, value in start.items()}
+    return ", ".join(f"{key} {value:.5g}{beside.get(key, '')}" for key, value in numbers.items())
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:

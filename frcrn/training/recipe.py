@@ -44,6 +44,11 @@ class Train:
     tensorboard: bool = False
     init_from: str | None = None
     init_partial: bool = False
+    """Change the network of the starting weights as `model` says, and take those that fit."""
+    set_level: bool = False
+    """Set the mask's bound of what is scored and saved, so that clean speech keeps its level."""
+    keep_last: bool = False
+    """Let `output/` hold the last weights, however they score."""
 
     def __post_init__(self) -> None:
         budget = self.max_steps is not None or self.max_minutes is not None
@@ -84,7 +89,7 @@ class Recipe:
     """One training run; without a model table it trains the network of `train.init_from`, or one given in Python."""
 
     train: Train
-    loss: tuple[dict[str, Any], ...]
+    loss: dict[str, Any]
     model: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     valid: dict[str, Any] = field(default_factory=dict)
@@ -98,36 +103,47 @@ class Recipe:
 
 def parse(values: Any) -> Recipe:
     """Return the recipe that a table (or a recipe) describes."""
-    return values if isinstance(values, Recipe) else build(Recipe, values, "recipe")
+    if isinstance(values, Recipe):
+        return values
+    if isinstance(values, Mapping) and "stages" in values:
+        raise ValueError("recipe.stages: a Trainer runs one stage; frcrn.training.train runs them all")
+    if isinstance(values, Mapping) and "loss" in values:
+        values = {**values, "loss": by_name(values["loss"], "recipe.loss")}
+    return build(Recipe, values, "recipe")
+
+
+def by_name(losses: Any, where: str) -> Any:
+    """Return a table of losses without those that are null; a list is refused with the table that says the same."""
+    if isinstance(losses, Mapping):
+        return {name: options for name, options in losses.items() if options is not None}
+    if not isinstance(losses, (list, tuple)) or not all(isinstance(entry, Mapping) for entry in losses):
+        return losses
+    table = {
+        str(entry.get("name", "si_snr")): {key: value for key, value in entry.items() if key != "name"}
+        for entry in losses
+    }
+    shown = json.dumps(table or {"si_snr": {"weight": 1.0}}, default=str)
+    raise ValueError(f"{where}: expected a table by name, found a list; write it as {shown}")
 
 
 def read(path: str | Path, changes: Iterable[str] = ()) -> Recipe:
     """Return the recipe in a JSON file after changes such as "train.max_steps=100"."""
-    values = tables(Path(path))
-    for change in changes:
-        apply(values, change)
-    return parse(values)
+    return parse(tables(path, changes))
 
 
-def tables(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Read a recipe's tables; where "base" names another recipe beside it, they change that one's."""
+def tables(path: str | Path, changes: Iterable[str] = ()) -> dict[str, Any]:
+    """Read a recipe's tables, stages and all, and carry out changes such as "stages.2.train.lr=0.001"."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path}: expected a recipe in JSON, found no such file") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: expected a recipe in JSON, found {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{path}: expected a table of settings, found {type(values).__name__}")
-    if "base" not in values:
-        return values
-    base = values.pop("base")
-    if not isinstance(base, str):
-        raise ValueError(f"{path}: base: expected the name of a recipe, found {base!r}")
-    below = path.parent / base
-    if below.resolve() in (path.resolve(), *seen):
-        raise ValueError(f"{path}: base: {base} builds on this recipe itself")
-    return merged(tables(below, (*seen, path.resolve())), values)
+    for change in changes:
+        apply(values, change)
+    return values
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +156,7 @@ def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def apply(values: dict[str, Any], change: str) -> None:
-    """Carry out one change such as "train.lr=0.001" or "loss.0.weight=2" in place."""
+    """Carry out one change such as "train.lr=0.001" or "loss.si_snr.weight=2" in place."""
     place, equals, text = change.partition("=")
     if not equals or not place:
         raise ValueError(f"{change!r}: expected SECTION.KEY=VALUE, such as train.max_steps=100")
@@ -157,7 +173,11 @@ def apply(values: dict[str, Any], change: str) -> None:
 
 
 def position(items: Any, name: str, place: str) -> int:
-    """Return the index into a list that one part of a change names."""
+    """Return the index into a list that one part of a change names: its number from 0 on, or an item's name."""
+    if isinstance(items, list):
+        names = [item.get("name") if isinstance(item, dict) else None for item in items]
+        if name in names:
+            return names.index(name)
     if not isinstance(items, list) or not name.isdigit() or int(name) >= len(items):
         raise ValueError(f"{place}: nothing there to change at {name!r}")
     return int(name)
@@ -171,7 +191,10 @@ def value_of(text: str) -> Any:
         return text
 
 
-FREE = {f"recipe.train.{key}" for key in ("keep", "save_every", "workers", "tensorboard", "patience", "init_from")}
+FREE = {
+    f"recipe.train.{key}"
+    for key in ("keep", "save_every", "workers", "tensorboard", "patience", "init_from", "keep_last")
+}
 
 
 def differences(old: Any, new: Any, place: str = "recipe") -> list[str]:

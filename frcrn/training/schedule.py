@@ -16,6 +16,10 @@ class Progress:
     examples: int = 0
     audio: float = 0.0
     elapsed: float = 0.0
+    start: dict[str, float] | None = None
+    """What the weights scored that the run starts from."""
+    score: float | None = None
+    """Of the last evaluation by `evaluation.best`; like `best`, higher is better."""
     best: float | None = None
     best_step: int = 0
     evaluated: int = 0
@@ -33,6 +37,12 @@ def share(train: Train, progress: Progress) -> float:
     return min(1.0, max(of_steps, of_time))
 
 
+def seconds_left(train: Train, progress: Progress) -> float | None:
+    """Return how long the rest of the budget takes at the pace so far, resumed or not; None before the first step."""
+    done = share(train, progress)
+    return progress.elapsed * (1 - done) / done if done > 0 else None
+
+
 def learning_rate(train: Train, progress: Progress) -> float:
     """Return the rate of the next step: warm-up, then flat until `decay_from`, then half a cosine down."""
     warm = min(1.0, (progress.step + 1) / train.warmup_steps) if train.warmup_steps else 1.0
@@ -44,10 +54,10 @@ def learning_rate(train: Train, progress: Progress) -> float:
     return train.lr * warm * height
 
 
-def note_score(train: Train, progress: Progress, score: float) -> bool:
-    """Enter an evaluation (higher is better) and tell whether it is the best so far."""
-    progress.evaluated = progress.step
-    if math.isfinite(score) and (progress.best is None or score > progress.best):
+def note_score(train: Train, progress: Progress, score: float, *, eligible: bool = True) -> bool:
+    """Enter an evaluation (higher is better) and tell whether it is the best so far, of those that are eligible."""
+    progress.evaluated, progress.score = progress.step, score
+    if eligible and math.isfinite(score) and (progress.best is None or score > progress.best):
         progress.best, progress.best_step, progress.stale, progress.stale_rate = score, progress.step, 0, 0
         return True
     progress.stale += 1

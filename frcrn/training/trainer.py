@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from frcrn.models.base import Enhancer
 from frcrn.training import checkpoints, random_state
 from frcrn.training.batches import Batch, Stream, batches
-from frcrn.training.build import build_data, check_packages, check_plan, choose_model
+from frcrn.training.build import build_data, check_packages, check_plan, choose_model, take_settings
 from frcrn.training.distributed import Processes
-from frcrn.training.ema import Average, settle
+from frcrn.training.ema import Average
 from frcrn.training.logs import Tracker, write_recipe
 from frcrn.training.losses.objective import build_losses
+from frcrn.training.outcome import Held, Result, held_by, result_of, strays
 from frcrn.training.recipe import Recipe, differences, parse
-from frcrn.training.schedule import Progress, learning_rate, note_score, share
+from frcrn.training.schedule import Progress, learning_rate, note_score, seconds_left, share
+from frcrn.training.scoring import Scoring
 from frcrn.training.signals import StopRequest
 from frcrn.training.step import Stepper
-from frcrn.training.validation import Totals, validate
 
 logger = logging.getLogger("frcrn.training")
 
@@ -32,20 +32,7 @@ Watcher = Callable[[int, float, Mapping[str, float]], None]
 """Called after every step with the step, the share of the budget that is used, and the last logged values."""
 
 
-SETTLING = 20
-"""Batches over which the batch norms of an average are fitted to it."""
-
-
-class Result(NamedTuple):
-    """How a run ended: at which step, why, the best score on the validation set, where the model lies."""
-
-    step: int
-    reason: str
-    best: float | None
-    output: Path
-
-
-class Trainer:
+class Trainer(Scoring):
     """One training run in a folder; every part of the recipe can be replaced by an object."""
 
     def __init__(
@@ -78,7 +65,6 @@ class Trainer:
         self.progress = Progress()
         self.shown: dict[str, float] = {}
         self.saved: int | None = None
-        self.fitted: tuple[int, Enhancer] | None = None
         self.tracker: Tracker | None = None
 
     def train(self, resume: bool = False) -> Result:
@@ -91,17 +77,20 @@ class Trainer:
             self.restore(saved)
         with contextlib.ExitStack() as stack:
             if self.processes.first:
-                tracker = Tracker(self.folder, step=self.progress.step, tensorboard=plan.tensorboard)
+                known = -1 if saved is None else self.progress.step
+                tracker = Tracker(self.folder, step=known, tensorboard=plan.tensorboard)
                 self.tracker = stack.enter_context(tracker)
                 write_recipe(self.folder, self.recipe)
             self.stop = stack.enter_context(StopRequest())
+            self.started = time.monotonic() - self.progress.elapsed
+            if saved is None:
+                self.judge_start()
             logger.info("step %d: training on %d examples", self.progress.step, len(self.train_data))
             reason = self.run()
             self.finish()
             logger.info("step %d: stopped, %s", self.progress.step, reason)
-        best = self.progress.best
-        sign = -1 if self.recipe.evaluation.best == "loss" else 1
-        return Result(self.progress.step, reason, None if best is None else sign * best, self.folder / "output")
+        output, has_valid = self.folder / "output", self.valid_data is not None
+        return result_of(self.recipe, self.progress, reason, output, has_valid=has_valid)
 
     def run(self) -> str:
         """Take steps until there is a reason to stop, and return it."""
@@ -109,7 +98,6 @@ class Trainer:
         place = {"start": progress.examples, "part": self.processes.rank, "parts": self.processes.count}
         stream = Stream(len(self.train_data), plan.batch_size, seed=plan.seed, **place)
         loaded = batches(self.train_data, stream, plan.workers)
-        self.started = time.monotonic() - progress.elapsed
         self.lap = (progress.elapsed, progress.audio)
         while (reason := self.reason_to_stop()) is None:
             parts = [next(loaded) for _ in range(plan.accumulate)]
@@ -168,70 +156,46 @@ class Trainer:
             "hours": progress.audio / 3600,
             "skipped": progress.skipped,
             "seconds": seconds,
+            "seconds_left": seconds_left(self.recipe.train, progress) or 0.0,
             "audio_per_second": (progress.audio - self.lap[1]) / max(seconds - self.lap[0], 1e-9),
         }
         self.lap = (seconds, progress.audio)
         if self.tracker is not None:
             self.tracker.record("train", progress.step, self.shown)
 
+    def judge_start(self) -> None:
+        """Score the weights that the run starts from; until others score better, they are the output."""
+        progress = self.progress
+        if self.recipe.train.init_from is None:
+            return
+        if self.valid_data is None:
+            logger.info("step 0: without a validation set, later weights cannot be compared with the starting ones")
+            return
+        logger.info("step 0: scoring the starting weights")
+        scores = self.evaluate()
+        progress.start = {name: float(value) for name, value in scores.items() if isinstance(value, (int, float))}
+        note_score(self.recipe.train, progress, self.value_of(scores))
+        if self.tracker is not None:
+            self.tracker.record("eval", 0, scores)
+        self.export("start")
+
     def judge(self) -> None:
-        """Evaluate the averaged weights; the best ones become the output."""
-        scores = self.evaluate(samples=True)
+        """Evaluate the averaged weights; the best ones become the output, where they are no worse than the start."""
+        scores, start = self.evaluate(samples=True), self.progress.start
+        if self.tracker is not None:
+            self.tracker.record("eval", self.progress.step, scores | ({"start": start} if start else {}))
+        if stray := strays(scores, start):
+            logger.info("step %d: not kept, as the level of speech is too far from the start's", self.progress.step)
+        better = note_score(self.recipe.train, self.progress, self.value_of(scores), eligible=not stray)
+        if better and not self.recipe.train.keep_last:
+            self.export("best")
+
+    def value_of(self, scores: Mapping[str, Any]) -> float:
+        """Return what the best weights are chosen by; more is better."""
         best = self.recipe.evaluation.best
         if best not in scores:
             raise ValueError(f"recipe.evaluation.best: no validation example has a value for {best}")
-        if self.tracker is not None:
-            self.tracker.record("eval", self.progress.step, scores)
-        if note_score(self.recipe.train, self.progress, -scores[best] if best == "loss" else scores[best]):
-            self.export()
-
-    def settled(self) -> Enhancer:
-        """Return the averaged network, its batch norms fitted to its weights; the same in every process."""
-        if self.fitted is None or self.fitted[0] != self.progress.step:
-            self.fitted = self.progress.step, self.fit(copy.deepcopy(self.average.model), self.progress.examples)
-        return self.fitted[1]
-
-    def fit(self, average: Enhancer, heard: int) -> Enhancer:
-        """Fit the batch norms of an average over the last of the `heard` examples, in place; return it."""
-        plan = self.recipe.train
-        if plan.ema_decay == 0 or heard == 0 or self.train_data is None:
-            return average
-        size = plan.batch_size * self.processes.count
-        last = Stream(len(self.train_data), size, seed=plan.seed, start=max(0, heard - SETTLING * size))
-        loaded = batches(self.train_data, last, 0)
-        settle(average, (next(loaded)["noisy"].to(self.processes.device) for _ in range(SETTLING)))
-        return average
-
-    def evaluate(self, checkpoint: str | Path | None = None, *, samples: bool = False) -> dict[str, Any]:
-        """Score the averaged weights, or a checkpoint ("last", "best", or a path) on the validation set."""
-        if self.valid_data is None:
-            raise ValueError("recipe.valid: evaluation needs a validation set, found none")
-        model = self.settled() if checkpoint is None else self.weights_of(checkpoint)
-        share_of = {"part": self.processes.rank, "parts": self.processes.count}
-        totals, heard = validate(model, self.valid_data, self.losses, self.recipe.evaluation, **share_of)
-        if samples and self.tracker is not None:
-            for number, sample in enumerate(heard):
-                self.tracker.samples(self.progress.step, sample._asdict(), self.model.sample_rate, f"example_{number}")
-        everyone = Totals()
-        for each in self.processes.all(totals):
-            everyone.merge(each)
-        return everyone.means()
-
-    def weights_of(self, checkpoint: str | Path) -> Enhancer:
-        """Return a copy of the network with the averaged weights of a checkpoint, or the model that a path names."""
-        from frcrn.models.checkpoint import load
-
-        if checkpoint == "best":
-            return load(self.folder / "output").to(self.processes.device)
-        if checkpoint != "last" and Path(checkpoint).suffix != checkpoints.SUFFIX:
-            return load(checkpoint).to(self.processes.device)
-        kept = self.folder / "checkpoints"
-        saved = checkpoints.newest(kept) if checkpoint == "last" else checkpoints.load(Path(checkpoint))
-        if saved is None:
-            raise ValueError(f"{self.folder}: expected a checkpoint, found none that is whole")
-        model = copy.deepcopy(self.average.model)
-        model.load_state_dict(saved["average"])
-        return self.fit(model, saved["progress"]["examples"])
+        return -float(scores[best]) if best == "loss" else float(scores[best])
 
     def finish(self) -> None:
         """Evaluate the last step, unless a signal asks to be quick, and save it."""
@@ -252,19 +216,20 @@ class Trainer:
             "progress": asdict(self.progress),
             "generators": self.processes.all(random_state.capture()),
             "recipe": self.recipe.to_dict(),
+            "network": self.model.config.to_dict(),
         }
         if not self.processes.first:
             return
-        if self.valid_data is None or not (self.folder / "output").exists():
-            self.export()
+        if held_by(self.recipe, self.progress, has_valid=self.valid_data is not None) == "last":
+            self.export("last")
         checkpoints.save(self.folder / "checkpoints", self.progress.step, state, self.recipe.train.keep)
 
-    def export(self) -> None:
-        """Make `output/` a complete model directory with the averaged weights."""
+    def export(self, held: Held) -> None:
+        """Make `output/` a complete model directory with the averaged weights, and say in it which these are."""
         from frcrn.models.checkpoint import save_directory
 
         if self.processes.first:
-            seen = {"step": self.progress.step, "hours": round(self.progress.audio / 3600, 4)}
+            seen = {"step": self.progress.step, "hours": round(self.progress.audio / 3600, 4), "weights": held}
             save_directory(self.settled(), self.folder / "output", extra={"training": seen})
 
     def claim_folder(self, resume: bool) -> dict[str, Any] | None:
@@ -284,6 +249,8 @@ class Trainer:
             self.stepper.restore(saved)
         except ValueError as error:
             raise ValueError(f"{self.folder}: {error}") from None
+        for network in (self.model, self.average.model):
+            take_settings(network, saved.get("network", {}), self.recipe.model)
         self.progress = Progress(**saved["progress"])
         self.saved = self.progress.step
         for name in differences(saved["recipe"], self.recipe.to_dict()):

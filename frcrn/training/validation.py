@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from frcrn.evaluation.metrics.scores import Scores, score
+from frcrn.evaluation.statistics import over_suppressed
 from frcrn.inference.enhance import enhance
 from frcrn.models.base import Enhancer
 from frcrn.training.losses.objective import Losses
@@ -17,6 +18,8 @@ from frcrn.training.recipe import Evaluation
 
 BY_EXAMPLE = ("si_snr",)
 BY_CLIP = ("pesq", "stoi")
+BY_SPEECH = ("speech_level", "speech_lost")
+"""Of examples with speech: its level against the clean one's in dB, and the share of its frames that are lost."""
 
 
 class Sample(NamedTuple):
@@ -76,6 +79,7 @@ def validate(
             scored = scorer is not None and index < plan.clips
             found = scorer.submit(*pair).result() if scored else score(*pair, model.sample_rate, BY_EXAMPLE)
             enter(totals, index, found, score(pair[0], noisy.numpy(), model.sample_rate, BY_EXAMPLE))
+            enter_speech(totals, score(*pair, model.sample_rate, BY_SPEECH))
             if index < 2:
                 samples.append(Sample(noisy, clean, torch.as_tensor(enhanced)))
     return totals, samples
@@ -110,3 +114,11 @@ def enter(totals: Totals, index: int, scores: Scores, noisy: Scores) -> None:
     for name, value in noisy.values.items():
         totals.add(f"{name}_noisy", value)
     totals.failures += [f"example {index}: {reason}" for reason in sorted(set(scores.failures.values()))]
+
+
+def enter_speech(totals: Totals, scores: Scores) -> None:
+    """Enter what became of the speech of one example, where it has any."""
+    for name, value in scores.values.items():
+        totals.add(name, value)
+    if len(scores.values) == len(BY_SPEECH):
+        totals.add("over_suppressed", float(over_suppressed(scores.values)))

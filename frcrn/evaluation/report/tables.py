@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from frcrn.evaluation.metrics.scores import HEADLINE, METRICS, Metric
+from frcrn.evaluation.statistics import OVER_SUPPRESSED_DB, OVER_SUPPRESSED_SHARE
 
 OTHERS = {
     "wer": Metric(lambda clip: float("nan"), "WER", "word errors over words, mean of clips", -1, 3),
     "words": Metric(lambda clip: float("nan"), "words", "words in what was said", 0, 1),
 }
-HIDDEN = ("words", "speech_level", "speech_lost")
-"""Not quality: they have their place in the table of harm."""
+HIDDEN = ("words",)
+"""Not a score."""
 
 
 def about(name: str) -> Metric:
@@ -40,16 +41,16 @@ def shown(summary: Mapping[str, Any]) -> list[str]:
 
 
 def best(values: Sequence[float | None], better: int) -> float | None:
-    """Return the best of some means; None where neither way is better or nothing is compared."""
+    """Return the best of some means; None where neither way is better, nothing is compared or all are alike."""
     known = [value * better for value in values if value is not None]
-    return max(known) * better if better and len(known) > 1 else None
+    return max(known) * better if better and len(set(known)) > 1 else None
 
 
 def markdown(summaries: Sequence[Mapping[str, Any]]) -> str:
     """Return one row a system and one column a metric, the best of each in bold, and what the columns mean."""
     names = [name for name in shown(summaries[0]) if all(name in summary["metrics"] for summary in summaries)]
-    lines = ["| | " + " | ".join(about(name).title for name in names) + " | failed | RTF |"]
-    lines.append("|---|" + "---|" * (len(names) + 2))
+    lines = ["| | " + " | ".join(about(name).title for name in names) + " | over-suppressed | failed | RTF |"]
+    lines.append("|---|" + "---|" * (len(names) + 3))
     tops = {name: best([each["metrics"][name]["mean"] for each in summaries], about(name).better) for name in names}
     lines += [_row(summary, names, tops) for summary in summaries]
     return "\n".join(lines) + "\n\n" + legend(summaries[0], names) + "\n"
@@ -62,7 +63,8 @@ def _row(summary: Mapping[str, Any], names: Sequence[str], tops: Mapping[str, fl
         text = between(found, about(name).digits)
         cells.append(f"**{text}**" if found["mean"] is not None and found["mean"] == tops[name] else text)
     speed = number(summary["real_time_factor"], 3)
-    return f"| {_cell(summary['label'])} | " + " | ".join(cells) + f" | {summary['failed_clips']} | {speed} |"
+    counts = f"{len(summary['over_suppressed'])} | {summary['failed_clips']}"
+    return f"| {_cell(summary['label'])} | " + " | ".join(cells) + f" | {counts} | {speed} |"
 
 
 def differences(reference: str, found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -86,5 +88,7 @@ def legend(summary: Mapping[str, Any], names: Sequence[str]) -> str:
     what = "; ".join(f"{about(name).title}: {about(name).about}" for name in names)
     return (
         f"{summary['clips']} clips, {minutes:.1f} minutes. Mean over clips (95 % bootstrap interval). {what}. "
-        "failed: clips on which a metric has no value. RTF: time taken over time of audio."
+        f"over-suppressed: clips whose speech is over {-OVER_SUPPRESSED_DB:g} dB too quiet, or that lose over "
+        f"{OVER_SUPPRESSED_SHARE:.0%} of their speech frames. failed: clips on which a metric has no value. "
+        "RTF: time taken over time of audio."
     )

@@ -1,8 +1,8 @@
-"""What training makes small: losses summed with weights, as a recipe's list says."""
+"""What training makes small: losses summed with weights, as a recipe's table says."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -38,27 +38,29 @@ class Losses:
         return LossValue(total, {name: value.detach() for name, value in values.items()})
 
 
-def build_losses(config: Sequence[Mapping[str, Any]], *, window: int, hop: int, sample_rate: int = 16000) -> Losses:
-    """Return the losses of a list such as [{"name": "si_snr", "weight": 0.1}], with the network's STFT and rate."""
-    if isinstance(config, (str, Mapping)) or not config:
-        raise ValueError(f"loss: expected a list of tables such as {{'name': 'si_snr'}}, found {config!r}")
-    parts: dict[str, tuple[Loss, float]] = {}
-    for index, entry in enumerate(config):
-        where = f"loss[{index}]"
-        if not isinstance(entry, Mapping) or entry.get("name") not in LOSSES:
-            raise ValueError(f"{where}: expected a table whose name is one of {', '.join(LOSSES)}, found {entry!r}")
-        name = entry["name"] if entry["name"] not in parts else f"{entry['name']}_{index}"
-        parts[name] = build_loss(entry, where, {"window": window, "hop": hop, "sample_rate": sample_rate})
-    return Losses(parts)
+def build_losses(config: Mapping[str, Any], *, window: int, hop: int, sample_rate: int = 16000) -> Losses:
+    """Return the losses of a table such as {"si_snr": {"weight": 0.1}}, with the network's STFT and rate.
+
+    Where two losses are of one kind, their names are free and each says its `kind`.
+    """
+    if not isinstance(config, Mapping) or not config:
+        raise ValueError(f'loss: expected a table by name, such as {{"si_snr": {{"weight": 0.1}}}}, found {config!r}')
+    defaults = {"window": window, "hop": hop, "sample_rate": sample_rate}
+    return Losses({name: build_loss(name, options, defaults) for name, options in config.items()})
 
 
-def build_loss(entry: Mapping[str, Any], where: str, defaults: Mapping[str, int]) -> tuple[Loss, float]:
+def build_loss(name: str, entry: Any, defaults: Mapping[str, int]) -> tuple[Loss, float]:
     """Return one loss and its weight."""
-    cls = LOSSES[entry["name"]]
-    known = {field.name for field in fields(cls)}
+    where = f"loss.{name}"
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"{where}: expected a table of settings, found {entry!r}")
+    kind = entry.get("kind", name)
+    if kind not in LOSSES:
+        raise ValueError(f"{where}: expected one of {', '.join(LOSSES)}, as its name or its kind, found {kind!r}")
+    known = {field.name for field in fields(LOSSES[kind])}
     options = {key: value for key, value in defaults.items() if key in known}
-    options.update({key: value for key, value in entry.items() if key not in ("name", "weight")})
+    options.update({key: value for key, value in entry.items() if key not in ("kind", "weight")})
     weight = entry.get("weight", 1.0)
     if not isinstance(weight, (int, float)) or isinstance(weight, bool) or not 0 < weight < float("inf"):
         raise ValueError(f"{where}.weight: expected a number above 0, found {weight!r}")
-    return build(cls, options, where), float(weight)
+    return build(LOSSES[kind], options, where), float(weight)

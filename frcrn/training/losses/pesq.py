@@ -17,6 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 WINDOW_SECONDS = 0.032
+# The tables of the perceptual model of ITU-T P.862 at 16 kHz, which P.862.2 takes over: how many bins of the 512-sample
+# transform each of 49 bands holds, its width on the modified Bark scale, the factor that corrects its power for the
+# number of bins, and the absolute threshold of hearing.
 BANDS = (
     # bins of 31.25 Hz, width in Bark, correction of the power, threshold of hearing in dB
     *((1, 0.157, 100.0, 77.1), (1, 0.318, 100.0, 63.9), (1, 0.322, 100.0, 48.5), (1, 0.327, 100.0, 36.9)),
@@ -34,14 +37,18 @@ BANDS = (
     (20, 0.585, 79.5, -2.7),
 )
 POWER_SCALE, LOUDNESS_SCALE = 6.910853e-6, 0.1866055
+"""S_p and S_l of P.862: power and loudness of a tone of 40 dB at 1 kHz come out at their known values."""
 SPEECH_HZ = (350.0, 3250.0)
+"""The band in which P.862 measures the level that both waves are brought to."""
 SPEECH_POWER = 1e7
 """The power that the band of speech is brought to, in squared steps of 16 bits."""
 HIGH_PASS = ((2.6657628, -5.3315255, 2.6657628), (1.0, -1.8890331, 0.89487434))
-"""Numerator and denominator at 16 kHz."""
+"""P.862.2's input filter, in place of P.862's telephone: numerator and denominator at 16 kHz. Its poles lie at
+0.945 +- 0.053j: it takes away what is lowest, and its gain at 8 kHz is 2.666 * 4 / (1 + 1.889 + 0.895) = 2.82."""
 ZWICKER = 0.23
+"""Zwicker's power law: loudness grows with the 0.23rd power of intensity."""
 LONGEST, APART = 20, 10
-"""Frames that are judged together, and how far such groups are apart."""
+"""Frames that are summed up together, about a third of a second, and how far such groups are apart."""
 
 
 class Ear(NamedTuple):
@@ -72,6 +79,7 @@ def ear(sample_rate: int, device: torch.device) -> Ear:
         end = last[number]
         bands[number, max(end - bins, 1) : end] = correction * POWER_SCALE  # not what is constant
     turn = torch.exp(-2j * math.pi * hertz / 16000)
+    # |H(z)|^2 at z = e^(j 2 pi f / 16000): over whole windows the filter is a weight of each bin, no recursion needed
     above, below = (part[0] + part[1] * turn + part[2] * turn**2 for part in HIGH_PASS)
     _, width, _, threshold = torch.tensor(table, dtype=torch.float64).T[:, :, None]
     centre = width.cumsum(0) - width / 2
@@ -90,11 +98,15 @@ def quality(estimate: Tensor, clean: Tensor, sample_rate: int) -> Tensor:
     target = target * response(found, target, spoken, hearing)
     found = found * gain(found, target, hearing)
     mine, theirs = loudness(found, hearing), loudness(target, hearing)
+    # differences below a quarter of the quieter loudness are masked: a dead zone around zero
     masked = 0.25 * torch.minimum(mine, theirs)
     error = shrunk(mine - theirs, masked)
+    # what was added disturbs more than what was left out: the asymmetry factor, none below 3 and 12 at most
     ratio = ((found + 50) / (target + 50)) ** 1.2
     added = torch.where(ratio < 3, 0.0, ratio.clamp(max=12))
     weight = ((audible(target, hearing.threshold) + 1e5) / 1e7) ** -0.04
+    # over the bands, symmetric errors by an L2 norm, asymmetric ones by an L1, weighted with the width in Bark:
+    # (sum(w d)^2 / sum(w))^(1/2) * sum(w), and sum(w |d| a)
     total = hearing.width.sum()
     both = ((error * hearing.width).square().sum(dim=1) / total + 1e-12).sqrt() * total * weight
     more = (error.abs() * added * hearing.width).sum(dim=1) * weight
@@ -103,6 +115,7 @@ def quality(estimate: Tensor, clean: Tensor, sample_rate: int) -> Tensor:
 
 def opinion(raw: Tensor) -> Tensor:
     """Return the mean opinion score that belongs to the measure's own, which is 4.5 at best."""
+    # the mapping of P.862.2 for wideband: MOS-LQO = 0.999 + (4.999 - 0.999) / (1 + e^(-1.3669 raw + 3.8224))
     return 0.999 + 4 / (1 + torch.exp(3.8224 - 1.3669 * raw))
 
 
@@ -142,6 +155,8 @@ def response(found: Tensor, target: Tensor, spoken: Tensor, hearing: Ear) -> Ten
 def gain(found: Tensor, target: Tensor, hearing: Ear) -> Tensor:
     """Return what brings each frame to the level of its target [B, 1, N], smoothed over the frames before."""
     ratio = (audible(target, hearing.threshold) + 5e3) / (audible(found, hearing.threshold) + 5e3)
+    # P.862 smooths by g[n] = 0.2 g[n-1] + 0.8 r[n], so g[n] = sum over k of 0.8 * 0.2^k r[n-k]; the weights from k = 3
+    # on sum to 0.2^3: four taps that sum to one, and no recursion
     weights = ratio.new_tensor([0.2**3, 0.8 * 0.2**2, 0.8 * 0.2, 0.8])
     longer = F.pad(ratio[:, None], (3, 0), mode="replicate")
     return F.conv1d(longer, weights[None, None]).clamp(3e-4, 5)
@@ -149,6 +164,7 @@ def gain(found: Tensor, target: Tensor, hearing: Ear) -> Tensor:
 
 def loudness(power: Tensor, hearing: Ear) -> Tensor:
     """[B, K, N] -> how loud it is, in sone a Bark."""
+    # Zwicker: S_l (P_0 / 0.5)^g * ((0.5 + 0.5 P / P_0)^g - 1), with g = 0.23 but larger below 4 Bark
     above = (power / hearing.threshold).clamp(min=1)
     quiet = LOUDNESS_SCALE * (hearing.threshold / 0.5) ** hearing.exponent
     return quiet * ((0.5 + 0.5 * above) ** hearing.exponent - 1)
@@ -162,5 +178,7 @@ def shrunk(values: Tensor, by: Tensor) -> Tensor:
 def overall(frames: Tensor) -> Tensor:
     """[B, N] -> [B]: the worst of each third of a second counts most, then all of these alike."""
     groups = frames.clamp(max=45).unfold(1, min(LONGEST, frames.shape[1]), APART)
+    # an L6 norm within each group, so that the loudest error decides, and an L2 norm over the groups: (mean d^6)^(1/6)
+    # squared is (mean d^6)^(1/3)
     worst = (groups.square().square() * groups.square()).mean(dim=2) + 1e-12
     return (worst ** (1 / 3)).mean(dim=1).sqrt()
