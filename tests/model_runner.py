@@ -1,4 +1,4 @@
-"""Runs a model file in numpy, written from docs/model-format.md alone: slow, and without a look at `frcrn.c`."""
+"""Runs a model file in numpy, written after docs/model-format.md."""
 
 from __future__ import annotations
 
