@@ -17,33 +17,13 @@ import torch
 from torch import Tensor
 
 from frcrn.audio import Samples, exactly
+from frcrn.audio.fifo import Queue
 from frcrn.models.base import Enhancer
 
 WHOLE = 20.0
 PIECE = 10.0
 OVERLAP = 1.0
 GUARD = 0.3
-
-
-class Queue:
-    """Blocks [C, n] pulled from an iterator and handed out again in other sizes."""
-
-    def __init__(self, blocks: Iterable[Samples], channels: int) -> None:
-        self._blocks = iter(blocks)
-        self._held: Samples = np.zeros((channels, 0), np.float32)
-
-    def take(self, frames: int) -> Samples:
-        """Return the next frames, fewer only at the end: [C, up to frames]."""
-        held, found = [self._held], self._held.shape[1]
-        while found < frames:
-            block = next(self._blocks, None)
-            if block is None:
-                break
-            held.append(block)
-            found += block.shape[1]
-        joined = np.concatenate(held, axis=1) if len(held) > 1 else self._held
-        self._held = joined[:, frames:]
-        return joined[:, :frames]
 
 
 def run(model: Enhancer, blocks: Iterable[Samples], length: int, channels: int) -> Iterator[Samples]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from frcrn import audio
 from frcrn.audio import BLOCK, AudioError, Reader, Samples, Source, loudness
 from frcrn.audio.arrays import Wave
+from frcrn.audio.fifo import Queue
 from frcrn.inference import blockwise
 from frcrn.models.base import Enhancer
 
@@ -114,7 +115,7 @@ def enhance_file(
 def enhanced(model: Enhancer, recording: Recording, measure: Measure, mix: Mix) -> Iterator[Samples]:
     """Yield the clean form of a recording in blocks [C, n], aligned with it and as long."""
     for_network, for_mixing = itertools.tee(recording.blocks())
-    clean = blockwise.Queue(through(model, recording, for_network, measure), recording.channels)
+    clean = Queue(through(model, recording, for_network, measure), recording.channels)
     audible = (measure.peak > 0).astype(np.float32)[:, None]
 
     def mixed() -> Iterator[tuple[Samples, Samples]]:

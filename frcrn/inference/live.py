@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from frcrn.audio import Samples
-from frcrn.inference.streaming import Fifo, Stream
+from frcrn.audio.fifo import Fifo
+from frcrn.inference.streaming import Stream
 
 SILENT = -100.0
 """The lowest level that is told apart from silence, dBFS."""

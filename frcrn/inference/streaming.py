@@ -13,56 +13,11 @@ import soxr
 import torch
 
 from frcrn.audio import AudioError, Samples, as_floats, checked_rate, exactly, finite, like, resampled_length
+from frcrn.audio.fifo import Fifo
 from frcrn.models import Enhancer
 
 _MOST_HOPS = 64  # of one stream in one step, so that a long chunk needs no more memory than a short one
 _TINY = 1e-20  # what is softer (-400 dBFS) is silence to the network: denormal numbers would make it slow
-
-
-class Fifo:
-    """Samples that wait, first in, first out; the memory grows to what waited at most, and no further."""
-
-    def __init__(self, channels: int) -> None:
-        self._held = np.zeros((channels, 1024), np.float32)
-        self._start = self._end = 0
-
-    def __len__(self) -> int:
-        return self._end - self._start
-
-    def append(self, samples: Samples) -> None:
-        """[C, n]."""
-        count = samples.shape[1]
-        if self._end + count > self._held.shape[1]:
-            self._make_room(count)
-        self._held[:, self._end : self._end + count] = samples
-        self._end += count
-
-    def take(self, count: int) -> Samples:
-        """Return the first [C, count], or all where fewer wait; valid until the next call."""
-        first = self._start
-        self._start = min(first + count, self._end)
-        return self._held[:, first : self._start]
-
-    def cut(self, length: int) -> None:
-        """Keep the first `length`, filled up with zeros where fewer wait."""
-        if (missing := length - len(self)) > 0:
-            self.append(np.zeros((len(self._held), missing), np.float32))
-        self._end = self._start + length
-
-    def clear(self) -> None:
-        """Forget what waits."""
-        self._start = self._end = 0
-
-    def _make_room(self, count: int) -> None:
-        waiting = self._held[:, self._start : self._end]
-        # twice what is needed, so that the samples move seldom
-        if 2 * (len(self) + count) > self._held.shape[1]:
-            self._held = np.concatenate(
-                [waiting, np.zeros((len(waiting), 2 * (len(self) + count) - len(self)), np.float32)], axis=1
-            )
-        else:
-            self._held[:, : len(self)] = waiting.copy()
-        self._start, self._end = 0, waiting.shape[1]
 
 
 class Resampler:
