@@ -23,8 +23,7 @@ import torch
 from torch import Tensor
 
 from frcrn import FRCRN
-from frcrn.halves import demand_bf16
-from frcrn.memory import peak_memory
+from frcrn.machine import demand_bf16, peak_memory
 from frcrn.models import released
 from frcrn.models.checkpoint import fill
 from frcrn.training.losses.objective import build_losses

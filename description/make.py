@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from description import results
-from frcrn.audio.sample import draw, sample
+from frcrn.audio.sample import sample
+from frcrn.cli.demo import draw
 from frcrn.models import Enhancer
 from frcrn.models.checkpoint import describe, load, names
 

@@ -10,11 +10,15 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
-from typing import Any, BinaryIO, cast
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, BinaryIO, TypeVar, cast
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 READY = "ready"
+
+Answer = TypeVar("Answer")
 
 
 class Died(RuntimeError):
@@ -56,6 +60,44 @@ class Helper:
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
+class Pool:
+    """Threads that each keep one process, started at its first question and again after one that died."""
+
+    def __init__(self, count: int, start: Callable[[], Helper], *, name: str, grace: float = 0.0) -> None:
+        """Start no process yet; `grace` is how many seconds one has for removing what is half-written."""
+        self._start, self._grace = start, grace
+        self._local = threading.local()
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self.closed = False
+
+    def submit(self, work: Callable[..., Answer], *arguments: Any) -> Future[Answer]:
+        """Queue work that calls `ask`."""
+        return self._threads.submit(work, *arguments)
+
+    def ask(self, question: object) -> Any:
+        """Return the answer of this thread's process, or raise how it died; the next question starts another."""
+        try:
+            return self._helper().ask(question)
+        except Died:
+            self._local.helper = None
+            raise
+
+    def close(self) -> None:
+        """Drop what is queued and end the processes."""
+        self.closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        end(self.processes, grace=self._grace)
+        self._threads.shutdown()
+
+    def _helper(self) -> Helper:
+        helper: Helper | None = getattr(self._local, "helper", None)
+        if helper is None:
+            helper = self._local.helper = self._start()
+            self.processes.append(helper.process)
+        return helper
+
+
 def end(processes: list[subprocess.Popen[bytes]], *, grace: float = 0.0) -> None:
     """End processes: with a `grace` in seconds they are asked to first, so that they can remove what is half done."""
     if grace:
@@ -95,11 +137,6 @@ def send(pipe: BinaryIO, message: object) -> None:
     """Write one message."""
     pickle.dump(message, pipe, protocol=pickle.HIGHEST_PROTOCOL)
     pipe.flush()
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _quietly(act: Callable[[], None]) -> None:

@@ -17,12 +17,12 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
-from frcrn import FRCRN, FRCRNConfig, machine
+from frcrn import FRCRN, FRCRNConfig
 from frcrn.cli import main
 from frcrn.evaluation.speed import benchmark, candidates, operations, tables
 from frcrn.evaluation.speed.candidates import Facts, Subject
 from frcrn.export.onnx.folder import export
-from frcrn.memory import peak_apart
+from frcrn.machine import peak_apart
 from frcrn.models import checkpoint
 from tests.networks import tiny
 from tests.test_compare import description, graph, node
@@ -141,7 +141,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("runtime", ["onnx", "native", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_each_runtime_streams_what_torch_streams(runtime: str, saved: str) -> None:
-    if runtime not in machine.installed() or (runtime != "native" and not find_spec("onnx")):
+    if runtime not in candidates.installed() or (runtime != "native" and not find_spec("onnx")):
         pytest.skip(f"{runtime} is not there")
     truth, other = candidates.subjects_of(saved, ["torch", runtime], [1])
     assert (truth.runtime, other.runtime) == ("torch", runtime)
@@ -247,15 +247,15 @@ def test_two_models_of_one_name_are_refused() -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "util", SimpleNamespace(find_spec=lambda name: name == "torch" or None))
-    monkeypatch.setattr(machine, "compiler", lambda: None)
-    assert machine.installed() == ["torch"]
-    monkeypatch.setattr(machine, "compiler", lambda: "cc")
-    assert machine.installed() == ["torch", "native"]
+    monkeypatch.setattr(candidates, "util", SimpleNamespace(find_spec=lambda name: name == "torch" or None))
+    monkeypatch.setattr(candidates, "compiler", lambda: None)
+    assert candidates.installed() == ["torch"]
+    monkeypatch.setattr(candidates, "compiler", lambda: "cc")
+    assert candidates.installed() == ["torch", "native"]
 
 
 def test_native_stands_beside_the_others_where_a_network_has_a_program(saved: str, tmp_path: Path) -> None:
-    if machine.compiler() is None:
+    if candidates.compiler() is None:
         pytest.skip("there is no C compiler")
     found = [(subject.runtime, subject.threads) for subject in candidates.subjects_of(saved, None, [1, 2])]
     assert found.count(("native", 1)) == 1 and ("native", 2) not in found and ("torch", 2) in found

@@ -440,7 +440,7 @@ def test_an_interrupted_save_leaves_the_old_file_and_nothing_beside(
         Path(next(item for item in _ if isinstance(item, (str, Path)))).write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("frcrn.models.checkpoint.save_file", stop)
+    monkeypatch.setattr("frcrn.models.checkpoint.serialized", stop)
     monkeypatch.setattr(torch, "save", stop)
     with pytest.raises(KeyboardInterrupt):
         save(tiny(seed=2), path)

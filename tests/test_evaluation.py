@@ -13,14 +13,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frcrn.evaluation import evaluate, side_effects
-from frcrn.evaluation.evaluate import Options, digest_of, open_pairs, run
+from frcrn.evaluation import side_effects
+from frcrn.evaluation.evaluate import Options, digest_of, evaluate, open_pairs, run
 from frcrn.evaluation.metrics import word_errors
 from frcrn.evaluation.metrics.pool import Scorers
 from frcrn.evaluation.metrics.scores import Scores, score, si_sdr
 from frcrn.evaluation.scores_csv import Journal
 from frcrn.evaluation.statistics import Row, describe, interval, paired_difference, summarise
-from frcrn.evaluation.systems import EnhancedFolder, Network, Unprocessed, fingerprint, open_system
+from frcrn.evaluation.systems import EnhancedFolder, Network, Unprocessed, open_system
+from frcrn.models.checkpoint import fingerprint
 from tests import networks
 from tests.fakes import Gain, Normalise
 from tests.made_audio import RATE, noise, save, speech

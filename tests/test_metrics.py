@@ -288,7 +288,7 @@ def test_processes_score_as_this_one_does_and_outlive_a_crash() -> None:
         assert first.result() == after.result() == here
         assert "signal" in crash.result().failures["pesq"]  # 60 utterances overrun a table of 50 in PESQ's own code
         assert crash.result().values == {"si_sdr": LIMIT_DB}
-    assert all(process.poll() is not None for process in scorers._processes)
+    assert all(process.poll() is not None for process in scorers._pool.processes)
 
 
 def test_a_scoring_process_does_without_torch() -> None:
@@ -315,7 +315,7 @@ def test_closing_drops_what_waits() -> None:
         waiting = [scorers.submit(CLEAN, NOISY) for _ in range(50)]
         waiting[0].result()
     assert sum(not future.cancelled() for future in waiting) < 10
-    assert all(process.poll() is not None for process in scorers._processes)
+    assert all(process.poll() is not None for process in scorers._pool.processes)
 
 
 def test_a_script_without_a_main_guard_can_score(tmp_path: Path) -> None:

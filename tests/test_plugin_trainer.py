@@ -287,7 +287,7 @@ def test_scores_are_those_of_the_network(directory: Path, tmp_path: Path) -> Non
 
 
 def test_scores_are_those_of_an_evaluation(directory: Path, tmp_path: Path, scored: None) -> None:
-    from frcrn.evaluation import evaluate
+    from frcrn.evaluation.evaluate import evaluate
 
     found = trainer(directory, tmp_path, train_dataset=None, eval_dataset=SECOND_LONG).evaluate()
     pairs = [(f"{number}", row["noisy"]["array"], row["clean"]["array"]) for number, row in enumerate(SECOND_LONG)]

@@ -22,9 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frcrn.audio import spectrogram
-from frcrn.evaluation import evaluate
 from frcrn.evaluation.compare import compare
-from frcrn.evaluation.evaluate import Options
+from frcrn.evaluation.evaluate import Options, evaluate
 from frcrn.evaluation.report import charts
 from frcrn.evaluation.report import clips as gallery
 from frcrn.evaluation.report.tables import between, markdown, number

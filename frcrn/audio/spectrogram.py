@@ -6,12 +6,12 @@ import base64
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.audio import Samples
-from frcrn.evaluation.metrics.distortion import frames
+from frcrn.audio.reading import Samples
 
 WINDOW = 512
 COLUMNS = 320
@@ -70,3 +70,10 @@ def flac(wave: Samples, rate: int) -> bytes:
 def data_uri(kind: str, body: bytes) -> str:
     """Return bytes as an address that holds them."""
     return f"data:{kind};base64,{base64.b64encode(body).decode('ascii')}"
+
+
+def frames(wave: NDArray[Any], length: int, hop: int) -> NDArray[np.float64]:
+    """[T] -> Hann-windowed frames [N, length]; a clip shorter than one frame is padded to one."""
+    wide = np.pad(wave.astype(np.float64), (0, max(0, length - len(wave))))
+    window = np.hanning(length + 2)[1:-1]
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(wide, length)[::hop] * window)

@@ -79,7 +79,7 @@ def _in_c(args: argparse.Namespace, model: Enhancer) -> int:
 
 
 def _in_int8(args: argparse.Namespace, model: Enhancer) -> Callable[[Graphs], Graphs]:
-    from frcrn.export.onnx.int8 import clips, int8
+    from frcrn.evaluation.int8 import clips, int8
 
     pairs = clips(args.calibrate, model.sample_rate)
 

@@ -52,3 +52,26 @@ def coarse_spectrum(rng: np.random.Generator, wave: Wave) -> Wave:
 def coded(rng: np.random.Generator, wave: Wave) -> Wave:
     """Damage like a codec: telephone companding or a coarse spectrum."""
     return companded(rng, wave) if rng.random() < 0.4 else coarse_spectrum(rng, wave)
+
+
+def packets_lost(rng: np.random.Generator, wave: Wave, rate: int) -> Wave:
+    """Lose 2 to 15 % of the packets of 10 to 30 ms, alone or in runs; silence, or the packet before, in their place."""
+    size = int(rate * rng.choice([0.01, 0.02, 0.03]))
+    share, stay = rng.uniform(0.02, 0.15), rng.uniform(0.0, 0.6)
+    repeats, lost, out = rng.random() < 0.5, False, wave.copy()
+    for start in range(size, len(wave) - size, size):
+        lost = rng.random() < (stay if lost else share * (1 - stay))
+        if lost:
+            out[start : start + size] = np.float32(0.7) * out[start - size : start] if repeats else 0
+    return out
+
+
+def level_step(rng: np.random.Generator, length: int, rate: int, share: float) -> Wave | np.float32:
+    """Draw a gain [T] that falls by up to 20 dB somewhere, or is that much lower until then; mostly it is just 1."""
+    if rng.random() >= share:
+        return np.float32(1)
+    place, fade = rng.uniform(0.2, 0.8) * length, rng.uniform(0.005, 0.2) * rate
+    after = np.clip((np.arange(length) - place) / fade, 0, 1).astype(np.float32)
+    low = rng.uniform(-20, -4)
+    gains: Wave = np.float32(10) ** (np.float32(low / 20) * (after if rng.random() < 0.5 else 1 - after))
+    return gains

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
-import numpy as np
+from frcrn.audio import Samples, find, read
+from frcrn.audio.resampling import mono
+from frcrn.data.hf import HfConfig, cell_wave, open_rows
 
-from frcrn.audio import Audio, Samples, find, read, resample
+Location = str | os.PathLike[str]
+
+SAVED = ("dataset_info.json", "dataset_dict.json", "state.json")
+
+TABLES = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
 
 FILE_ID = re.compile(r"fileid_(\d+)")
 NAMED_AT_MOST = 5
@@ -75,12 +82,6 @@ class FolderPairs(Pairs):
         return Pair(name, mono(read(noisy), self.rate), mono(read(clean), self.rate))
 
 
-def mono(audio: Audio, rate: int) -> Samples:
-    """Average the channels and resample: -> [T] at `rate`."""
-    samples = audio.samples.mean(axis=0, keepdims=True, dtype=np.float32)
-    return np.asarray(resample(samples, audio.rate, rate)[0])
-
-
 def match(noisy: Path, clean: Path) -> tuple[list[tuple[str, Path, Path]], tuple[str, ...]]:
     """Return (name, noisy file, clean file) in the order of names, and the files without a partner."""
     left, right = _by_name(noisy), _by_name(clean)
@@ -121,3 +122,40 @@ def _some(names: Sequence[str]) -> str:
     shown = ", ".join(Path(name).name for name in names[:NAMED_AT_MOST])
     more = len(names) - NAMED_AT_MOST
     return (shown or "no audio files") + (f" and {more} more" if more > 0 else "")
+
+
+class HfPairs(Pairs):
+    """The rows of a Hugging Face set; a clip is called by its column `name`, or by its number."""
+
+    def __init__(self, dataset: Any, rate: int, source: str, folder: Path) -> None:
+        self.dataset, self.rate, self.source, self.folder = dataset, rate, source, folder
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def read(self, index: int) -> Pair:
+        """Read one clip."""
+        row = self.dataset[index]
+        name = str(row.get("name") or f"{index:06d}")
+        return Pair(name, *(cell_wave(row[column], self.rate, self.folder) for column in ("noisy", "clean")))
+
+
+def open_pairs(noisy: Location, clean: Location | None = None, *, rate: int = 16000, split: str | None = None) -> Pairs:
+    """Open a folder that holds `noisy` and `clean`, a saved Hugging Face set, or a noisy and a clean folder."""
+    first = Path(noisy)
+    if clean is None and _is_set(first):
+        dataset, folder = open_rows(HfConfig(str(first), split=split))
+        return HfPairs(dataset, rate, first.name, folder)
+    for path in (first, *([Path(clean)] if clean else [])):
+        if not path.is_dir():
+            found = "a file" if path.exists() else "nothing"
+            raise ValueError(f"{path}: expected a folder of noisy and clean clips, found {found}")
+    if clean:
+        return FolderPairs(first, Path(clean), rate)
+    if (first / "noisy").is_dir() and (first / "clean").is_dir():
+        return FolderPairs(first / "noisy", first / "clean", rate)
+    raise ValueError(f"{first}: expected the folders noisy and clean, or a Hugging Face set saved there; found neither")
+
+
+def _is_set(path: Path) -> bool:
+    return path.suffix.lower() in TABLES if path.is_file() else any((path / name).is_file() for name in SAVED)

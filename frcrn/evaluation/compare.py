@@ -13,9 +13,9 @@ from frcrn.evaluation.evaluate import Options, Progress, run
 from frcrn.evaluation.metrics.scores import HEADLINE
 from frcrn.evaluation.report.page import write_report
 from frcrn.evaluation.report.tables import about, between, differences, markdown
-from frcrn.evaluation.scores_csv import write_json, write_text
 from frcrn.evaluation.statistics import Report, paired_difference
 from frcrn.evaluation.systems import System
+from frcrn.files import write_json, write_text
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
 COMPARISON = "comparison"

@@ -17,17 +17,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from frcrn.audio import Samples
+from frcrn.data.pairs import open_pairs
 from frcrn.evaluation import side_effects
 from frcrn.evaluation.metrics import dnsmos, word_errors
 from frcrn.evaluation.metrics.pool import Scorers
 from frcrn.evaluation.metrics.scores import HEADLINE, Scores, check_names, snr
 from frcrn.evaluation.metrics.word_errors import Recogniser
 from frcrn.evaluation.report.page import write_report
-from frcrn.evaluation.scores_csv import Journal, read_json, write_json
+from frcrn.evaluation.scores_csv import Journal
 from frcrn.evaluation.statistics import Report, Row, summarise
 from frcrn.evaluation.systems import Network, System
+from frcrn.files import read_json, write_json
 from frcrn.models.base import Enhancer
-from frcrn.sources import open_pairs
 
 __all__ = ["ALWAYS", "NAMES", "Options", "Progress", "Report", "evaluate", "open_pairs", "run"]
 

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,13 +13,12 @@ from typing import Any, TextIO
 
 from frcrn.evaluation.metrics.scores import Scores
 from frcrn.evaluation.statistics import Row
+from frcrn.files import NAMES, read_json, write_json, write_text
 
 SCORES = "scores.csv"
 RUN = "run.json"
 FACTS = ("clip", "seconds", "digest", "input_snr", "processing")
 FAILURES = "failures"
-NAMES = "surrogateescape"
-"""How names of files that are not UTF-8 survive."""
 
 
 class Journal:
@@ -54,30 +52,6 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a whole file or none of it."""
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        beside.write_text(text, encoding="utf-8", errors=NAMES, newline="")
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write a whole JSON file or none of it."""
-    write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; empty where there is none."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _check_identity(folder: Path, identity: Mapping[str, Any]) -> None:

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from frcrn.audio import Samples, exactly, find, read
-from frcrn.data.pairs import mono
+from frcrn.audio.resampling import mono
 from frcrn.evaluation.peers import Peer
 from frcrn.inference.enhance import enhance
 from frcrn.models.base import Enhancer
-from frcrn.models.checkpoint import CONFIGURATION, load
+from frcrn.models.checkpoint import CONFIGURATION, fingerprint, load
 
 NOISY = "noisy"
 SLACK_SECONDS = 0.1
@@ -52,15 +51,6 @@ class Network:
     def fingerprint(self) -> str:
         """Return a hash of the configuration and the weights."""
         return self._fingerprint
-
-
-def fingerprint(model: Enhancer) -> str:
-    """Hash a network's configuration and weights."""
-    state = hashlib.sha256(f"{type(model).__name__} {getattr(model, 'config', None)}".encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return state.hexdigest()
 
 
 class Unprocessed:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from frcrn.export.graphs import step_graph, whole_graph
 from frcrn.export.native.stream import NativeStep
 from frcrn.export.native.whole import NativeMasks
-from frcrn.export.onnx.network import AUDIO, ENHANCED, Step, write_piece
-from frcrn.export.onnx.sessions import Array, Session, open_session
+from frcrn.export.onnx.network import Step, write_piece
+from frcrn.export.onnx.sessions import AUDIO, ENHANCED, Array, Session, open_session
+from frcrn.export.onnx.traced import step_graph, whole_graph
 from frcrn.models import FRCRN, Enhancer, Estimate, State
 
 RUNTIMES = ("torch", "onnx", "openvino", "native")

@@ -231,6 +231,3 @@ def _checked(clean: Samples, recording: Recording) -> Samples:
     if not np.isfinite(clean).all():
         raise ValueError(f"{recording.name}: the network returned NaN or Inf; its weights may be damaged")
     return clean
-
-
-Enhancer.enhance = enhance

@@ -5,19 +5,32 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from frcrn.crew import Crew
+from frcrn import workers
 from frcrn.inference.enhance import Progress
 from frcrn.inference.manifest import Manifest, sweep
 from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one
 from frcrn.inference.paths import Job, Place, plan
-from frcrn.workers import available_cores
+from frcrn.machine import available_cores
+from frcrn.workers import Died, Helper, Pool
+
+GRACE = 10.0
+"""Seconds that a process has for removing what is half-written."""
+
+PROGRAM = """
+import sys
+sys.path[0] = sys.argv[1]
+from frcrn.inference.folder import serve
+serve()
+"""
 
 MOST_PROCESSES = 8
 FILES_A_PROCESS = 4
@@ -133,3 +146,43 @@ def _size(task: Task) -> int:
         return os.stat(task.job.source).st_size
     except OSError:
         return 0
+
+
+class Crew:
+    """Processes that enhance, each with its share of the cores."""
+
+    def __init__(self, settings: Settings, count: int) -> None:
+        self.settings, self.share = settings, max(1, available_cores() // count)
+        self._pool = Pool(count, self._start, name="frcrn-enhance", grace=GRACE)
+        self.close = self._pool.close
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        """Queue one file."""
+        return self._pool.submit(self._ask, task)
+
+    def _ask(self, task: Task) -> Outcome:
+        try:
+            outcome: Outcome = self._pool.ask(task)
+        except Died as death:
+            return Outcome(task.job, RuntimeError(f"the process that enhanced it ended with {death}"))
+        return outcome
+
+    def _start(self) -> Helper:
+        helper = Helper(PROGRAM, str(Path(__file__).resolve().parents[2]), threads=self.share)
+        helper.ask(self.settings)
+        return helper
+
+
+def serve() -> None:
+    """Enhance what is asked for, with the settings that are the first question; runs in the process."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    settings, model = Settings(), cache(Settings().open)
+
+    def answer(question: Settings | Task) -> Outcome | None:
+        nonlocal settings, model
+        if isinstance(question, Task):
+            return enhance_one(question, settings, model, None)
+        settings, model = question, cache(question.open)
+        return None
+
+    workers.serve(answer)

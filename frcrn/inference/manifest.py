@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -72,15 +71,6 @@ class Manifest:
         """End a line that a killed run left torn."""
         if self._file is not None and self.path.read_bytes()[-1:] not in (b"", b"\n"):
             self._file.write("\n")
-
-
-def digest(path: Path) -> str:
-    """Return a hash of a file's content."""
-    state = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            state.update(block)
-    return state.hexdigest()[:32]
 
 
 def sweep(targets: Iterable[Path]) -> None:

@@ -13,8 +13,9 @@ import torch
 
 from frcrn.audio import AudioError
 from frcrn.export.runtime import checked_runtime, with_runtime
+from frcrn.files import digest
 from frcrn.inference.enhance import Progress, checked_mix
-from frcrn.inference.manifest import Record, digest
+from frcrn.inference.manifest import Record
 from frcrn.inference.paths import Job
 from frcrn.models import Enhancer
 
@@ -46,8 +47,7 @@ class Settings:
 
     def identity(self) -> dict[str, Any]:
         """Return the options and a hash of the model; where the model lies is no part of it."""
-        from frcrn.evaluation.systems import fingerprint
-        from frcrn.models.checkpoint import load
+        from frcrn.models.checkpoint import fingerprint, load
 
         return dataclasses.asdict(self) | {"model": fingerprint(load(self.model))[:32]}
 

@@ -223,11 +223,3 @@ def longest_delay(rate: int, model_rate: int, window: int, hop: int) -> int:
         said += ready
         given += up.push(np.zeros((1, ready), np.float32)).shape[1]
     return longest
-
-
-def stream(model: Enhancer, rate: int | None = None, channels: int = 1, strength: float = 1.0) -> Stream:
-    """Open a stream through a causal network, at any rate."""
-    return Stream(model, rate, channels, strength)
-
-
-Enhancer.stream = stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -10,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 from torch import Tensor
 
+from frcrn.files import replacing, write_text
 from frcrn.models import MODELS, Enhancer, FRCRNConfig, released
 from frcrn.models.weight_files import METADATA, read_entries
 from frcrn.models.weight_files import CheckpointError as CheckpointError
@@ -185,18 +187,15 @@ def save(
     entries = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     if half:
         entries = {name: halved(value) for name, value in entries.items()}
-    beside = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with replacing(path) as beside:
         if official_form:
             torch.save(released.to_official(entries), beside)
         elif path.suffix == ".safetensors":
-            save_file(entries, beside, metadata={"format": "pt", METADATA: json.dumps(arguments_of(model, trained))})
+            metadata = {"format": "pt", METADATA: json.dumps(arguments_of(model, trained))}
+            beside.write_bytes(serialized(entries, metadata))  # not save_file, whose files nobody else can read
         else:
             torch.save({"state_dict": entries, METADATA: arguments_of(model, trained)}, beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def refuse_to_save(model: Enhancer, official_form: bool) -> None:
@@ -234,9 +233,7 @@ def save_directory(
         (CONFIGURATION, json.dumps(configuration, indent=2) + "\n"),
         ("ms_wrapper.py", "import frcrn.plugin  # noqa: F401\n"),
     ):
-        beside = folder / f".{name}.part"
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, folder / name)
+        write_text(folder / name, text)
 
 
 def describe(model: Enhancer) -> dict[str, Any]:
@@ -252,3 +249,12 @@ def describe(model: Enhancer) -> dict[str, Any]:
         "latency_ms": 1000 * model.latency / model.sample_rate,
         "config": model.config.to_dict(),
     }
+
+
+def fingerprint(model: Enhancer) -> str:
+    """Hash a network's configuration and weights."""
+    state = hashlib.sha256(f"{type(model).__name__} {getattr(model, 'config', None)}".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return state.hexdigest()

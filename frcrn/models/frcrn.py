@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frcrn.config import build, require
-from frcrn.halves import demand_bf16
+from frcrn.machine import demand_bf16
 from frcrn.models.base import Enhancer, Estimate, Stage, State, register
 from frcrn.models.layers.features import Features
 from frcrn.models.layers.fuse import fuse

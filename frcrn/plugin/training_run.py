@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from frcrn.files import write_json
 from frcrn.models import Enhancer
 from frcrn.models.checkpoint import CONFIGURATION
 from frcrn.plugin.metric import report
@@ -90,9 +91,7 @@ class Run(Trainer):
 def add_sections(path: Path, sections: Mapping[str, Any]) -> None:
     """Add sections to a configuration, in one step."""
     values = json.loads(path.read_text(encoding="utf-8")) | sections
-    beside = path.with_suffix(".part")
-    beside.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    os.replace(beside, path)
+    write_json(path, values)
 
 
 def move_aside(folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from frcrn.audio import MissingPackage
+from frcrn.files import write_json, write_text
 from frcrn.training.losses.spectra import power, spectrum
 from frcrn.training.recipe import Recipe
 
@@ -64,9 +64,7 @@ class Tracker:
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
     """Leave the whole recipe beside what it made, defaults included."""
-    unfinished = folder / "recipe.json.part"
-    unfinished.write_text(json.dumps(recipe.to_dict(), indent=2) + "\n", encoding="utf-8")
-    os.replace(unfinished, folder / "recipe.json")
+    write_json(folder / "recipe.json", recipe.to_dict())
 
 
 def picture(wave: Tensor) -> Tensor:
@@ -89,9 +87,7 @@ def forget_after(path: Path, step: int) -> None:
     if not path.exists():
         return
     kept = [line for line in path.read_text(encoding="utf-8").splitlines() if step_of(line) <= step]
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    os.replace(unfinished, path)
+    write_text(path, "".join(line + "\n" for line in kept))
 
 
 def step_of(line: str) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from frcrn.halves import demand_bf16
+from frcrn.machine import demand_bf16
 from frcrn.models.base import Enhancer
 from frcrn.training.batches import Batch
 from frcrn.training.build import build_optimizer

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from frcrn.audio.spectrogram import frames
+
 Wave = NDArray[np.floating]
 Array = NDArray[np.float64]
 
@@ -28,13 +30,6 @@ BAND_WIDTHS = np.array(
     [70, 70, 70, 70, 70, 70, 70, 77.3724, 86.0056, 95.3398, 105.411, 116.256, 127.914, 140.423, 153.823, 168.154]
     + [183.457, 199.776, 217.153, 235.631, 255.255, 276.072, 298.126, 321.465, 346.136]
 )
-
-
-def frames(wave: Wave, length: int, hop: int) -> Array:
-    """[T] -> Hann-windowed frames [N, length]; a clip shorter than one frame is padded to one."""
-    wide = np.pad(wave.astype(np.float64), (0, max(0, length - len(wave))))
-    window = np.hanning(length + 2)[1:-1]
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(wide, length)[::hop] * window)
 
 
 def speech_frames(wave: Wave, rate: int) -> Array:

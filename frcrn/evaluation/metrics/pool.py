@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import threading
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -13,15 +11,13 @@ from typing import Any, cast
 import numpy as np
 
 from frcrn.evaluation.metrics.scores import Scores, Wave, check_names, score
-from frcrn.workers import Died, Helper, available_cores, end
+from frcrn.machine import available_cores
+from frcrn.workers import Died, Helper, Pool
 from frcrn.workers import serve as answer_questions
 
-# Bare packages stand in for two whose own import loads torch, which scoring has no use for.
 PROGRAM = """
-import sys, types
-for name in ("frcrn", "frcrn.audio", "frcrn.evaluation", "frcrn.evaluation.metrics"):
-    package = sys.modules[name] = types.ModuleType(name)
-    package.__path__ = [sys.argv[1] + name[5:].replace(".", "/")]
+import sys
+sys.path[0] = sys.argv[1]
 from frcrn.evaluation.metrics.pool import serve
 serve()
 """
@@ -38,22 +34,18 @@ class Scorers:
         """Score `names` at `rate`; `options` are those of `frcrn.evaluation.metrics.scores.score`."""
         self.names, self.rate, self.options = check_names(names), rate, options
         self.workers = workers or available_cores()
-        self._local = threading.local()
-        self._closed = False
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="frcrn-scorer")
+        self._pool = Pool(self.workers, _start, name="frcrn-scorer")
+        self.close = self._pool.close
 
     def submit(self, clean: Wave, enhanced: Wave, names: Iterable[str] | None = None) -> Future[Scores]:
         """Queue one pair [T], [T]; `names` in place of the pool's."""
         chosen = self.names if names is None else check_names(names)
-        return self._threads.submit(self._score, np.asarray(clean), np.asarray(enhanced), chosen)
+        return self._pool.submit(self._score, np.asarray(clean), np.asarray(enhanced), chosen)
 
     def _score(self, clean: Wave, enhanced: Wave, names: tuple[str, ...]) -> Scores:
-        helper = self._helper()
         try:
-            return cast(Scores, helper.ask(((clean, enhanced, self.rate, names), self.options)))
+            return cast(Scores, self._pool.ask(((clean, enhanced, self.rate, names), self.options)))
         except Died as death:
-            self._local.helper = None
             return self._without_the_cause(clean, enhanced, names, str(death))
 
     def _without_the_cause(self, clean: Wave, enhanced: Wave, names: tuple[str, ...], ending: str) -> Scores:
@@ -61,26 +53,11 @@ class Scorers:
         if len(names) == 1:
             return Scores(failures={names[0]: f"the metric's own code ended with {ending}"})
         found = Scores()
-        for name in () if self._closed else names:
+        for name in () if self._pool.closed else names:
             alone = self._score(clean, enhanced, (name,))
             found.values.update(alone.values)
             found.failures.update(alone.failures)
         return found
-
-    def _helper(self) -> Helper:
-        """Return this thread's process, started at its first clip and again after one that died."""
-        helper: Helper | None = getattr(self._local, "helper", None)
-        if helper is None:
-            helper = self._local.helper = _start()
-            self._processes.append(helper.process)
-        return helper
-
-    def close(self) -> None:
-        """Drop what is queued and end the processes."""
-        self._closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        end(self._processes)
-        self._threads.shutdown()
 
     def __enter__(self) -> Scorers:
         return self
@@ -93,7 +70,7 @@ class Scorers:
 
 def _start() -> Helper:
     try:
-        return Helper(PROGRAM, str(Path(__file__).resolve().parents[2]))
+        return Helper(PROGRAM, str(Path(__file__).resolve().parents[3]))
     except Died as death:
         raise ScorerError(f"a scoring process did not start: it ended with {death}") from death
 

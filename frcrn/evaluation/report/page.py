@@ -13,9 +13,9 @@ from frcrn.audio import Samples
 from frcrn.evaluation.metrics.scores import HEADLINE
 from frcrn.evaluation.report import charts, clips
 from frcrn.evaluation.report.tables import about, best, between, number, shown
-from frcrn.evaluation.scores_csv import write_text
 from frcrn.evaluation.statistics import OVER_SUPPRESSED_DB, OVER_SUPPRESSED_SHARE, Report
 from frcrn.evaluation.systems import System
+from frcrn.files import write_text
 
 REPORT = "report.html"
 LISTED = 50

@@ -17,9 +17,8 @@ import torch
 
 from frcrn.audio import Samples, resample
 from frcrn.audio.sample import sample
-from frcrn.evaluation.speed.candidates import Facts, Subject, subjects_of
-from frcrn.machine import load_average, machine
-from frcrn.memory import peak_apart
+from frcrn.evaluation.speed.candidates import Facts, Subject, machine, subjects_of
+from frcrn.machine import load_average, peak_apart
 
 TURNS = 10
 SETTLE = 5  # hops at the beginning of a turn that do not count

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,15 @@ import torch
 from frcrn.audio import Samples
 from frcrn.evaluation.peers import Peer
 from frcrn.evaluation.speed.operations import macs, of_graph
+from frcrn.export.native.library import compiler
 from frcrn.export.onnx.folder import ABOUT, described
-from frcrn.export.onnx.network import AUDIO, ENHANCED
-from frcrn.export.onnx.sessions import open_session
-from frcrn.machine import installed
+from frcrn.export.onnx.sessions import AUDIO, ENHANCED, open_session
+from frcrn.machine import load_average, processor
 from frcrn.models import FRCRN, Enhancer
 from frcrn.models.checkpoint import CONFIGURATION, load
+
+PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
+"""The runtimes that come from packages, and these."""
 
 Run = Callable[[Samples], object]
 
@@ -171,3 +176,20 @@ def exported_subject(place: str, path: Path, label: str, threads: int) -> Subjec
         return results[ENHANCED]
 
     return Subject(place, facts, "onnx", threads, run)
+
+
+def installed() -> list[str]:
+    """List the runtimes that are there; native needs a C compiler and no package."""
+    found = [runtime for runtime, package in PACKAGES.items() if util.find_spec(package)]
+    return [*found, "native"] if compiler() else found
+
+
+def machine(seconds: float, load_before: float | None) -> dict[str, Any]:
+    """Say what was measured on, with what, and how busy it was."""
+    versions = {package: metadata.version(package) for package in PACKAGES.values() if util.find_spec(package)}
+    if program := compiler():
+        versions[Path(program).name] = subprocess.run(
+            [program, "-dumpfullversion", "-dumpversion"], capture_output=True, text=True, check=False
+        ).stdout.strip()
+    loads = {"load_before": load_before, "load_after": load_average()}
+    return {"processor": processor(), "cores": os.cpu_count(), "seconds": seconds, **loads, "versions": versions}

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from frcrn.export.native.layers import PLAIN, Image, LayerWriter
-from frcrn.export.native.program import Array, Buffer, Kind, Program
-from frcrn.export.onnx.graph import array
-from frcrn.export.onnx.network import taper
+from frcrn.export.native.program import Buffer, Kind, Program
+from frcrn.export.weights import Array, array
 from frcrn.models import Enhancer
 from frcrn.models.frcrn import FRCRN
 from frcrn.models.layers.features import Features
-from frcrn.models.layers.stft import STFT
+from frcrn.models.layers.stft import STFT, taper
 
 
 def write_program(model: Enhancer) -> bytes:

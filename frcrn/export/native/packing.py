@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from frcrn.export.native.program import Array
-from frcrn.export.onnx.graph import array
-from frcrn.export.weights import linear
+from frcrn.export.weights import Array, array, linear
 from frcrn.models.layers.attention import ComplexSE
 from frcrn.models.layers.complex import ComplexConv2d, ComplexConvTranspose2d, block_weight
 from frcrn.models.layers.fuse import affine

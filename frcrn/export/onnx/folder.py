@@ -11,11 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from frcrn.audio.writing import replacing
-from frcrn.export.graphs import step_graph, whole_graph
-from frcrn.export.onnx.network import AUDIO, ENHANCED
-from frcrn.export.onnx.sessions import open_session
-from frcrn.export.parity import Shapes, checked, expected, speech, streamed
+from frcrn.export.onnx.sessions import AUDIO, ENHANCED, Shapes, open_session, streamed
+from frcrn.export.onnx.traced import step_graph, whole_graph
+from frcrn.export.parity import checked, expected, speech
+from frcrn.files import replacing
 from frcrn.models import Enhancer
 
 ABOUT = "frcrn.json"

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from frcrn.export.onnx.graph import Graph, array
+from frcrn.export.onnx.graph import Graph, States
 from frcrn.export.onnx.writer import FEW, OF_FG, OF_MEMORY, Attention, Image, Placed, Writer
-from frcrn.export.states import States
-from frcrn.export.weights import Fsmn, Gate
+from frcrn.export.weights import Fsmn, Gate, array
 from frcrn.models.layers.attention import ComplexSE
 from frcrn.models.layers.fsmn import FrequencyFsmn, TimeFsmn
 

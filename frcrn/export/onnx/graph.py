@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from frcrn.audio import MissingPackage
@@ -21,11 +20,6 @@ def require_onnx() -> Any:
     except ImportError as error:
         raise MissingPackage('exporting needs onnx: pip install "frcrn[onnx]"') from error
     return onnx
-
-
-def array(tensor: torch.Tensor) -> NDArray[np.float32]:
-    """A tensor's values as numpy float32."""
-    return tensor.detach().cpu().float().contiguous().numpy()
 
 
 class Graph:
@@ -100,3 +94,20 @@ class Graph:
         model.ir_version = 8  # what runtimes of the last years read
         self.onnx.checker.check_model(model)
         return model
+
+
+class States:
+    """The states of a graph that is being written; each begins as zeros."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.shapes: dict[str, tuple[int | str, ...]] = {}
+
+    def past(self, name: str, *shape: int | str) -> str:
+        """Declare a state and return its value before this call."""
+        self.shapes[name] = shape
+        return self.graph.input(f"state.{name}", *shape)
+
+    def keep(self, name: str, value: str) -> None:
+        """Say what a state is after this call."""
+        self.graph.output(value, f"state.{name}.next", *self.shapes[name])

@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from frcrn.export.onnx import dft
 from frcrn.export.onnx.frame import FrameWriter
-from frcrn.export.onnx.graph import Graph, array
+from frcrn.export.onnx.graph import Graph, States
+from frcrn.export.onnx.sessions import AUDIO, ENHANCED
 from frcrn.export.onnx.whole import WholeWriter
 from frcrn.export.onnx.writer import Image, Writer
-from frcrn.export.states import States
+from frcrn.export.weights import array
 from frcrn.models.frcrn import FRCRN
 from frcrn.models.layers.features import Features
-from frcrn.models.layers.stft import STFT
-
-AUDIO, ENHANCED = "audio", "enhanced"
+from frcrn.models.layers.stft import STFT, taper
 
 
 class Step(NamedTuple):
@@ -103,11 +101,6 @@ def gain_to(graph: Graph, audio: str, level_dbfs: float) -> str:
 def inference_form(model: FRCRN) -> FRCRN:
     """The optimized form in single precision."""
     return model if model.optimized else model.optimize()
-
-
-def taper(stft: STFT) -> NDArray[np.float64]:
-    """The window: the square root of Hann's."""
-    return np.sin(np.pi * np.arange(stft.window) / stft.window)
 
 
 def even(stft: STFT) -> bool:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.audio import MissingPackage
+from frcrn.audio import MissingPackage, Samples
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+AUDIO, ENHANCED = "audio", "enhanced"
 
 Array = NDArray[np.float32]
+Values = dict[str, Array]
 RUNTIMES = ("onnx", "openvino")
 
 
@@ -80,3 +86,21 @@ def open_session(model: Any, runtime: str = "onnx", threads: int | None = None) 
     if runtime == "openvino":
         return OpenVinoSession(content, threads)
     raise ValueError(f"runtime {runtime!r}: choose {' or '.join(RUNTIMES)}")
+
+
+def streamed(session: Session, states: Shapes, wave: Samples, window: int, hop: int) -> Samples:
+    """[T] -> [T] through the graph of one hop, its delay taken out."""
+    late, length = window - hop, len(wave)
+    padded = np.pad(wave, (0, late + -(length + late) % hop))
+    clean = np.concatenate([results[ENHANCED][0] for _, results in hops(session, states, padded, hop)])
+    return clean[late : late + length]
+
+
+def hops(session: Session, states: Shapes, wave: Samples, hop: int) -> Iterator[tuple[Values, Values]]:
+    """Step through whole hops [n hop]; yield what went into the graph and what came out, for each."""
+    past = {f"state.{name}": np.zeros(shape, np.float32) for name, shape in states.items()}
+    for frame in wave.reshape(-1, 1, hop):
+        feed = {AUDIO: frame, **past}
+        results = session.run(feed)
+        past = {name: results[f"{name}.next"] for name in past}
+        yield feed, results

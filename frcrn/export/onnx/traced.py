@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from frcrn.export.onnx.graph import OPSET, require_onnx
-from frcrn.export.onnx.network import AUDIO, ENHANCED, Step
-from frcrn.models import Enhancer
+from frcrn.export.onnx.network import Step, write_step, write_whole
+from frcrn.export.onnx.sessions import AUDIO, ENHANCED
+from frcrn.models import FRCRN, Enhancer
 
 
 class OneHop(nn.Module):
@@ -85,3 +86,18 @@ def traced(
             return onnx.load(file)
     finally:
         exporter.setLevel(level)
+
+
+def step_graph(model: Enhancer) -> Step:
+    """One hop of a causal network with its states."""
+    return write_step(model) if isinstance(model, FRCRN) else traced_step(model)
+
+
+def whole_graph(model: Enhancer, *, levelled: bool = False) -> Any:
+    """A wave of any length; `levelled` where the graph itself brings it to the loudness that the network wants."""
+    level = model.level_dbfs if levelled else None
+    if isinstance(model, FRCRN):
+        return write_whole(model, level)
+    if level is not None:
+        raise ValueError(f"{type(model).__name__} wants waves at {level} dBFS; only FRCRN is exported with that")
+    return traced_whole(model)

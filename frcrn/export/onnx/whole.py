@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from frcrn.export.onnx.graph import Graph, array
+from frcrn.export.onnx.graph import Graph, States
 from frcrn.export.onnx.writer import OF_FG, OF_MEMORY, Attention, Image, Placed, Writer
-from frcrn.export.states import States
-from frcrn.export.weights import Fsmn
+from frcrn.export.weights import Fsmn, array
 from frcrn.models.layers.attention import ComplexSE
 from frcrn.models.layers.fsmn import TimeFsmn
 

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from frcrn.export.onnx.graph import Graph
-from frcrn.export.states import States
+from frcrn.export.onnx.graph import Graph, States
 from frcrn.export.weights import Array, BinMemory, Fsmn, Gate, Kernel, positions
 from frcrn.models.layers.attention import ComplexSE
 from frcrn.models.layers.complex import ComplexConv2d, ComplexConvTranspose2d

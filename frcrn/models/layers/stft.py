@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -69,3 +71,8 @@ class STFT(nn.Module):
             summed = summed + nn.functional.pad(tail.unflatten(1, (later, self.hop)), (0, 0, 0, count))
         finished = summed[:, :count] * self.gain
         return finished.flatten(1), summed[:, count:].flatten(1)
+
+
+def taper(stft: STFT) -> NDArray[np.float64]:
+    """The window: the square root of Hann's."""
+    return np.sin(np.pi * np.arange(stft.window) / stft.window)
