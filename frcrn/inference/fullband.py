@@ -14,6 +14,17 @@ from frcrn.audio.reading import Samples
 from frcrn.inference.highband import STEP, HighBand, TopOctave
 
 
+BANDS = ("full", "speech")
+"""Whether what lies above the network's band is kept and cleaned, or left out."""
+
+
+def checked_band(name: str) -> str:
+    """Return the name of a band, or refuse it."""
+    if name not in BANDS:
+        raise ValueError(f"band {name!r}: choose {' or '.join(BANDS)}")
+    return name
+
+
 class FullBand:
     """Splits a sound that comes in pieces, and joins what a network made of its low band with its high band."""
 
@@ -41,6 +52,11 @@ class FullBand:
         whole = self._sound.take(low_again.shape[1])
         self._band.push(whole - low_again[:, : whole.shape[1]])
         return low
+
+    def low_length(self, length: int) -> int:
+        """Count the samples of the low band of a sound of this length."""
+        rate, low_rate = self._rates
+        return -(-length * low_rate // rate)
 
     def join(self, clean: Samples, last: bool = False) -> Samples:
         """Take the clean form [C, m] of the low band, in time with it; return what is ready of both, [C, n]."""
