@@ -1,15 +1,15 @@
 """Change the sample rate with short symmetric filters of our own: little delay, and in place to the sample.
 
-Both directions use one kernel, a sinc under a Kaiser window that is `REACH` samples of the lower rate long to each side:
+Both directions use one kernel, a sinc under a Kaiser window `REACH` samples of the lower rate long to each side:
 
     k(t) = sin(pi * 2 CUT t) / (pi * t) * kaiser(t / REACH)        t in samples of the lower rate
 
-Downwards y[m] = sum_n x[n] k(m - n / ratio), upwards y[n] = sum_m x[m] k(n / ratio - m), each set of taps scaled so that
-a constant stays what it is. The kernel is 80 dB down beyond half the lower rate.
+Downwards y[m] = sum_n x[n] k(m - n / ratio), upwards y[n] = sum_m x[m] k(n / ratio - m), each set of taps scaled so
+that a constant stays what it is. The kernel is 80 dB down beyond half the lower rate.
 
-Rates as they are used (48 to 16 kHz is 3 : 1, 44.1 to 16 kHz 441 : 160) repeat the same taps after a few samples: such a
-block of outputs is one matrix times the inputs that it reaches, and the matrix does many blocks at once. Rates without
-a small common ratio would need a matrix too large; there, each output takes the nearest of `_PHASES` sets of taps.
+Rates as they are used (48 to 16 kHz is 3 : 1, 44.1 to 16 kHz 441 : 160) repeat the same taps after a few samples: such
+a block of outputs is one matrix times the inputs that it reaches, and the matrix does many blocks at once. Rates
+without a small common ratio would need too large a matrix; there, each output takes the nearest of `_PHASES` sets.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def taps(step: Ratio, offsets: NDArray[np.float64]) -> NDArray[np.float32]:
     time = (np.arange(-step.reach, step.reach + 1) - offsets) / low
     window = np.i0(_BETA * np.sqrt(np.clip(1 - np.square(time / REACH), 0, None)))
     kernel = np.sinc(2 * CUT * time) * np.where(np.abs(time) < REACH, window, 0)
-    return (kernel / kernel.sum(axis=-1, keepdims=True)).astype(np.float32)
+    found: NDArray[np.float32] = (kernel / kernel.sum(axis=-1, keepdims=True)).astype(np.float32)
+    return found
 
 
 class Bank(NamedTuple):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 RUNTIMES = ["torch", "onnx", "openvino", "native"]
 """What `frcrn.export.runtime` knows, here so that options need not wait for torch."""
 
+
 def add_band_option(parser: argparse.ArgumentParser) -> None:
     """Add --band."""
     parser.add_argument(

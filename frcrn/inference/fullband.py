@@ -13,7 +13,6 @@ from frcrn.audio.filters import ShortResampler
 from frcrn.audio.reading import Samples
 from frcrn.inference.highband import STEP, HighBand, TopOctave
 
-
 BANDS = ("full", "speech")
 """Whether what lies above the network's band is kept and cleaned, or left out."""
 

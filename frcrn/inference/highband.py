@@ -2,13 +2,14 @@
 
 Two witnesses say how much of a frame is speech. The network: which part of the energy in its top octave it let through.
 And the high band itself: how far each of its bands stands above its own floor, the least of the last second and a half.
-Both must agree for sound to pass; where there is no speech, the high band falls further than the network's top octave does.
+Both must agree for sound to pass; without speech, the high band falls further than the network's top octave.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -77,6 +78,7 @@ class HighBand:
         self._shares = Fifo(channels)
         self._first_share = 0
         self._frame = 0  # the next one
+        self._begun = False
         self._tail = np.zeros((channels, self.step), np.float32)
         count = len(self._bands)
         self._power = np.zeros((channels, SMOOTH_BAND - 1, count), np.float32)
@@ -98,7 +100,10 @@ class HighBand:
         self._frame += count
         halves = np.concatenate([self._tail[:, None], made[..., self.step :]], axis=1)
         self._tail = halves[:, -1]
-        return (halves[:, :-1] + made[..., : self.step]).reshape(len(held), -1)
+        done: Samples = (halves[:, :-1] + made[..., : self.step]).reshape(len(held), -1)
+        early = self.step if count and not self._begun else 0  # what comes before the beginning
+        self._begun = self._begun or count > 0
+        return done[:, early:]
 
     def _ready(self) -> int:
         """Count the frames whose samples and whose share are there."""
@@ -121,7 +126,7 @@ class HighBand:
             self._first_share += used
         return found
 
-    def _powers(self, spectrum: NDArray[np.complex64]) -> Floats:
+    def _powers(self, spectrum: NDArray[Any]) -> Floats:
         """[C, K, F] -> [C, K, bands]: each band's mean power over a few frames."""
         power = (np.square(spectrum.real) + np.square(spectrum.imag)) @ self._bands.T
         power = np.concatenate([self._power, power], axis=1)
@@ -135,10 +140,12 @@ class HighBand:
         floor = np.minimum(self._floor.push(told), power)
         own = np.maximum(0, 1 - ABOVE * (floor + _NOTHING) / (power + _NOTHING)) ** POWER
         share = share[..., None]
-        least = DEEP * np.minimum(share, LENIENT * self._least.push(share))
+        least = np.minimum(share, LENIENT * self._least.push(share))
+        least = least * (DEEP + (1 - DEEP) * least)  # where the network lets all through, all passes here too
         allowed = np.minimum(1, LENIENT * share)
         gain = np.sqrt(np.maximum(allowed * own, least))
-        return np.minimum(self._released(gain), np.sqrt(allowed))
+        kept: Floats = np.minimum(self._released(gain), np.sqrt(allowed))
+        return kept
 
     def _released(self, gain: Floats) -> Floats:
         """[C, K, bands]: what rises rises at once, what falls falls in steps."""
@@ -205,9 +212,10 @@ def top() -> slice:
 
 @lru_cache(maxsize=32)
 def bands(rate: int, low_rate: int, step: int) -> Floats:
-    """[bands, F]: which part each bin has in each band; they overlap in triangles, a third of an octave from middle to middle."""
+    """[bands, F]: which part each bin has in each band; triangles, a third of an octave apart."""
     bins = np.arange(step + 1) * rate / (2 * step)
     first, last = 0.5 * low_rate * 2 ** (1 / 6), max(rate / 2, 0.5 * low_rate * 2 ** (1 / 6))
     count = 1 + round(3 * math.log2(last / first))
     place = np.clip(3 * np.log2(np.maximum(bins, 1) / first), 0, count - 1)
-    return np.maximum(0, 1 - np.abs(place - np.arange(count)[:, None])).astype(np.float32)
+    parts: Floats = np.maximum(0, 1 - np.abs(place - np.arange(count)[:, None])).astype(np.float32)
+    return parts

@@ -89,9 +89,7 @@ class Enhancer(nn.Module):
             band=band,
         )
 
-    def stream(
-        self, rate: int | None = None, channels: int = 1, strength: float = 1.0, band: str = "full"
-    ) -> Stream:
+    def stream(self, rate: int | None = None, channels: int = 1, strength: float = 1.0, band: str = "full") -> Stream:
         """Open a stream, which takes sound in chunks of any size while it is recorded; causal networks only.
 
         Args:
