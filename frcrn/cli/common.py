@@ -12,6 +12,17 @@ from contextlib import contextmanager
 RUNTIMES = ["torch", "onnx", "openvino", "native"]
 """What `frcrn.export.runtime` knows, here so that options need not wait for torch."""
 
+
+def add_band_option(parser: argparse.ArgumentParser) -> None:
+    """Add --band."""
+    parser.add_argument(
+        "--band",
+        choices=["full", "speech"],
+        default="full",
+        help="keep and clean what lies above the network's 8 kHz, or leave it out (full)",
+    )
+
+
 _WIDTH = 30
 _EVERY = 0.1  # seconds between two drawings
 _SETTLED = 2.0  # seconds before the time left is worth saying

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frcrn.cli.common import RUNTIMES, add_model_option
+from frcrn.cli.common import RUNTIMES, add_band_option, add_model_option
 
 if TYPE_CHECKING:
     from frcrn.inference.one_file import Settings
@@ -64,6 +64,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         default="torch",
         help="what runs the network (torch)",
     )
+    add_band_option(parser)
     many = parser.add_argument_group("many files")
     many.add_argument("--from-file", metavar="LIST", help="read more inputs from a file, one a line")
     many.add_argument(
@@ -124,6 +125,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         residual=args.residual,
         mono=args.mono,
         repair=args.repair,
+        band=args.band,
         runtime=args.runtime,
     )
 

@@ -7,7 +7,7 @@ import sys
 from importlib import util
 from typing import TYPE_CHECKING, BinaryIO
 
-from frcrn.cli.common import RUNTIMES, add_model_option
+from frcrn.cli.common import RUNTIMES, add_band_option, add_model_option
 
 if TYPE_CHECKING:
     from frcrn.models.base import Enhancer
@@ -41,6 +41,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         choices=RUNTIMES,
         help="what runs the network (the fastest that is there: native, which needs a C compiler, else onnx or torch)",
     )
+    add_band_option(parser)
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the network (1)")
 
 
@@ -101,6 +102,7 @@ def _pass_through(args: argparse.Namespace, source: BinaryIO, name: str) -> int:
         rate=args.rate,
         channels=args.channels,
         strength=args.strength,
+        band=args.band,
     )
     if trouble:
         print(f"frcrn: {name}: {trouble}", file=sys.stderr)

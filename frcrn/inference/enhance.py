@@ -18,6 +18,7 @@ from frcrn.audio import BLOCK, AudioError, Reader, Samples, Source, loudness
 from frcrn.audio.arrays import Wave
 from frcrn.audio.fifo import Queue
 from frcrn.inference import blockwise
+from frcrn.inference.fullband import FullBand, checked_band
 from frcrn.models.base import Enhancer
 
 Progress = Callable[[float], None]
@@ -57,6 +58,7 @@ def enhance(
     max_attenuation_db: float | None = None,
     residual: bool = False,
     repair: bool = False,
+    band: str = "full",
 ) -> Wave:
     """Return the clean form of a wave [T] or [C, T]: numpy or torch, same shape, rate, level and dtype.
 
@@ -77,7 +79,7 @@ def enhance(
         return (samples[:, start : start + BLOCK] for start in range(0, samples.shape[1], BLOCK))
 
     recording = Recording(blocks, rate, len(samples), f"wave of shape {tuple(wave.shape)}")
-    clean = np.concatenate(list(enhanced(model, recording, measured(model, recording), mix)), axis=1)
+    clean = np.concatenate(list(enhanced(model, recording, measured(model, recording), mix, band)), axis=1)
     return audio.like(wave, clean.reshape(floats.shape))
 
 
@@ -91,6 +93,7 @@ def enhance_file(
     residual: bool = False,
     mono: bool = False,
     repair: bool = False,
+    band: str = "full",
     progress: Progress | None = None,
 ) -> None:
     """Write the clean form of an audio file of any length: same length, rate, channels, level and format.
@@ -105,17 +108,21 @@ def enhance_file(
         measure = measured(network, recording)
         with audio.writer(target, recording.rate, recording.channels, form, frames=measure.length) as append:
             done = 0
-            for block in enhanced(network, recording, measure, mix):
+            for block in enhanced(network, recording, measure, mix, band):
                 append(block)
                 done += block.shape[1]
                 if progress:
                     progress(done / measure.length)
 
 
-def enhanced(model: Enhancer, recording: Recording, measure: Measure, mix: Mix) -> Iterator[Samples]:
+def enhanced(
+    model: Enhancer, recording: Recording, measure: Measure, mix: Mix, band: str = "full"
+) -> Iterator[Samples]:
     """Yield the clean form of a recording in blocks [C, n], aligned with it and as long."""
     for_network, for_mixing = itertools.tee(recording.blocks())
-    clean = Queue(through(model, recording, for_network, measure), recording.channels)
+    whole = checked_band(band) == "full" and recording.rate > model.sample_rate
+    route = through_both_bands if whole else through
+    clean = Queue(route(model, recording, for_network, measure), recording.channels)
     audible = (measure.peak > 0).astype(np.float32)[:, None]
 
     def mixed() -> Iterator[tuple[Samples, Samples]]:
@@ -134,6 +141,26 @@ def through(model: Enhancer, recording: Recording, noisy: Iterator[Samples], mea
     length = max(1, math.ceil(measure.length * model.sample_rate / rate))
     clean = (_checked(block, recording) for block in blockwise.run(model, fed, length, channels))
     return _times(audio.resampled(clean, model.sample_rate, rate, channels=channels), 1 / gain)
+
+
+def through_both_bands(
+    model: Enhancer, recording: Recording, noisy: Iterator[Samples], measure: Measure
+) -> Iterator[Samples]:
+    """Do as `through` does, and keep what lies above the network's band, weighed."""
+    bands = FullBand(recording.rate, model.sample_rate, recording.channels)
+
+    def low() -> Iterator[Samples]:
+        for block in _times(noisy, measure.gain):
+            yield bands.split(block)
+        yield bands.split(np.zeros((recording.channels, 0), np.float32), last=True)
+
+    def clean() -> Iterator[Samples]:
+        length = math.ceil(measure.length * model.sample_rate / recording.rate)
+        for block in blockwise.run(model, low(), length, recording.channels):
+            yield bands.join(_checked(block, recording))
+        yield bands.join(np.zeros((recording.channels, 0), np.float32), last=True)
+
+    return _times(clean(), 1 / measure.gain)
 
 
 def measured(model: Enhancer, recording: Recording) -> Measure:

@@ -15,11 +15,12 @@ from frcrn.audio import AudioError
 from frcrn.export.runtime import checked_runtime, with_runtime
 from frcrn.files import digest
 from frcrn.inference.enhance import Progress, checked_mix
+from frcrn.inference.fullband import checked_band
 from frcrn.inference.manifest import Record
 from frcrn.inference.paths import Job
 from frcrn.models import Enhancer
 
-OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair")
+OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair", "band")
 """The settings that `enhance_file` takes by these names."""
 
 
@@ -33,10 +34,12 @@ class Settings:
     residual: bool = False
     mono: bool = False
     repair: bool = False
+    band: str = "full"
     runtime: str = "torch"
 
     def __post_init__(self) -> None:
         checked_mix(self.strength, self.max_attenuation_db, self.residual)
+        checked_band(self.band)
         checked_runtime(self.runtime)
 
     def open(self) -> Enhancer:

@@ -183,9 +183,11 @@ def header(layout: Layout) -> bytes:
 class Passage:
     """What runs through a pipe, from its first byte to its last."""
 
-    def __init__(self, model: Enhancer, layout: Layout, sink: BinaryIO, strength: float = 1.0) -> None:
+    def __init__(
+        self, model: Enhancer, layout: Layout, sink: BinaryIO, strength: float = 1.0, band: str = "full"
+    ) -> None:
         self.layout, self._sink, self._left = layout, sink, b""
-        self._stream = Stream(model, layout.rate, layout.channels, strength)
+        self._stream = Stream(model, layout.rate, layout.channels, strength, band)
         self.written = 0
         self._put(header(layout))
 
@@ -230,6 +232,7 @@ def pass_through(
     rate: int | None = None,
     channels: int | None = None,
     strength: float = 1.0,
+    band: str = "full",
 ) -> str | None:
     """Enhance everything that comes; return what was wrong with the end of the input, None where nothing was.
 
@@ -237,7 +240,7 @@ def pass_through(
     """
     inlet = Inlet(source, name)
     layout = layout_of(inlet, form, rate, channels, model.sample_rate)
-    passage = Passage(model, layout, sink, strength)
+    passage = Passage(model, layout, sink, strength, band)
     pieces = inlet.pieces(layout.size)
     while piece := _next(pieces, passage):
         passage.push(piece)
