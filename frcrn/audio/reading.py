@@ -15,6 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from frcrn.audio import ogg
 from frcrn.audio.formats import ACCEPTED, AudioError, AudioFormat, is_audio_name, kind_of
 from frcrn.audio.integrity import cut_short, log_of_missing
 
@@ -179,7 +180,17 @@ def name_of(source: Any) -> str:
 
 
 def open_source(source: Any, name: str) -> tuple[BinaryIO, bool]:
-    """Open what can be rewound and so read again, and say whether it is ours to close."""
+    """Open what can be rewound and so read again, its headers put right, and say whether it is ours to close."""
+    stream, ours = _open(source, name)
+    better = ogg.steadied(stream)
+    if better is None:
+        return stream, ours
+    if ours:
+        stream.close()
+    return better, True
+
+
+def _open(source: Any, name: str) -> tuple[BinaryIO, bool]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         return io.BytesIO(source), True
     if isinstance(source, (str, os.PathLike)):
