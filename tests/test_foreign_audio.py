@@ -99,3 +99,65 @@ def test_a_missing_page_is_not_taken_for_a_shaken_clock(tmp_path: Path) -> None:
         assert ogg.steadied(stream) is None
     with pytest.raises(AudioError, match="truncated"):
         audio.read(b"".join(page.encoded() for page in pages))
+
+
+# MP3 as it is
+
+
+def lame(folder: Path, name: str, *options: str, seconds: float = 5, rate: int = 44_100) -> Path:
+    source = speechlike(folder, seconds, rate, f"{name}.wav")
+    subprocess.run([program("lame"), "--quiet", *options, source, folder / name], check=True, capture_output=True)
+    return folder / name
+
+
+def with_info(content: bytes, **fields: int) -> bytes:
+    """The same MP3 file with other numbers of frames or bytes in its Xing header."""
+    place = max(content.find(b"Xing"), content.find(b"Info"))
+    changed = bytearray(content)
+    for name, value in fields.items():
+        at = place + {"frames": 8, "size": 12}[name]
+        changed[at : at + 4] = value.to_bytes(4, "big")
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("options", [("-b", "128"), ("-b", "320"), ("-V", "2"), ("--abr", "90"), ("-b", "64", "-m", "m")])
+@pytest.mark.parametrize("header", [True, False])
+def test_an_mp3_is_read_to_its_end_with_and_without_a_xing_header(
+    tmp_path: Path, options: tuple[str, ...], header: bool
+) -> None:
+    path = lame(tmp_path, "a.mp3", *(() if header else ("-t",)), *options)
+    ours, theirs = audio.read(path).samples, decoded(path, 44_100)
+    # without the header nobody knows what the encoder put before and after
+    assert ours.shape[1] == 5 * 44_100 if header else abs(ours.shape[1] - theirs.shape[1]) < 1152
+    assert likeness(ours, theirs[:, 529 * (not header) :]) > 0.99
+
+
+@pytest.mark.parametrize("fields", [{"frames": 40}, {"frames": 900}, {"size": 5000}, {"frames": 900, "size": 10**6}])
+def test_a_wrong_xing_header_changes_nothing(
+    tmp_path: Path, fields: dict[str, int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = lame(tmp_path, "a.mp3", "-b", "128").read_bytes()
+    np.testing.assert_array_equal(audio.read(with_info(content, **fields)).samples, audio.read(content).samples)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("options", [("-b", "128"), ("-V", "2", "-t"), ("-V", "2", "--add-id3v2", "--tt", "title")])
+def test_joined_mp3_files_give_both_halves(tmp_path: Path, options: tuple[str, ...]) -> None:
+    one, two = lame(tmp_path, "a.mp3", *options, seconds=4), lame(tmp_path, "b.mp3", *options, seconds=3)
+    joined = tmp_path / "joined.mp3"
+    joined.write_bytes(one.read_bytes() + two.read_bytes())
+    ours = audio.read(joined).samples
+    assert 7 * 44_100 <= ours.shape[1] < 7 * 44_100 + 5 * 1152
+    for half, start in ((one, 0), (two, 4 * 44_100)):
+        probe = audio.read(half).samples[:, 44_100 : 2 * 44_100]
+        found = ours[:, start + 43_000 : start + 2 * 44_100 + 5000]
+        place = max(range(5000), key=lambda place: likeness(found[:, place : place + 2000], probe[:, :2000]))
+        assert likeness(found[:, place:], probe) > 0.99
+
+
+def test_an_mp3_is_called_truncated_only_where_it_is(tmp_path: Path) -> None:
+    for options in (("-b", "128"), ("-V", "2", "-t")):
+        content = lame(tmp_path, "a.mp3", *options).read_bytes()
+        with pytest.raises(AudioError, match="truncated: its last frame ends 100 bytes later"):
+            audio.read(content[:-100])
+        assert audio.read(content + b"TAG" + bytes(125)).samples.shape == audio.read(content).samples.shape

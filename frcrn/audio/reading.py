@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from frcrn.audio import ogg
+from frcrn.audio import mpeg, ogg
 from frcrn.audio.formats import ACCEPTED, AudioError, AudioFormat, is_audio_name, kind_of
 from frcrn.audio.integrity import cut_short, log_of_missing
 
@@ -182,7 +182,7 @@ def name_of(source: Any) -> str:
 def open_source(source: Any, name: str) -> tuple[BinaryIO, bool]:
     """Open what can be rewound and so read again, its headers put right, and say whether it is ours to close."""
     stream, ours = _open(source, name)
-    better = ogg.steadied(stream)
+    better = ogg.steadied(stream) or mpeg.counted(stream)
     if better is None:
         return stream, ours
     if ours:
