@@ -1,5 +1,5 @@
 """What is measured by hand: nothing that a model directory's user needs."""
 
-from frcrn.copies import leave_out
+from frcrn._copies import leave_out
 
 leave_out(__name__)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from frcrn import audio
-from frcrn.demo import sample
+from frcrn.audio.sample import sample
 
 WANTED = 1.7
 SHORTEST, LONGEST = 2.0, 6.0

@@ -23,7 +23,7 @@ import soundfile
 import torch
 
 from frcrn.data import Mixing, build
-from frcrn.training.stream import Batch, Stream, batches
+from frcrn.training.batches import Batch, Stream, batches
 
 RATE = 16000
 

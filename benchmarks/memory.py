@@ -21,8 +21,9 @@ import numpy as np
 import torch
 
 import frcrn
-from frcrn import audio, blockwise
-from frcrn.memory import peak_memory
+from frcrn import audio
+from frcrn.inference import blockwise
+from frcrn.machine import peak_memory
 
 
 def write_noise(path: Path, seconds: float, rate: int, channels: int) -> None:

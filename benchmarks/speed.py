@@ -20,10 +20,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from frcrn import FRCRN, official
-from frcrn.checkpoint import fill
-from frcrn.models import Enhancer
-from frcrn.runtime import RUNTIMES, with_runtime
+from frcrn import FRCRN
+from frcrn.export.runtime import RUNTIMES, with_runtime
+from frcrn.models import Enhancer, released
+from frcrn.models.checkpoint import fill
 
 CALM = {
     "MALLOC_MMAP_MAX_": "0",
@@ -37,7 +37,7 @@ def stock_network() -> nn.Module:
     from modelscope.models.audio.ans.frcrn import FRCRN as Stock
 
     torch.manual_seed(0)
-    stock = Stock(**official.ARGUMENTS).train()
+    stock = Stock(**released.ARGUMENTS).train()
     with torch.no_grad():
         stock(0.1 * torch.randn(2, 16000))
     return stock.eval()

@@ -22,11 +22,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from frcrn import FRCRN, official
-from frcrn.checkpoint import fill
-from frcrn.halves import demand_bf16
-from frcrn.memory import peak_memory
-from frcrn.objective import build_losses
+from frcrn import FRCRN
+from frcrn.machine import demand_bf16, peak_memory
+from frcrn.models import released
+from frcrn.models.checkpoint import fill
+from frcrn.training.losses.objective import build_losses
 
 RATE = 16000
 VARIANTS = ("stock", "ours", "ours bf16")
@@ -64,7 +64,7 @@ def stock_step(device: str) -> tuple[Step, torch.nn.Module]:
     from modelscope.models.audio.ans.frcrn import FRCRN as Stock
 
     torch.manual_seed(0)
-    model = Stock(**official.ARGUMENTS).to(device).train()
+    model = Stock(**released.ARGUMENTS).to(device).train()
     optimizer = torch.optim.Adam(model.get_params(1e-5), lr=1e-3)
 
     def step(noisy: Tensor, clean: Tensor) -> float:

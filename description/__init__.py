@@ -1,5 +1,5 @@
 """What makes the pictures and the bundled files: nothing that a model directory's user needs."""
 
-from frcrn.copies import leave_out
+from frcrn._copies import leave_out
 
 leave_out(__name__)

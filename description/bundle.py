@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from frcrn import audio
-from frcrn.checkpoint import load, save
 from frcrn.models import Enhancer
+from frcrn.models.checkpoint import load, save
 
 WEIGHTS = Path(__file__).parent.parent / "frcrn" / "weights"
 LARGEST_CHANGE = 1e-3

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from description import results
-from frcrn.checkpoint import describe, load, names
-from frcrn.demo import draw, sample
+from frcrn.audio.sample import sample
+from frcrn.cli.demo import draw
 from frcrn.models import Enhancer
+from frcrn.models.checkpoint import describe, load, names
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent

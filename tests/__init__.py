@@ -1,5 +1,5 @@
 """The tests: nothing that a model directory's user needs."""
 
-from frcrn.copies import leave_out
+from frcrn._copies import leave_out
 
 leave_out(__name__)

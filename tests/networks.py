@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from frcrn import FRCRN, FRCRNConfig
-from frcrn.layers.fsmn import BinFsmn
-from frcrn.layers.unet import Level
-from frcrn.official import ARGUMENTS
+from frcrn.models.layers.fsmn import BinFsmn
+from frcrn.models.layers.unet import Level
+from frcrn.models.released import ARGUMENTS
 
 Network = TypeVar("Network", bound=nn.Module)
 

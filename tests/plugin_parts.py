@@ -18,8 +18,8 @@ import torch
 from torch import nn
 
 from frcrn import FRCRN, FRCRNConfig
-from frcrn.checkpoint import save, save_directory
-from frcrn.official import ARGUMENTS
+from frcrn.models.checkpoint import save, save_directory
+from frcrn.models.released import ARGUMENTS
 from tests import networks
 from tests.made_audio import noise, speech
 

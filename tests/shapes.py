@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from frcrn import FRCRN
-from frcrn.layers.unet import Level
+from frcrn.models.layers.unet import Level
 from tests.networks import lively, tiny, two_levels
 
 FOUR_HOPS = {"window": 128, "hop": 32}

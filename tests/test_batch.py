@@ -18,13 +18,15 @@ import numpy as np
 import psutil
 import pytest
 
-from frcrn import FRCRN, FRCRNConfig, audio, checkpoint
+from frcrn import FRCRN, FRCRNConfig, audio
 from frcrn.audio import AudioError
-from frcrn.batch import enhance_folder, mark_of, processes_for, run, tasks
 from frcrn.cli import main
-from frcrn.jobs import Job, plan
-from frcrn.manifest import NAME, Manifest, digest, sweep
-from frcrn.tasks import Outcome, Settings
+from frcrn.files import digest
+from frcrn.inference.folder import enhance_folder, mark_of, processes_for, run, tasks
+from frcrn.inference.manifest import NAME, Manifest, sweep
+from frcrn.inference.one_file import Outcome, Settings
+from frcrn.inference.paths import Job, plan
+from frcrn.models import checkpoint
 
 ROOT = Path(__file__).parent.parent
 
@@ -334,7 +336,7 @@ def test_one_that_fails_does_not_stop_the_others(tmp_path: Path, model: Path, mo
             raise KeyError("out of luck")
         done.append(source.name)
 
-    monkeypatch.setattr("frcrn.enhance.enhance_file", enhance)
+    monkeypatch.setattr("frcrn.inference.enhance.enhance_file", enhance)
     jobs = [Job(Path(name), tmp_path / name, problem) for name, problem in [("bad", None), ("x", "no"), ("good", None)]]
     outcomes = enhancing(jobs, Settings(str(model)))
     assert [str(outcome.error) for outcome in outcomes] == ["KeyError: 'out of luck'", "no", "None"]
@@ -358,7 +360,7 @@ def test_a_folder_from_python(tmp_path: Path, model: Path) -> None:
 
 def test_few_files_are_not_worth_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     for cores, expected in ((2, [1, 1, 2, 2]), (64, [1, 1, 2, 8])):
-        monkeypatch.setattr("frcrn.batch.available_cores", lambda cores=cores: cores)
+        monkeypatch.setattr("frcrn.inference.folder.available_cores", lambda cores=cores: cores)
         assert [processes_for(files) for files in (0, 7, 8, 100000)] == expected
 
 

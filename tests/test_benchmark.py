@@ -17,11 +17,13 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
-from frcrn import FRCRN, FRCRNConfig, benchmark, checkpoint, machine, operations, speeds, subjects
+from frcrn import FRCRN, FRCRNConfig
 from frcrn.cli import main
-from frcrn.export.folder import export
-from frcrn.memory import peak_apart
-from frcrn.subjects import Facts, Subject
+from frcrn.evaluation.speed import benchmark, candidates, operations, tables
+from frcrn.evaluation.speed.candidates import Facts, Subject
+from frcrn.export.onnx.folder import export
+from frcrn.machine import peak_apart
+from frcrn.models import checkpoint
 from tests.networks import tiny
 from tests.test_compare import description, graph, node
 
@@ -42,13 +44,13 @@ def test_macs_of_a_layer(layer: nn.Module, shape: tuple[int, ...], count: int) -
 
 def test_macs_of_the_released_network() -> None:
     with torch.device("meta"):
-        found = subjects.operations(FRCRN(FRCRNConfig()).eval())
+        found = candidates.operations(FRCRN(FRCRNConfig()).eval())
     assert found / 1e9 == pytest.approx(37.7, rel=0.05)
 
 
 def test_macs_of_a_stream_are_those_of_the_whole_wave() -> None:
     model = tiny(causal=True, stages=1)  # of several, a whole wave is made for each
-    by_hops = subjects.operations(model)
+    by_hops = candidates.operations(model)
     long, short = torch.zeros(1, 2 * model.sample_rate), torch.zeros(1, model.sample_rate)
     whole = operations.macs(lambda: model(long)) - operations.macs(lambda: model(short))
     assert by_hops == pytest.approx(whole, rel=0.02)
@@ -139,9 +141,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("runtime", ["onnx", "native", pytest.param("openvino", marks=pytest.mark.slow)])
 def test_each_runtime_streams_what_torch_streams(runtime: str, saved: str) -> None:
-    if runtime not in machine.installed() or (runtime != "native" and not find_spec("onnx")):
+    if runtime not in candidates.installed() or (runtime != "native" and not find_spec("onnx")):
         pytest.skip(f"{runtime} is not there")
-    truth, other = subjects.subjects_of(saved, ["torch", runtime], [1])
+    truth, other = candidates.subjects_of(saved, ["torch", runtime], [1])
     assert (truth.runtime, other.runtime) == ("torch", runtime)
     with torch.inference_mode():
         for hop in islice(benchmark.inputs(truth, 1.0), 12):
@@ -150,7 +152,7 @@ def test_each_runtime_streams_what_torch_streams(runtime: str, saved: str) -> No
 
 def test_a_peer_hears_one_hop_after_the_other(tmp_path: Path) -> None:
     graph(tmp_path / "made.onnx", {"x": [1, 1, 64]}, [node("Identity", ["x"], ["y"])], {"y": [1, 1, 64]})
-    (subject,) = subjects.subjects_of(f"mine={description(tmp_path / 'peer.json')}", ["torch"], [1])
+    (subject,) = candidates.subjects_of(f"mine={description(tmp_path / 'peer.json')}", ["torch"], [1])
     assert subject.facts == Facts("mine", 0, 0.0, 16000, 32, 64)
     assert subject.runtime == "onnx"
     hops = list(islice(benchmark.inputs(subject, 1.0), 20))
@@ -165,25 +167,25 @@ def test_an_export_streams_what_torch_streams_and_any_graph_of_it_can_be_named(t
     model, saved = tiny(stages=1, window=512, hop=256, bands=256), tmp_path / "model.safetensors"
     checkpoint.save(model, saved)
     folder = export(model, tmp_path / "exported").parent
-    truth, ours = (each for place in (saved, folder) for each in subjects.subjects_of(str(place), ["torch"], [1]))
+    truth, ours = (each for place in (saved, folder) for each in candidates.subjects_of(str(place), ["torch"], [1]))
     assert (ours.runtime, ours.facts.label, ours.facts.latency) == ("onnx", "exported", truth.facts.latency)
     assert 0 < ours.facts.gmacs < truth.facts.gmacs  # its transforms are products of smaller matrices
     with torch.inference_mode():
         for hop in islice(benchmark.inputs(truth, 1.0), 12):
             assert_allclose(ours.run(hop), truth.run(hop), atol=1e-4)
-        (clip,) = subjects.subjects_of(f"mine={folder / 'whole.onnx'}", ["torch"], [1])
+        (clip,) = candidates.subjects_of(f"mine={folder / 'whole.onnx'}", ["torch"], [1])
         wave = next(benchmark.inputs(clip, 0.5))
         assert_allclose(clip.run(wave), model(torch.from_numpy(wave)[None]).wave, atol=1e-4)
     assert (clip.live, clip.facts.label, clip.facts.gmacs) == (False, "mine", None)
     (folder / "step.onnx").write_bytes((folder / "whole.onnx").read_bytes())
     with pytest.raises(ValueError, match=r"step\.onnx: not the graph that frcrn\.json beside it describes"):
-        subjects.subjects_of(str(folder), ["torch"], [1])
+        candidates.subjects_of(str(folder), ["torch"], [1])
     (folder / "other.onnx").touch()
     with pytest.raises(ValueError, match=r"other\.onnx: frcrn\.json beside it does not describe it"):
-        subjects.subjects_of(str(folder / "other.onnx"), ["torch"], [1])
+        candidates.subjects_of(str(folder / "other.onnx"), ["torch"], [1])
     (folder / "frcrn.json").write_text("{")
     with pytest.raises(ValueError, match=r"frcrn\.json: expected the description of an export"):
-        subjects.subjects_of(str(folder), ["torch"], [1])
+        candidates.subjects_of(str(folder), ["torch"], [1])
 
 
 def test_the_command(saved: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -213,7 +215,7 @@ def test_markdown_says_what_was_measured() -> None:
     facts = Facts("a|b", 1_234_567, 0.5, 16000, 320, 640)
     speed = benchmark.Speed("a|b", "onnx", 2, 0.1, 0.2, 100, 0.001, 0.0025, 0.02, 0.985, 512.4, 88.6)
     made_on = {"processor": "P", "cores": 4, "seconds": 10.0, "load_before": None, "versions": {"torch": "2"}}
-    text = speeds.markdown(benchmark.Result(made_on, [facts], [speed]))
+    text = tables.markdown(benchmark.Result(made_on, [facts], [speed]))
     assert r"| a\|b | 1,234,567 | 0.500 | 20.0 | 40.0 |" in text
     assert r"| a\|b | onnx | 2 | 0.100 | 0.200 | 1.00 | 2.50 | 20.00 | 98.5 % | 512 (+89) |" in text
 
@@ -245,20 +247,20 @@ def test_two_models_of_one_name_are_refused() -> None:
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "util", SimpleNamespace(find_spec=lambda name: name == "torch" or None))
-    monkeypatch.setattr(machine, "compiler", lambda: None)
-    assert machine.installed() == ["torch"]
-    monkeypatch.setattr(machine, "compiler", lambda: "cc")
-    assert machine.installed() == ["torch", "native"]
+    monkeypatch.setattr(candidates, "util", SimpleNamespace(find_spec=lambda name: name == "torch" or None))
+    monkeypatch.setattr(candidates, "compiler", lambda: None)
+    assert candidates.installed() == ["torch"]
+    monkeypatch.setattr(candidates, "compiler", lambda: "cc")
+    assert candidates.installed() == ["torch", "native"]
 
 
 def test_native_stands_beside_the_others_where_a_network_has_a_program(saved: str, tmp_path: Path) -> None:
-    if machine.compiler() is None:
+    if candidates.compiler() is None:
         pytest.skip("there is no C compiler")
-    found = [(subject.runtime, subject.threads) for subject in subjects.subjects_of(saved, None, [1, 2])]
+    found = [(subject.runtime, subject.threads) for subject in candidates.subjects_of(saved, None, [1, 2])]
     assert found.count(("native", 1)) == 1 and ("native", 2) not in found and ("torch", 2) in found
     checkpoint.save(tiny(causal=False), tmp_path / "offline.safetensors")
-    offline = subjects.subjects_of(str(tmp_path / "offline.safetensors"), None, [1, 2])
+    offline = candidates.subjects_of(str(tmp_path / "offline.safetensors"), None, [1, 2])
     assert [subject.threads for subject in offline if subject.runtime == "native"] == [1, 2]
 
 

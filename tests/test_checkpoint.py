@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 import frcrn
-from frcrn import FRCRN, FRCRNConfig, official
-from frcrn.checkpoint import CheckpointError, arguments_of, describe, fill, load, names, save, save_directory
-from frcrn.tensors import read_entries
+from frcrn import FRCRN, FRCRNConfig
+from frcrn.models import released as official
+from frcrn.models.checkpoint import CheckpointError, arguments_of, describe, fill, load, names, save, save_directory
+from frcrn.models.weight_files import read_entries
 from tests.networks import noise, stock, tiny
 
 CONFIGURATION = {"framework": "pytorch", "model": {"type": "speech_frcrn_ans_cirm_16k", **official.ARGUMENTS}}
@@ -439,7 +440,7 @@ def test_an_interrupted_save_leaves_the_old_file_and_nothing_beside(
         Path(next(item for item in _ if isinstance(item, (str, Path)))).write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("frcrn.checkpoint.save_file", stop)
+    monkeypatch.setattr("frcrn.models.checkpoint.serialized", stop)
     monkeypatch.setattr(torch, "save", stop)
     with pytest.raises(KeyboardInterrupt):
         save(tiny(seed=2), path)

@@ -14,10 +14,11 @@ import soundfile
 import torch
 
 import frcrn
-from frcrn import FRCRN, FRCRNConfig, audio, checkpoint
+from frcrn import FRCRN, FRCRNConfig, audio
+from frcrn.audio.sample import sample
 from frcrn.cli import main
 from frcrn.cli.common import clock, compute_on_one_thread, progress_bar, sentence
-from frcrn.demo import sample
+from frcrn.models import checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,7 @@ def test_an_interruption_is_130(tmp_path: Path, model: str, monkeypatch: pytest.
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("frcrn.enhance.enhance_file", interrupted)
+    monkeypatch.setattr("frcrn.inference.enhance.enhance_file", interrupted)
     assert enhance(model, store(tmp_path / "a.wav"), "-o", tmp_path / "b.wav") == 130
 
 

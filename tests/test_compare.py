@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from frcrn import strict
+from frcrn import config
 from frcrn.cli import main
-from frcrn.compare import compare, worse_than
-from frcrn.evaluation import Options, open_pairs
-from frcrn.metrics import Scores
-from frcrn.peers import Description, Graph, Peer, describe, taper
-from frcrn.summary import Report, Row, summarise
-from frcrn.systems import Network, Unprocessed, open_system
+from frcrn.evaluation.compare import compare, worse_than
+from frcrn.evaluation.evaluate import Options, open_pairs
+from frcrn.evaluation.metrics.scores import Scores
+from frcrn.evaluation.peers import Description, Graph, Peer, describe, taper
+from frcrn.evaluation.statistics import Report, Row, summarise
+from frcrn.evaluation.systems import Network, Unprocessed, open_system
 from tests.fakes import Gain
 from tests.made_audio import RATE, noise, save, speech
 
@@ -314,7 +314,7 @@ def test_a_network_and_a_peer_stand_side_by_side(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["dtln", "gtcrn"])
 def test_the_descriptions_we_ship_are_whole(name: str) -> None:
     path = PEERS / f"{name}.json"
-    found = strict.build(Description, json.loads(path.read_text()), str(path))
+    found = config.build(Description, json.loads(path.read_text()), str(path))
     assert found.name == name.upper() and all(graph.states for graph in found.graphs)
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frcrn import FRCRN, FRCRNConfig
-from frcrn.layers.unet import Level
+from frcrn.models.layers.unet import Level
 
 CONFIGS = {
     "official": FRCRNConfig(),

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
 
-from frcrn.checkpoint import load, save, save_directory
+from frcrn.export.runtime import with_runtime
 from frcrn.models import MODELS, Enhancer
-from frcrn.runtime import with_runtime
+from frcrn.models.checkpoint import load, save, save_directory
 from tests.networks import lively, noise
 
 PRESETS = {"tiny": {"causal": True}, "tiny offline": {"causal": False}, "compact": {}}

@@ -11,8 +11,8 @@ import soundfile
 
 from frcrn.audio import AudioError
 from frcrn.data import cache, rooms
-from frcrn.data.activity import active_frames, decibels, frame_powers
 from frcrn.data.cache import AudioCache, list_folders, open_cache
+from frcrn.data.speech_activity import active_frames, decibels, frame_powers
 from tests.made_audio import RATE, corpus, noise, save, speech
 
 

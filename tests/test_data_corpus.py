@@ -11,8 +11,8 @@ import soundfile
 
 from frcrn.cli import main
 from frcrn.data import build, mixed_set
+from frcrn.data.check import check
 from frcrn.data.corpus import balance, split
-from frcrn.data.doctor import check
 from tests.made_audio import RATE, corpus, noise, save
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from frcrn.cli import main
-from frcrn.data.doctor import Limits, check, clipped_share
+from frcrn.data.check import Limits, check, clipped_share
 from frcrn.data.fingerprints import fingerprint, matches
 from tests.made_audio import RATE, noise, save, speech
 
@@ -96,7 +96,7 @@ def test_each_planted_defect_is_found_and_nothing_else(healthy, capsys, plant, k
 def dns(tmp_path):
     for number, snr in enumerate((-3.0, 2.0, 7.0, 7.5)):
         clean, rest = speech(2.0, number), noise(2.0, 40 + number)
-        from frcrn.data.activity import active_power, power
+        from frcrn.data.speech_activity import active_power, power
 
         rest *= (active_power(clean, RATE) / power(rest) * 10 ** (-snr / 10)) ** 0.5
         save(tmp_path / "set" / "clean" / f"clean_fileid_{number}.wav", clean, subtype="FLOAT")

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from frcrn.data import Mixing, build, mixing, spectrum
-from frcrn.data.activity import active_frames, active_power, decibels, frame_powers, power
+from frcrn.data import Mixing, build, events, mixing, noises, spectrum
+from frcrn.data.speech_activity import active_frames, active_power, decibels, frame_powers, power
 from tests.made_audio import RATE, corpus, speech
 
 PLAIN = {
@@ -23,6 +23,8 @@ PLAIN = {
     "room_share": 0,
     "clip_share": 0,
     "codec_share": 0,
+    "lost_share": 0,
+    "step_share": 0,
 }
 
 
@@ -128,7 +130,7 @@ def test_levels_lie_in_the_range_and_nothing_passes_full_scale(mix):
 
 def test_damage_is_in_the_noisy_wave_only(mix):
     whole = mix(**PLAIN)
-    broken = {kind: mix(**{**PLAIN, kind: 1}) for kind in ("clip_share", "codec_share")}
+    broken = {kind: mix(**{**PLAIN, kind: 1}) for kind in ("clip_share", "codec_share", "lost_share")}
     for index in range(10):
         good = whole.example(0, index)
         for kind, dataset in broken.items():
@@ -136,7 +138,35 @@ def test_damage_is_in_the_noisy_wave_only(mix):
             np.testing.assert_array_equal(bad.clean, good.clean)
             assert bad.damaged and not np.array_equal(bad.noisy, good.noisy), kind
             error = decibels(power(bad.noisy - good.noisy) / power(good.noisy))
-            assert -70 < error < -5, (kind, index, error)
+            assert -70 < error < (0 if kind == "lost_share" else -5), (kind, index, error)
+
+
+@pytest.mark.parametrize("kind", sorted({*noises.MADE, *events.KINDS}, key=lambda kind: kind.__name__))
+def test_made_noises_are_of_unit_power_and_differ_with_the_generator(kind):
+    waves = [kind(np.random.default_rng(seed), 2 * RATE, RATE) for seed in (0, 0, 1, 2, 3)]
+    np.testing.assert_array_equal(waves[0], waves[1])
+    assert not np.array_equal(waves[0], waves[2])
+    for wave in waves:
+        assert wave.shape == (2 * RATE,) and wave.dtype == np.float32
+        assert power(wave) == pytest.approx(1, rel=1e-3)
+
+
+def test_a_step_of_level_moves_speech_and_noise_alike(mix):
+    still, moved = mix(**PLAIN), mix(**{**PLAIN, "step_share": 1})
+    for index in range(10):
+        one, other = still.example(0, index), moved.example(0, index)
+        loud = np.abs(one.noisy) > 1e-3
+        ratio = (other.noisy / np.where(loud, one.noisy, 1))[loud]
+        assert 3.9 < -20 * np.log10(ratio.min() / ratio.max()) < 20.1
+        np.testing.assert_allclose(other.clean[loud], ratio * one.clean[loud], atol=1e-5)
+
+
+def test_one_noise_gives_way_to_another():
+    rng = np.random.default_rng(0)
+    low, high = (np.sin(np.arange(RATE) * f).astype(np.float32) * np.float32(2**0.5) for f in (0.05, 1.0))
+    turned = noises.in_turn(rng, low, high, RATE)
+    spectra = [np.abs(np.fft.rfft(part)) for part in (turned[:1000], turned[-1000:])]
+    assert [int(spectrum.argmax()) for spectrum in spectra] == [round(0.05 * 1000 / 6.2832), round(1000 / 6.2832)]
 
 
 def test_a_room_blurs_what_is_heard_and_the_target_keeps_its_early_part_or_nothing(mix):

@@ -19,7 +19,7 @@ import pytest
 
 import frcrn
 from description import results
-from frcrn.checkpoint import save_directory
+from frcrn.models.checkpoint import save_directory
 from tests.docs_runner import RATE, ROOT, Block, blocks, lines, pages, parse, run_command, samples
 
 BLOCKS = [block for page in pages() for block in blocks(page)]
@@ -135,7 +135,7 @@ def test_the_figures_are_those_of_the_one_place(page: str) -> None:
 
 
 def test_the_figures_speak_of_the_bundled_model() -> None:
-    facts = frcrn.checkpoint.describe(frcrn.load())
+    facts = frcrn.models.checkpoint.describe(frcrn.load())
     (model,) = (system for system in results.read()["systems"] if system["name"] == "default")
     assert {key: model[key] for key in ("parameters", "latency_ms")} == {
         "parameters": facts["parameters"],

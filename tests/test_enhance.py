@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from frcrn import FRCRN, FRCRNConfig, audio, blockwise, checkpoint, level
-from frcrn.audio import AudioError, AudioFormat, Samples
-from frcrn.enhance import enhance, enhance_file
+from frcrn import FRCRN, FRCRNConfig, audio
+from frcrn.audio import AudioError, AudioFormat, Samples, loudness
+from frcrn.inference import blockwise
+from frcrn.inference.enhance import enhance, enhance_file
+from frcrn.models import checkpoint
 from frcrn.models.base import Enhancer
 from tests.fakes import CausalGain, Fake, Gain, Normalise, Smooth
 from tests.networks import lively
@@ -199,10 +201,10 @@ def test_a_half_wave_is_turned_down_as_one() -> None:
 def test_a_half_wave_across_blocks_is_turned_down_as_one() -> None:
     wave = np.sin(np.pi * np.arange(1, 3001) / 1000, dtype=np.float32)[None] * 1.5
     wave = wave[:, ::3]
-    limit = np.array([level.CEILING])
+    limit = np.array([loudness.CEILING])
     cuts = np.split(wave, [10, 11, 150, 333, 700], axis=1)
-    joined = np.concatenate(list(level.bounded(((cut, 0 * cut) for cut in cuts), limit)), axis=1)
-    assert_allclose(joined, wave * level.CEILING / 1.5, rtol=1e-4)
+    joined = np.concatenate(list(loudness.bounded(((cut, 0 * cut) for cut in cuts), limit)), axis=1)
+    assert_allclose(joined, wave * loudness.CEILING / 1.5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("peak", [2.0, 1e20, 1e38])

@@ -13,13 +13,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frcrn import harm, recognition
-from frcrn.evaluation import Options, digest_of, evaluate, open_pairs, run
-from frcrn.journal import Journal
-from frcrn.metrics import Scores, score, si_sdr
-from frcrn.scorers import Scorers
-from frcrn.summary import Row, describe, interval, paired_difference, summarise
-from frcrn.systems import EnhancedFolder, Network, Unprocessed, fingerprint, open_system
+from frcrn.evaluation import side_effects
+from frcrn.evaluation.evaluate import Options, digest_of, evaluate, open_pairs, run
+from frcrn.evaluation.metrics import word_errors
+from frcrn.evaluation.metrics.pool import Scorers
+from frcrn.evaluation.metrics.scores import Scores, score, si_sdr
+from frcrn.evaluation.scores_csv import Journal
+from frcrn.evaluation.statistics import Row, describe, interval, paired_difference, summarise
+from frcrn.evaluation.systems import EnhancedFolder, Network, Unprocessed, open_system
+from frcrn.models.checkpoint import fingerprint
 from tests import networks
 from tests.fakes import Gain, Normalise
 from tests.made_audio import RATE, noise, save, speech
@@ -254,7 +256,9 @@ def test_over_suppression_is_detected_and_counted(gain: float, flagged: int) -> 
 
 def test_harm_says_what_speech_lost_and_noise_kept() -> None:
     with Scorers(("pesq", "speech_level"), workers=1) as scorers:
-        found = harm.measure(Network(Gain(0.5)), [*PAIRS[:2], ("silent", 0 * CLEAN[0], 0 * CLEAN[0])], scorers, RATE)
+        found = side_effects.measure(
+            Network(Gain(0.5)), [*PAIRS[:2], ("silent", 0 * CLEAN[0], 0 * CLEAN[0])], scorers, RATE
+        )
     half = pytest.approx(-20 * math.log10(2), abs=1e-3)
     assert found["clips"] == found["noise_alone"]["clips"] == 2
     assert found["clean_speech"]["speech_level"]["mean"] == half
@@ -271,7 +275,7 @@ def test_harm_is_measured_on_clean_speech_and_on_noise_alone() -> None:
 
     heard: list[np.ndarray] = []
     with Scorers(("snr",), workers=1) as scorers:
-        harm.measure(Noting(), PAIRS[:1], scorers, RATE)
+        side_effects.measure(Noting(), PAIRS[:1], scorers, RATE)
     _, noisy, clean = PAIRS[0]
     np.testing.assert_array_equal(heard, [clean, noisy - clean])
 
@@ -389,7 +393,7 @@ def test_a_network_that_returns_nan_fails_by_name() -> None:
     ("said", "heard", "errors"), [("a", "a b c", 2), ("a b", "b", 1), ("a b c", "a x c", 1), ("", "a", 1)]
 )
 def test_word_errors_count_insertions_deletions_and_substitutions(said: str, heard: str, errors: int) -> None:
-    assert recognition.word_errors(said.split(), heard.split()) == errors
+    assert word_errors.word_errors(said.split(), heard.split()) == errors
 
 
 def distance(one: list[str], other: list[str]) -> int:
@@ -402,7 +406,7 @@ def distance(one: list[str], other: list[str]) -> int:
 
 @given(st.lists(st.sampled_from("abc"), max_size=5), st.lists(st.sampled_from("abc"), max_size=5))
 def test_word_errors_are_the_edit_distance(one: list[str], other: list[str]) -> None:
-    assert recognition.word_errors(one, other) == distance(one, other)
+    assert word_errors.word_errors(one, other) == distance(one, other)
 
 
 def test_word_errors_are_counted_with_any_recogniser() -> None:
@@ -417,11 +421,11 @@ def test_word_errors_are_counted_with_any_recogniser() -> None:
 
 
 def test_a_recogniser_is_opened_by_name() -> None:
-    assert recognition.open_recogniser("os.path:basename")("a/b") == "b"
+    assert word_errors.open_recogniser("os.path:basename")("a/b") == "b"
     with pytest.raises(ValueError, match="accepted are pocketsphinx and module:function"):
-        recognition.open_recogniser("whisperer")
+        word_errors.open_recogniser("whisperer")
     with pytest.raises(ValueError, match="nowhere"):
-        recognition.open_recogniser("nowhere:function")
+        word_errors.open_recogniser("nowhere:function")
 
 
 def test_summaries_hold_plain_numbers() -> None:

@@ -12,11 +12,11 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from frcrn.export import parity  # noqa: E402
-from frcrn.export.graph import Graph  # noqa: E402
-from frcrn.export.graphs import step_graph, whole_graph  # noqa: E402
-from frcrn.export.sessions import open_session  # noqa: E402
+from frcrn.export.onnx.graph import Graph  # noqa: E402
+from frcrn.export.onnx.sessions import open_session  # noqa: E402
+from frcrn.export.onnx.traced import step_graph, whole_graph  # noqa: E402
+from frcrn.export.runtime import with_runtime  # noqa: E402
 from frcrn.models import Enhancer  # noqa: E402
-from frcrn.runtime import with_runtime  # noqa: E402
 from tests.fakes import CausalGain, Gain  # noqa: E402
 from tests.networks import noise  # noqa: E402
 from tests.shapes import EVERY_SHAPE, network, released  # noqa: E402

@@ -20,10 +20,10 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from frcrn import FRCRN, FRCRNConfig, audio  # noqa: E402
-from frcrn.checkpoint import save  # noqa: E402
 from frcrn.cli import main  # noqa: E402
-from frcrn.export.folder import RUNNERS, Graphs, export  # noqa: E402
-from frcrn.export.sessions import open_session  # noqa: E402
+from frcrn.export.onnx.folder import RUNNERS, Graphs, export  # noqa: E402
+from frcrn.export.onnx.sessions import open_session  # noqa: E402
+from frcrn.models.checkpoint import save  # noqa: E402
 from tests.networks import noise, tiny  # noqa: E402
 from tests.shapes import network, released  # noqa: E402
 from tests.test_export import Array, whole  # noqa: E402
@@ -60,7 +60,7 @@ def test_the_description_says_what_is_there(folder: Path) -> None:
 
 
 def test_a_graph_that_is_not_the_network_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("frcrn.export.network.taper", lambda stft: np.ones(stft.window))
+    monkeypatch.setattr("frcrn.export.onnx.network.taper", lambda stft: np.ones(stft.window))
     with pytest.raises(ValueError, match=r"step: the exported graph is .* off; at most 0\.0001"):
         export(exported(), tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -11,14 +11,15 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from frcrn import audio  # noqa: E402
+from frcrn.audio.sample import sample  # noqa: E402
 from frcrn.cli import main  # noqa: E402
-from frcrn.demo import sample  # noqa: E402
-from frcrn.export.folder import written  # noqa: E402
-from frcrn.export.int8 import clips as clips_in  # noqa: E402
-from frcrn.export.int8 import inputs, quantized  # noqa: E402
-from frcrn.export.int8 import run as through  # noqa: E402
-from frcrn.export.sessions import open_session  # noqa: E402
-from frcrn.pairs import Pair  # noqa: E402
+from frcrn.data.pairs import Pair  # noqa: E402
+from frcrn.evaluation.int8 import clips as clips_in  # noqa: E402
+from frcrn.evaluation.int8 import inputs  # noqa: E402
+from frcrn.evaluation.int8 import run as through  # noqa: E402
+from frcrn.export.onnx.folder import written  # noqa: E402
+from frcrn.export.onnx.int8 import quantized  # noqa: E402
+from frcrn.export.onnx.sessions import open_session  # noqa: E402
 from tests.networks import noise  # noqa: E402
 from tests.shapes import network  # noqa: E402
 from tests.test_export_folder import described  # noqa: E402
@@ -54,7 +55,7 @@ def test_int8_that_loses_too_much_is_refused_and_nothing_is_written(
     clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("pesq")
-    monkeypatch.setattr("frcrn.export.int8.quantized", lambda content, feeds: wrecked(content))
+    monkeypatch.setattr("frcrn.evaluation.int8.quantized", lambda content, feeds: wrecked(content))
     assert main(["export", "-o", str(tmp_path / "out"), "--int8", "--calibrate", str(clips)]) == 2
     assert "step in int8 loses" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -73,7 +74,7 @@ def wrecked(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("causal", [True, False])
 def test_int8_of_matrices_and_wide_convolutions_stays_near(causal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("frcrn.export.int8.LARGE", 100)
+    monkeypatch.setattr("frcrn.export.onnx.int8.LARGE", 100)
     model, pair = network("wide", causal), Pair("noise", noise(8000).numpy(), noise(8000).numpy())
     graph = written(model)["step" if causal else "whole"]
     exact = open_session(graph.content)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from frcrn.layers.features import Features, band_matrix
+from frcrn.models.layers.features import Features, band_matrix
 from tests.networks import noise
 
 SPLITS = [(65, 16), (257, 32), (257, 64), (257, 96), (257, 128), (257, 200), (321, 64), (321, 160), (161, 32)]

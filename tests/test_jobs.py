@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from frcrn.audio import AudioError
-from frcrn.jobs import Job, plan, read_list
+from frcrn.inference.paths import Job, plan, read_list
 
 
 def tree(root: Path, *names: str) -> Path:

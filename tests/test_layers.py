@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from frcrn.layers import fixed, stretches
-from frcrn.layers.attention import ComplexSE, MaskedMean
-from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
-from frcrn.layers.fsmn import BinFsmn, FrequencyFsmn, Memory, Projection, TimeFsmn
-from frcrn.layers.fuse import fuse
-from frcrn.layers.unet import Block, Level, UNet, UNetShape
+from frcrn.models.layers import fixed, stretches
+from frcrn.models.layers.attention import ComplexSE, MaskedMean
+from frcrn.models.layers.complex import ComplexConv2d, ComplexConvTranspose2d
+from frcrn.models.layers.fsmn import BinFsmn, FrequencyFsmn, Memory, Projection, TimeFsmn
+from frcrn.models.layers.fuse import fuse
+from frcrn.models.layers.unet import Block, Level, UNet, UNetShape
 from tests.networks import lively, lively_memory, noise
 
 EXACT = {"atol": 1e-10, "rtol": 0.0}

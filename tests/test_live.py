@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from frcrn import FRCRN, FRCRNConfig, audio, checkpoint
+from frcrn import FRCRN, FRCRNConfig, audio
+from frcrn.audio.devices import checked, choose, common_rate
 from frcrn.cli import live as command
 from frcrn.cli import main
-from frcrn.devices import checked, choose, common_rate
-from frcrn.live import SILENT, Live, Recorder, dbfs
+from frcrn.inference.live import SILENT, Live, Recorder, dbfs
+from frcrn.models import checkpoint
 from tests.fakes import CausalGain
 
 RATE, BLOCK = 16000, 320
@@ -291,7 +292,7 @@ def test_live_plays_and_records_at_a_real_pace(
     sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command, "load_model", lambda args: MODEL)
-    monkeypatch.setattr("frcrn.live._PATIENCE", 60)
+    monkeypatch.setattr("frcrn.inference.live._PATIENCE", 60)
     arguments = ["live", "--cushion", "200", "--seconds", "1"]
     assert main([*arguments, "--record", str(tmp_path / "talk.wav")]) == 0
     heard, made = (audio.read(tmp_path / f"talk.{side}.wav") for side in ("noisy", "clean"))

@@ -10,9 +10,11 @@ import soxr
 import torch
 from torch.testing import assert_close
 
-from frcrn.demo import sample
-from frcrn.intelligibility import intelligibility
-from frcrn.losses import (
+from frcrn.audio.sample import sample
+from frcrn.models import FRCRN, FRCRNConfig
+from frcrn.models.base import Estimate, Stage
+from frcrn.models.layers.stft import STFT
+from frcrn.training.losses.losses import (
     LOSSES,
     CompressedSpectrum,
     Intelligibility,
@@ -24,12 +26,10 @@ from frcrn.losses import (
     WaveError,
     scale_invariant_snr,
 )
-from frcrn.models import FRCRN, FRCRNConfig
-from frcrn.models.base import Estimate, Stage
-from frcrn.objective import Losses, build_losses
-from frcrn.quality import BEST, quality
-from frcrn.spectra import frames, spectrum
-from frcrn.stft import STFT
+from frcrn.training.losses.objective import Losses, build_losses
+from frcrn.training.losses.pesq import BEST, quality
+from frcrn.training.losses.spectra import frames, spectrum
+from frcrn.training.losses.stoi import intelligibility
 
 WINDOW, HOP, SAMPLES = 64, 32, 64 + 32 * 20
 SMALL = {"multi_resolution_stft": {"windows": [32, 64]}, "stoi": {"sample_rate": 400}, "pesq": {"sample_rate": 2000}}

@@ -14,11 +14,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frcrn import distortion, dnsmos
 from frcrn.audio import MissingPackage
-from frcrn.metrics import METRICS, Scores, score, si_sdr, si_snr, snr
-from frcrn.ratios import LIMIT_DB
-from frcrn.scorers import PROGRAM, Scorers
+from frcrn.evaluation.metrics import distortion, dnsmos
+from frcrn.evaluation.metrics.pool import PROGRAM, Scorers
+from frcrn.evaluation.metrics.ratios import LIMIT_DB
+from frcrn.evaluation.metrics.scores import METRICS, Scores, score, si_sdr, si_snr, snr
 from tests.made_audio import RATE, noise, speech
 
 CLEAN = speech(2.0, 1)
@@ -288,7 +288,7 @@ def test_processes_score_as_this_one_does_and_outlive_a_crash() -> None:
         assert first.result() == after.result() == here
         assert "signal" in crash.result().failures["pesq"]  # 60 utterances overrun a table of 50 in PESQ's own code
         assert crash.result().values == {"si_sdr": LIMIT_DB}
-    assert all(process.poll() is not None for process in scorers._processes)
+    assert all(process.poll() is not None for process in scorers._pool.processes)
 
 
 def test_a_scoring_process_does_without_torch() -> None:
@@ -315,13 +315,13 @@ def test_closing_drops_what_waits() -> None:
         waiting = [scorers.submit(CLEAN, NOISY) for _ in range(50)]
         waiting[0].result()
     assert sum(not future.cancelled() for future in waiting) < 10
-    assert all(process.poll() is not None for process in scorers._processes)
+    assert all(process.poll() is not None for process in scorers._pool.processes)
 
 
 def test_a_script_without_a_main_guard_can_score(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "import numpy as np\nfrom frcrn.scorers import Scorers\nprint('begun')\n"
+        "import numpy as np\nfrom frcrn.evaluation.metrics.pool import Scorers\nprint('begun')\n"
         "with Scorers(('snr',), workers=2) as scorers:\n"
         "    print(scorers.submit(np.ones(9), np.full(9, 2.0)).result().values)\n"
     )

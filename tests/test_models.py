@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from frcrn import FRCRN, FRCRNConfig, halves, official
-from frcrn.checkpoint import fill
-from frcrn.models import Estimate
+from frcrn import FRCRN, FRCRNConfig, machine
+from frcrn.models import Estimate, released
+from frcrn.models.checkpoint import fill
 from tests.networks import lively, noise, stock, tiny, two_levels, with_mask_of_one
 
 SIZES = [(640, 320), (512, 256), (320, 160), (64, 16)]
@@ -81,8 +81,8 @@ def test_the_edges_are_no_louder_than_the_stock_networks() -> None:
 
 
 def test_the_released_network_has_as_many_parameters_as_the_stock_one_uses() -> None:
-    theirs = official.canonical(dict(stock().named_parameters()))
-    used = [p for name, p in theirs.items() if not official.UNUSED.match(name) and name not in official.STFT_KEYS]
+    theirs = released.canonical(dict(stock().named_parameters()))
+    used = [p for name, p in theirs.items() if not released.UNUSED.match(name) and name not in released.STFT_KEYS]
     assert sum(p.numel() for p in FRCRN().parameters()) == sum(p.numel() for p in used)
 
 
@@ -342,9 +342,9 @@ def test_an_unknown_precision_is_refused() -> None:
 
 def test_bf16_is_refused_where_it_would_end_the_program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     processor = tmp_path / "cpuinfo"
-    monkeypatch.setattr(halves, "CPUINFO", processor)
-    monkeypatch.setattr(halves, "ATTEMPT", "import os; os.kill(os.getpid(), 4)")
-    monkeypatch.delenv(halves.LIMIT, raising=False)
+    monkeypatch.setattr(machine, "CPUINFO", processor)
+    monkeypatch.setattr(machine, "ATTEMPT", "import os; os.kill(os.getpid(), 4)")
+    monkeypatch.delenv(machine.LIMIT, raising=False)
     model = FRCRN(FRCRNConfig.tiny())
     for flags in (None, "flags: avx512f"):  # nothing to read, or no such units: nothing is tried
         if flags:
@@ -353,10 +353,10 @@ def test_bf16_is_refused_where_it_would_end_the_program(monkeypatch: pytest.Monk
     processor.write_text("flags: avx512f amx_tile")
     with pytest.raises(ValueError, match="use fp32, or set ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16"):
         model.optimize("bf16")
-    monkeypatch.setattr(halves, "ATTEMPT", "pass")
+    monkeypatch.setattr(machine, "ATTEMPT", "pass")
     model.optimize("bf16")
-    monkeypatch.setattr(halves, "ATTEMPT", "import os; os.kill(os.getpid(), 4)")
-    monkeypatch.setenv(halves.LIMIT, "AVX512_CORE_BF16")
+    monkeypatch.setattr(machine, "ATTEMPT", "import os; os.kill(os.getpid(), 4)")
+    monkeypatch.setenv(machine.LIMIT, "AVX512_CORE_BF16")
     model.optimize("bf16")
 
 

@@ -21,10 +21,10 @@ from frcrn.export.native import library
 from frcrn.export.native.network import write_program
 from frcrn.export.native.program import Buffer, Kind, Program, View, placed, room
 from frcrn.export.native.whole import NativeMasks
-from frcrn.layers.unet import Level
+from frcrn.export.runtime import with_runtime
+from frcrn.inference.streaming import push_together
 from frcrn.models import Enhancer
-from frcrn.runtime import with_runtime
-from frcrn.streaming import push_together
+from frcrn.models.layers.unet import Level
 from tests.fakes import CausalGain
 from tests.networks import lively, noise, tiny, two_levels
 from tests.shapes import EVERY_SHAPE, network, released

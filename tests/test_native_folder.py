@@ -15,11 +15,11 @@ import torch
 from numpy.testing import assert_allclose
 
 from frcrn import FRCRNConfig, audio
-from frcrn.checkpoint import save
 from frcrn.cli import main
 from frcrn.export.native import library
 from frcrn.export.native.folder import export_program
 from frcrn.export.native.network import write_program
+from frcrn.models.checkpoint import save
 from tests.networks import noise
 from tests.shapes import network, released
 

@@ -23,11 +23,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
-from frcrn import FRCRN, FRCRNConfig, checkpoint, pipes
+from frcrn import FRCRN, FRCRNConfig
 from frcrn.audio import AudioError, MissingPackage
 from frcrn.cli import main
 from frcrn.cli import stream as command
-from frcrn.models import Enhancer
+from frcrn.inference import pipes
+from frcrn.models import Enhancer, checkpoint
 from tests.fakes import Gain
 from tests.networks import tiny
 
@@ -295,7 +296,7 @@ def test_the_fastest_that_is_there_runs_it(monkeypatch: pytest.MonkeyPatch) -> N
             raise MissingPackage("there is no C compiler")
         return runtime
 
-    monkeypatch.setattr("frcrn.runtime.with_runtime", compiled)
+    monkeypatch.setattr("frcrn.export.runtime.with_runtime", compiled)
     assert command._fastest(MODEL, 1) == "onnx"
     assert command._fastest(Gain(), 1) == "torch"
     missing.add("onnxruntime")

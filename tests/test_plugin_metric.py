@@ -14,7 +14,7 @@ pytest.importorskip("modelscope")
 pytest.importorskip("pesq")
 pytest.importorskip("pystoi")
 
-from frcrn.metrics import score
+from frcrn.evaluation.metrics.scores import score
 from frcrn.plugin.metric import FRCRNMetric
 from tests.made_audio import noise, speech
 

@@ -230,7 +230,7 @@ def test_a_directory_runs_as_remote_code(name: str, models: Path, tmp_path: Path
     ]
     import frcrn
     FOUND["class"] = type(frcrn.load()).__module__
-    from frcrn.checkpoint import save_directory
+    from frcrn.models.checkpoint import save_directory
     made = frcrn.FRCRN(frcrn.FRCRNConfig.tiny())
     save_directory(made, FOLDER / "saved")
     FOUND["loaded"] = type(frcrn.load(FOLDER / "saved")) is type(made)

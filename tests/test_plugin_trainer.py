@@ -18,8 +18,8 @@ pytest.importorskip("modelscope")
 pytest.importorskip("accelerate")
 
 import frcrn
-from frcrn.checkpoint import save, save_directory
 from frcrn.models import FRCRN, FRCRNConfig
+from frcrn.models.checkpoint import save, save_directory
 from tests import training_runs
 from tests.plugin_parts import OFFICIAL, ROOT, TASK, closed_network, rows
 
@@ -52,7 +52,7 @@ def unscored(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def short(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make examples a fifth of a second, but where a test is about whole ones or about scores of these."""
     if not {"scored", "whole_seconds"} & set(request.fixturenames):
-        monkeypatch.setattr("frcrn.plugin.rows.SECONDS", SECONDS)
+        monkeypatch.setattr("frcrn.plugin.datasets.SECONDS", SECONDS)
 
 
 @pytest.fixture
@@ -274,10 +274,10 @@ def test_scores_are_those_of_the_network(directory: Path, tmp_path: Path) -> Non
     model = frcrn.load(directory)
     pairs = [[torch.from_numpy(row[key]["array"])[None] for key in ("noisy", "clean")] for row in DATA[:2]]
     with torch.no_grad():
-        ratios = [float(frcrn.metrics.si_snr(model(noisy).wave, clean)) for noisy, clean in pairs]
+        ratios = [float(frcrn.evaluation.metrics.scores.si_snr(model(noisy).wave, clean)) for noisy, clean in pairs]
     assert found["avg_sisnr"] == pytest.approx(np.mean(ratios), abs=1e-4)
-    from frcrn.objective import build_losses
     from frcrn.plugin.model import RELEASED_LOSS
+    from frcrn.training.losses.objective import build_losses
 
     losses = build_losses(RELEASED_LOSS, window=model.window, hop=model.hop)
     with torch.no_grad():
@@ -287,7 +287,7 @@ def test_scores_are_those_of_the_network(directory: Path, tmp_path: Path) -> Non
 
 
 def test_scores_are_those_of_an_evaluation(directory: Path, tmp_path: Path, scored: None) -> None:
-    from frcrn.evaluation import evaluate
+    from frcrn.evaluation.evaluate import evaluate
 
     found = trainer(directory, tmp_path, train_dataset=None, eval_dataset=SECOND_LONG).evaluate()
     pairs = [(f"{number}", row["noisy"]["array"], row["clean"]["array"]) for number, row in enumerate(SECOND_LONG)]

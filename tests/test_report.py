@@ -21,11 +21,13 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frcrn import charts, gallery, pictures
-from frcrn.compare import compare
-from frcrn.evaluation import Options, evaluate
-from frcrn.systems import Unprocessed
-from frcrn.tables import between, markdown, number
+from frcrn.audio import spectrogram
+from frcrn.evaluation.compare import compare
+from frcrn.evaluation.evaluate import Options, evaluate
+from frcrn.evaluation.report import charts
+from frcrn.evaluation.report import clips as gallery
+from frcrn.evaluation.report.tables import between, markdown, number
+from frcrn.evaluation.systems import Unprocessed
 from tests.made_audio import RATE, noise, speech
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -206,12 +208,12 @@ def test_a_browser_shows_and_plays_all_of_it(which: str, pages: dict[str, Path],
 def test_a_picture_is_a_png_of_what_sounds() -> None:
     time = np.arange(RATE) / RATE
     tone = np.sin(2 * np.pi * 2000 * time).astype(np.float32) * (time < 0.5)
-    image = pictures.spectrogram(tone, pictures.loudest_bin(tone))
-    assert image.shape == (128, 1 + (RATE - 512) // 128) and image.max() == pictures.COLOURS - 1
+    image = spectrogram.spectrogram(tone, spectrogram.loudest_bin(tone))
+    assert image.shape == (128, 1 + (RATE - 512) // 128) and image.max() == spectrogram.COLOURS - 1
     loud = image[:, : image.shape[1] // 2 - 3]
     assert set(127 - loud.argmax(axis=0)) == {2000 * 128 // 8000}  # row 0 is 8 kHz
     assert image[:, image.shape[1] // 2 + 5 :].max() == 0
-    file = pictures.png(image)
+    file = spectrogram.png(image)
     width, height = struct.unpack(">II", file[16:24])
     start = file.index(b"IDAT") + 4
     pixels = np.frombuffer(zlib.decompress(file[start:]), np.uint8).reshape(height, width + 1)[:, 1:]
@@ -219,13 +221,13 @@ def test_a_picture_is_a_png_of_what_sounds() -> None:
 
 
 def test_long_and_short_clips_make_pictures_of_bounded_width() -> None:
-    assert pictures.spectrogram(noise(30, 1), 1.0).shape[1] <= pictures.COLUMNS
-    assert pictures.spectrogram(noise(0.001, 1), 1.0).shape == (128, 1)
+    assert spectrogram.spectrogram(noise(30, 1), 1.0).shape[1] <= spectrogram.COLUMNS
+    assert spectrogram.spectrogram(noise(0.001, 1), 1.0).shape == (128, 1)
 
 
 def test_players_hold_the_samples_to_16_bits() -> None:
     wave = speech(0.3, 1)
-    samples, rate = soundfile.read(io.BytesIO(pictures.flac(wave, RATE)), dtype="float32")
+    samples, rate = soundfile.read(io.BytesIO(spectrogram.flac(wave, RATE)), dtype="float32")
     assert rate == RATE
     np.testing.assert_allclose(samples, wave, atol=1 / 32768)
 

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from frcrn.stft import STFT
+from frcrn.models.layers.stft import STFT
 from tests.networks import noise
 
 SIZES = [(640, 320), (512, 256), (320, 160), (64, 16), (48, 16), (8, 2), (6, 3)]

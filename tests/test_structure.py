@@ -5,80 +5,60 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
 
+from tests.house import LATE, ROOMS, everywhere, floor, imported, modules, needs, table, written
+
 ROOT = Path(__file__).parent.parent
-FLOORS = {
-    "audio copies halves level processes strict stft tensors": 0,
-    "layers": 1,
-    "models official checkpoint": 2,
-    "blockwise enhance streaming spectra intelligibility quality losses objective metrics distortion ratios dnsmos": 3,
-    "recognition scorers pairs data": 3,
-    "training evaluation report summary journal systems sources peers compare charts gallery pictures harm tables": 4,
-    "batch crew jobs manifest showing tasks demo export runtime benchmark": 4,
-    "live devices pipes operations memory speeds machine subjects": 4,
-    "cli plugin __main__": 5,
-}
-FLOOR = {module: floor for modules, floor in FLOORS.items() for module in modules.split()}
-FACE = 4  # `frcrn` itself, which shows what floors 2 and 3 have
 
 CORE = "torch numpy soundfile soxr safetensors"
 
 
-@cache
-def modules() -> dict[str, Path]:
-    """Every module's full name and file."""
-    found = {}
-    for path in sorted((ROOT / "frcrn").rglob("*.py")):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
-def imported(name: str, nodes: list[ast.AST]) -> set[str]:
-    """Which of our modules these statements import."""
-    found: set[str] = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "frcrn"}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name}: a relative import hides which floor it goes to"
-            if node.module and node.module.split(".")[0] == "frcrn":
-                full = {f"{node.module}.{alias.name}" for alias in node.names}
-                found |= {module if module in modules() else node.module for module in full}
-    return found
-
-
-def everywhere(path: Path) -> list[ast.AST]:
-    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
-
-
-def floor(name: str) -> int:
-    if name == "frcrn":
-        return FACE
-    room = name.split(".")[1]
-    assert room in FLOOR, f"give frcrn/{room} a floor in tests/test_structure.py"
-    return FLOOR[room]
-
-
 @pytest.mark.parametrize("name", sorted(modules()))
 def test_imports_go_downward_only(name: str) -> None:
-    above = {other for other in imported(name, everywhere(modules()[name])) if floor(other) > floor(name)}
+    above = {other for other in needs(name) if floor(other) > floor(name)}
     assert not above, f"{name} (floor {floor(name)}) imports {sorted(above)} from above"
 
 
+def test_what_is_imported_late_is_imported_inside_a_function() -> None:
+    for name, other in LATE:
+        path = modules()[name]
+        assert other in imported(name, everywhere(path)), f"{name} no longer imports {other}; take it out of LATE"
+        assert other not in imported(name, [*ast.parse(path.read_text(encoding="utf-8")).body])
+
+
 def test_no_two_modules_need_each_other() -> None:
-    needs = {
-        name: imported(name, list(ast.parse(path.read_text(encoding="utf-8")).body)) - {name}
-        for name, path in modules().items()
-    }
-    while free := {name for name, others in needs.items() if not others & needs.keys()}:
-        needs = {name: others for name, others in needs.items() if name not in free}
-    circle = {name: sorted(others & needs.keys()) for name, others in needs.items()}
+    left = {name: needs(name) for name in modules()}
+    while free := {name for name, others in left.items() if not others & left.keys()}:
+        left = {name: others for name, others in left.items() if name not in free}
+    circle = {name: sorted(others & left.keys()) for name, others in left.items()}
     assert not circle, f"these modules need each other: {circle}"
+
+
+def test_every_room_is_there_and_the_map_is_current() -> None:
+    assert all(f"frcrn.{room}" in modules() for room in ROOMS)
+    assert written() == table(), "make the map in CONTRIBUTING.md anew: python -m tests.house"
+
+
+@pytest.mark.parametrize("command", [["-c", "import frcrn; dir(frcrn)"], ["-m", "frcrn", "--help"]])
+def test_the_face_and_the_help_do_not_wait_for_torch(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *command], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "frcrn" in loaded
+    assert not {"torch", "numpy", "soundfile"} & loaded
+
+
+def test_the_face_shows_what_it_names() -> None:
+    import frcrn
+
+    assert all(getattr(frcrn, name).__name__ == name for name in frcrn.__all__)
+    assert set(frcrn.__all__) <= set(dir(frcrn))
+    with pytest.raises(AttributeError, match="nothing"):
+        frcrn.nothing  # noqa: B018
 
 
 # What the five packages need themselves is let through; nothing else that is installed beside them is.

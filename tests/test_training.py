@@ -17,15 +17,15 @@ from torch import nn
 from torch.testing import assert_close
 
 import frcrn
-from frcrn import strict
+from frcrn import config
 from frcrn.cli import main
 from frcrn.data import DnsConfig, MixingConfig
 from frcrn.models import FRCRN, Estimate
-from frcrn.objective import build_losses
 from frcrn.training import Train, Trainer, checkpoints, parse, read
+from frcrn.training.batches import Stream, batches, collate
+from frcrn.training.losses.objective import build_losses
 from frcrn.training.recipe import build_model
 from frcrn.training.schedule import Progress, learning_rate, note_score, share
-from frcrn.training.stream import Stream, batches, collate
 from frcrn.training.validation import validate
 from tests.training_runs import (
     MODEL,
@@ -551,7 +551,7 @@ def test_the_configurations_are_whole(path: Path):
     assert build_losses(recipe.loss, window=model.window, hop=model.hop).parts
     for table in (recipe.data, recipe.valid):
         values = {key: value for key, value in table.items() if key != "kind"}
-        assert strict.build({"mixing": MixingConfig, "dns": DnsConfig}[table["kind"]], values, "data")
+        assert config.build({"mixing": MixingConfig, "dns": DnsConfig}[table["kind"]], values, "data")
 
 
 def test_a_recipe_changes_another(tmp_path: Path):

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from frcrn.layers.unet import Level
 from frcrn.models import FRCRN, Estimate, FRCRNConfig
+from frcrn.models.layers.unet import Level
 from frcrn.training import Trainer, checkpoints
 
 SAMPLES = 640

@@ -24,7 +24,8 @@ from frcrn.audio.reading import (
     read,
 )
 from frcrn.audio.resampling import checked_rate, exactly, resample, resampled, resampled_length
-from frcrn.audio.writing import replacing, write, writer
+from frcrn.audio.writing import write, writer
+from frcrn.files import replacing
 
 __all__ = [
     "ACCEPTED",

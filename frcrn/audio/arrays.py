@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from frcrn.audio.formats import AudioError
 
-Wave = TypeVar("Wave", NDArray[Any], torch.Tensor)
+if TYPE_CHECKING:
+    from torch import Tensor
+    from typing_extensions import TypeIs
+
+Wave = TypeVar("Wave", NDArray[Any], "Tensor")
 
 # dtype -> (value of silence, value of full scale)
 _INTEGERS = {"uint8": (128, 2.0**7), "int8": (0, 2.0**7), "int16": (0, 2.0**15), "int32": (0, 2.0**31)}
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
-def as_floats(wave: NDArray[Any] | torch.Tensor) -> NDArray[np.float32]:
+def is_tensor(value: object) -> TypeIs[Tensor]:
+    """Say whether a value is a torch tensor, without loading torch where nobody has: then nothing can be one."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def as_floats(wave: NDArray[Any] | Tensor) -> NDArray[np.float32]:
     """Return samples as a float32 array of the same shape, integers scaled to -1..1."""
     kind = _kind(wave)
-    values = wave.detach().cpu() if isinstance(wave, torch.Tensor) else wave
+    values = wave.detach().cpu() if is_tensor(wave) else wave
     if kind in _INTEGERS:
         silence, full = _INTEGERS[kind]
         return ((np.asarray(values).astype(np.float64) - silence) / full).astype(np.float32)
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes Inf, which the caller refuses by position
-        return np.asarray(values.float() if isinstance(values, torch.Tensor) else values).astype(np.float32)
+        return np.asarray(values.float() if is_tensor(values) else values).astype(np.float32)
 
 
 def like(wave: Wave, floats: NDArray[np.float32]) -> Wave:
@@ -36,16 +46,18 @@ def like(wave: Wave, floats: NDArray[np.float32]) -> Wave:
         silence, full = _INTEGERS[kind]
         whole = np.clip(np.rint(floats.astype(np.float64) * full), -full, full - 1) + silence
         values = whole.astype(kind)
-    if isinstance(wave, torch.Tensor):
+    if is_tensor(wave):
+        import torch
+
         return torch.from_numpy(np.array(values)).to(device=wave.device, dtype=wave.dtype)
     return values.astype(wave.dtype)
 
 
-def _kind(wave: NDArray[Any] | torch.Tensor) -> str:
+def _kind(wave: NDArray[Any] | Tensor) -> str:
     """The dtype's name, where it is one that holds samples."""
-    if not isinstance(wave, (np.ndarray, torch.Tensor)):
+    if not (isinstance(wave, np.ndarray) or is_tensor(wave)):
         raise AudioError(f"expected a numpy array or a torch tensor, found {type(wave).__name__}")
-    kind = str(wave.dtype).removeprefix("torch.") if isinstance(wave, torch.Tensor) else wave.dtype.name
+    kind = str(wave.dtype).removeprefix("torch.") if is_tensor(wave) else wave.dtype.name
     if kind not in _INTEGERS and kind not in _FLOATS:
         raise AudioError(f"wave of type {kind}: accepted are {', '.join((*_FLOATS, *_INTEGERS))}")
     return kind

@@ -8,7 +8,7 @@ import numpy as np
 import soxr
 
 from frcrn.audio.formats import AudioError
-from frcrn.audio.reading import Samples
+from frcrn.audio.reading import Audio, Samples
 
 _PIECE = 1 << 16
 
@@ -60,3 +60,9 @@ def _resampler(rate: int, new_rate: int, channels: int) -> soxr.ResampleStream:
         return soxr.ResampleStream(rate, new_rate, channels, dtype="float32")
     except (RuntimeError, ValueError) as error:
         raise AudioError(f"cannot resample {channels} channels from {rate} to {new_rate} Hz: {error}") from error
+
+
+def mono(audio: Audio, rate: int) -> Samples:
+    """Average the channels and resample: -> [T] at `rate`."""
+    samples = audio.samples.mean(axis=0, keepdims=True, dtype=np.float32)
+    return np.asarray(resample(samples, audio.rate, rate)[0])

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +14,7 @@ from numpy.typing import NDArray
 
 from frcrn.audio.formats import AudioError, AudioFormat, format_for, holding
 from frcrn.audio.reading import Samples, finite
+from frcrn.files import replacing
 
 Append = Callable[[Samples], None]
 
@@ -45,31 +43,6 @@ def writer(
             encoder.confirm()
     except OSError as error:
         raise AudioError(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-@contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path to write; on success it takes the place of `path`, otherwise it is removed."""
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise IsADirectoryError(21, "Is a directory", str(path))
-    special = target.exists() and not target.is_file()
-    folder = Path(tempfile.gettempdir()) if special else target.parent
-    beside = folder / f".{target.name}.{secrets.token_hex(4)}.part"
-    try:
-        yield beside
-        if special:
-            _pour(beside, target)
-        else:
-            os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _pour(source: Path, device: Path) -> None:
-    """Copy into a device or a pipe, which a rename would destroy."""
-    with open(source, "rb") as stream, open(device, "wb") as sink:
-        shutil.copyfileobj(stream, sink)
 
 
 class _Encoder:

@@ -38,9 +38,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print and write."""
-    from frcrn.benchmark import benchmark
-    from frcrn.journal import write_text
-    from frcrn.speeds import markdown
+    from frcrn.evaluation.speed.benchmark import benchmark
+    from frcrn.evaluation.speed.tables import markdown
+    from frcrn.files import write_text
 
     with progress_bar(1, "bench") as progress:
         result = benchmark(

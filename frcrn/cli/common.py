@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 RUNTIMES = ["torch", "onnx", "openvino", "native"]
-"""What `frcrn.runtime` knows, here so that options need not wait for torch."""
+"""What `frcrn.export.runtime` knows, here so that options need not wait for torch."""
 
 _WIDTH = 30
 _EVERY = 0.1  # seconds between two drawings

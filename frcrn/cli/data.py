@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from frcrn.cli.common import progress_bar
 
 if TYPE_CHECKING:
+    from frcrn.data.check import Report
     from frcrn.data.corpus import Share
-    from frcrn.data.doctor import Report
 
 Commands = argparse._SubParsersAction  # noqa: SLF001
 WRONG = 1
@@ -104,10 +104,10 @@ def _watched(label: str) -> Iterator[Callable[[int, int], None]]:
 
 def run_mix(args: argparse.Namespace) -> int:
     """Write a mixed set."""
+    from frcrn.config import build
     from frcrn.data import Mixing, MixingConfig
     from frcrn.data.cache import open_cache
     from frcrn.data.mixed_set import write_mix
-    from frcrn.strict import build
 
     with tempfile.TemporaryDirectory(prefix="frcrn-") as temporary:
         table = _mix_table(args) | {"cache": args.cache or f"{temporary}/audio.cache"}
@@ -196,7 +196,7 @@ def _print_shares(output: str, shares: dict[str, Share]) -> None:
 
 def run_check(args: argparse.Namespace) -> int:
     """Say what is wrong."""
-    from frcrn.data.doctor import Limits, check
+    from frcrn.data.check import Limits, check
 
     with _watched("check") as progress:
         report = check(args.folders, args.test, Limits(args.rate, args.min_seconds), progress)

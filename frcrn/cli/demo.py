@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from itertools import zip_longest
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frcrn.cli.common import add_model_option
+
+if TYPE_CHECKING:
+    from frcrn.audio import Samples
+    from frcrn.models import Enhancer
 
 UNTRAINED = "these weights are untrained: the model has learned nothing yet, and its output shows only that all runs"
 
@@ -26,8 +32,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run_demo(args: argparse.Namespace) -> int:
     """Write the demonstration and say where it is."""
-    from frcrn.checkpoint import describe, load
-    from frcrn.demo import demonstrate
+    from frcrn.models.checkpoint import describe, load
 
     model = load(args.model)
     trained = describe(model)["trained"]
@@ -40,7 +45,7 @@ def run_demo(args: argparse.Namespace) -> int:
 
 def run_info(args: argparse.Namespace) -> int:
     """Print the facts about a model."""
-    from frcrn.checkpoint import describe, load
+    from frcrn.models.checkpoint import describe, load
 
     facts = describe(load(args.model))
     print(json.dumps(facts, indent=2) if args.json else as_table(facts))
@@ -73,3 +78,61 @@ def _shown(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return " x ".join(map(_shown, value))
     return f"{value:,}" if isinstance(value, int) and value >= 100_000 else str(value)
+
+
+class Demo(NamedTuple):
+    """Where the files of the demonstration are."""
+
+    noisy: Path
+    enhanced: Path
+    picture: Path
+
+
+def demonstrate(model: Enhancer, folder: str | os.PathLike[str]) -> Demo:
+    """Write the noisy sample, what the model makes of it, and a picture of both."""
+    from frcrn import audio
+    from frcrn.audio.sample import sample
+
+    demo = Demo(*(Path(folder) / name for name in ("noisy.wav", "enhanced.wav", "before_after.png")))
+    demo.enhanced.parent.mkdir(parents=True, exist_ok=True)
+    noisy = sample()
+    enhanced: Samples = model.enhance(noisy.samples, noisy.rate)
+    for path, samples in ((demo.noisy, noisy.samples), (demo.enhanced, enhanced)):
+        audio.write(path, samples, noisy.rate)
+    draw(demo.picture, {"before": noisy.samples[0], "after": enhanced[0]}, noisy.rate)
+    return demo
+
+
+def draw(path: Path, waves: dict[str, Samples], rate: int) -> None:
+    """Draw the spectrograms of waves [T] below each other, with one scale."""
+    from frcrn.audio import MissingPackage, replacing
+
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingPackage('the picture needs matplotlib: pip install "frcrn[eval]"') from error
+    figure = Figure(figsize=(10, 3 * len(waves)), layout="constrained")
+    axes = figure.subplots(len(waves), sharex=True)
+    loudest = max(_level(wave).max() for wave in waves.values())
+    for axis, (title, wave) in zip(axes, waves.items(), strict=True):
+        image = _draw_one(axis, wave, rate, loudest)
+        axis.set(title=title, ylabel="kHz")
+    axes[-1].set_xlabel("s")
+    figure.colorbar(image, ax=axes, label="dB")
+    with replacing(path) as beside:
+        figure.savefig(beside, format="png", dpi=110)
+
+
+def _draw_one(axis: Any, wave: Samples, rate: int, loudest: float) -> Any:
+    extent = (0, len(wave) / rate, 0, rate / 2000)
+    limits = {"vmin": loudest - 80, "vmax": loudest}
+    return axis.imshow(_level(wave), origin="lower", aspect="auto", extent=extent, cmap="magma", **limits)
+
+
+def _level(wave: Samples) -> Samples:
+    """[T] -> [257, N] in dB."""
+    import numpy as np
+
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(wave, 256), 512)[::128]
+    spectrum = np.fft.rfft(frames * np.hanning(512)).T
+    return (20 * np.log10(np.maximum(np.abs(spectrum), 1e-6))).astype(np.float32)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from frcrn.cli.common import RUNTIMES, add_model_option
 
 if TYPE_CHECKING:
-    from frcrn.jobs import Job
-    from frcrn.tasks import Settings
+    from frcrn.inference.one_file import Settings
+    from frcrn.inference.paths import Job
 
 DESCRIPTION = """Take the noise out of audio files: wav, flac, ogg, opus or mp3, at any rate, any number of channels.
 One file goes to a file; several files or folders go into a folder, with the same tree, names and formats.
@@ -77,7 +77,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(args: argparse.Namespace) -> int:
     """Enhance everything, naming what failed."""
-    from frcrn.jobs import plan
+    from frcrn.inference.paths import plan
 
     if args.jobs is not None and args.jobs < 1:
         raise ValueError(f"--jobs {args.jobs}: accepted are whole numbers from 1")
@@ -88,9 +88,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _work(args: argparse.Namespace, settings: Settings, jobs: Sequence[Job]) -> int:
-    from frcrn import batch
-    from frcrn.cli.folders import Log, rehearse
-    from frcrn.manifest import Manifest
+    from frcrn.cli.enhance_log import Log, rehearse
+    from frcrn.inference import folder as batch
+    from frcrn.inference.manifest import Manifest
 
     folder = _folder(args, jobs)
     manifest = None if folder is None else Manifest(folder)
@@ -115,7 +115,7 @@ def _folder(args: argparse.Namespace, jobs: Sequence[Job]) -> Path | None:
 
 
 def _settings(args: argparse.Namespace) -> Settings:
-    from frcrn.tasks import Settings
+    from frcrn.inference.one_file import Settings
 
     return Settings(
         model=args.model,
@@ -129,7 +129,7 @@ def _settings(args: argparse.Namespace) -> Settings:
 
 
 def _listed(source: str | None) -> list[Path]:
-    from frcrn.jobs import read_list
+    from frcrn.inference.paths import read_list
 
     if source is None:
         return []

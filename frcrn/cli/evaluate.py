@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from frcrn.cli.common import compute_on_one_thread, progress_bar
 
 if TYPE_CHECKING:
-    from frcrn.evaluation import Options, Progress
-    from frcrn.pairs import Pairs
+    from frcrn.data.pairs import Pairs
+    from frcrn.evaluation.evaluate import Options, Progress
 
 WORSE = 1
 """The exit code of `compare --gate` where a system is worse than the first."""
@@ -71,10 +71,10 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Score one system and print its table."""
-    from frcrn.evaluation import run
-    from frcrn.report import write_report
-    from frcrn.systems import open_system
-    from frcrn.tables import markdown
+    from frcrn.evaluation.evaluate import run
+    from frcrn.evaluation.report.page import write_report
+    from frcrn.evaluation.report.tables import markdown
+    from frcrn.evaluation.systems import open_system
 
     pairs, options = _pairs(args), _options(args)
     compute_on_one_thread()  # the scores take the other cores
@@ -89,8 +89,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
 def run_compare(args: argparse.Namespace) -> int:
     """Score several systems, print their tables, and say who is worse."""
-    from frcrn.compare import compare
-    from frcrn.systems import open_system
+    from frcrn.evaluation.compare import compare
+    from frcrn.evaluation.systems import open_system
 
     pairs, options = _pairs(args), _options(args)
     compute_on_one_thread()
@@ -111,7 +111,7 @@ def _progress(label: str) -> Iterator[Progress]:
 
 
 def _pairs(args: argparse.Namespace) -> Pairs:
-    from frcrn.evaluation import open_pairs
+    from frcrn.evaluation.evaluate import open_pairs
 
     if len(args.data) > 2:
         raise ValueError(f"--data: {len(args.data)} places; accepted are one set, or a noisy and a clean folder")
@@ -119,8 +119,8 @@ def _pairs(args: argparse.Namespace) -> Pairs:
 
 
 def _options(args: argparse.Namespace) -> Options:
-    from frcrn.evaluation import NAMES, Options
-    from frcrn.recognition import open_recogniser
+    from frcrn.evaluation.evaluate import NAMES, Options
+    from frcrn.evaluation.metrics.word_errors import open_recogniser
 
     for flag in ("workers", "probes"):
         value = getattr(args, flag)
@@ -142,7 +142,7 @@ def _options(args: argparse.Namespace) -> Options:
 
 
 def _names(args: argparse.Namespace) -> tuple[str, ...]:
-    from frcrn.metrics import HEADLINE, METRICS, check_names
+    from frcrn.evaluation.metrics.scores import HEADLINE, METRICS, check_names
 
     if args.metrics == "all":
         return tuple(name for name in METRICS if not name.startswith("dnsmos"))

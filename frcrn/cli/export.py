@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from frcrn.export.folder import Graphs
+    from frcrn.export.onnx.folder import Graphs
     from frcrn.models import Enhancer
 
 DESCRIPTION = """Write a network as ONNX graphs into a folder that runs without torch and without this package: the
@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
     """Export, and say what was written."""
     import json
 
-    from frcrn.checkpoint import load
-    from frcrn.export.folder import export
+    from frcrn.export.onnx.folder import export
+    from frcrn.models.checkpoint import load
 
     if not args.int8 and args.calibrate:
         raise ValueError("--calibrate belongs to --int8; give both")
@@ -79,7 +79,7 @@ def _in_c(args: argparse.Namespace, model: Enhancer) -> int:
 
 
 def _in_int8(args: argparse.Namespace, model: Enhancer) -> Callable[[Graphs], Graphs]:
-    from frcrn.export.int8 import clips, int8
+    from frcrn.evaluation.int8 import clips, int8
 
     pairs = clips(args.calibrate, model.sample_rate)
 

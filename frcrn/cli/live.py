@@ -14,11 +14,11 @@ from frcrn.cli.stream import add_model, load_model
 
 if TYPE_CHECKING:
     from frcrn.audio import Samples
+    from frcrn.audio.devices import Flow
     from frcrn.audio.writing import Append
     from frcrn.cli.keys import Wait
-    from frcrn.devices import Flow
-    from frcrn.live import Live, Recorder, Status, Tap
-    from frcrn.streaming import Stream
+    from frcrn.inference.live import Live, Recorder, Status, Tap
+    from frcrn.inference.streaming import Stream
 
 LIVE = """Take the noise out of what a microphone hears, and play it, until q or Ctrl-C. Keys: space switches the
 enhancement off and on, + and - change its strength."""
@@ -60,8 +60,8 @@ def _add_microphone(parser: argparse.ArgumentParser, rate: str) -> None:
 
 def run_live(args: argparse.Namespace) -> int:
     """Run a microphone through the network to a loudspeaker."""
-    from frcrn.devices import DeviceError, choose, common_rate, duplex
-    from frcrn.live import Live
+    from frcrn.audio.devices import DeviceError, choose, common_rate, duplex
+    from frcrn.inference.live import Live
 
     if args.list:
         return _list()
@@ -93,7 +93,7 @@ def run_live(args: argparse.Namespace) -> int:
 
 def _list() -> int:
     """Print the sound devices."""
-    from frcrn.devices import DeviceError, devices
+    from frcrn.audio.devices import DeviceError, devices
 
     found = devices()
     if not found:
@@ -177,8 +177,8 @@ def _draw(text: str) -> None:
 def run_record(args: argparse.Namespace) -> int:
     """Record from a microphone into a file."""
     from frcrn.audio import checked_rate, writer
-    from frcrn.devices import DeviceError, choose, microphone
-    from frcrn.live import Recorder
+    from frcrn.audio.devices import DeviceError, choose, microphone
+    from frcrn.inference.live import Recorder
 
     if not 0 < args.seconds < math.inf:
         raise ValueError(f"{args.seconds:g} seconds: more than 0 are needed")
@@ -201,7 +201,7 @@ def run_record(args: argparse.Namespace) -> int:
 
 def _hear(recorder: Recorder, stream: Stream | None, append: Append, rate: int) -> tuple[int, bool]:
     """Take in what comes; return how many samples that were, and whether a person ended it."""
-    from frcrn.live import dbfs
+    from frcrn.inference.live import dbfs
 
     heard = 0
     try:

@@ -60,8 +60,8 @@ def load_model(args: argparse.Namespace) -> Enhancer:
     """Load the model in its runtime, with as many threads as wanted; single hops gain nothing from a second one."""
     import torch
 
-    from frcrn.checkpoint import load
-    from frcrn.runtime import with_runtime
+    from frcrn.export.runtime import with_runtime
+    from frcrn.models.checkpoint import load
 
     if args.threads < 1:
         raise ValueError(f"--threads {args.threads}: at least 1 is needed")
@@ -77,8 +77,8 @@ def load_model(args: argparse.Namespace) -> Enhancer:
 def _fastest(model: Enhancer, threads: int) -> Enhancer:
     """Return what `frcrn bench` finds fastest hop by hop; networks of others stay with torch."""
     from frcrn.audio import MissingPackage
+    from frcrn.export.runtime import with_runtime
     from frcrn.models import FRCRN
-    from frcrn.runtime import with_runtime
 
     if not isinstance(model, FRCRN):
         return with_runtime(model)
@@ -90,7 +90,7 @@ def _fastest(model: Enhancer, threads: int) -> Enhancer:
 
 
 def _pass_through(args: argparse.Namespace, source: BinaryIO, name: str) -> int:
-    from frcrn.pipes import pass_through
+    from frcrn.inference.pipes import pass_through
 
     trouble = pass_through(
         load_model(args),

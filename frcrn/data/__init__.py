@@ -23,11 +23,11 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from frcrn.config import build as checked
 from frcrn.data.blend import Blend, BlendConfig
 from frcrn.data.dns import DnsConfig, open_dns
 from frcrn.data.hf import HfConfig, HFRows, open_hf
 from frcrn.data.mixing import Mixing, MixingConfig
-from frcrn.strict import build as checked
 
 __all__ = ["Blend", "BlendConfig", "DnsConfig", "HFRows", "HfConfig", "Mixing", "MixingConfig", "build"]
 

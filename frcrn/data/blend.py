@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from frcrn.strict import require
+from frcrn.config import require
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frcrn.audio import ACCEPTED, AudioError, find, read, replacing, resample
-from frcrn.data.activity import Frames, Wave, active_frames, decibels, frame_length, frame_powers
+from frcrn.data.speech_activity import Frames, Wave, active_frames, decibels, frame_length, frame_powers
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ import soundfile
 from frcrn.audio import AudioError
 from frcrn.data.cache import list_folders
 from frcrn.data.dns import open_folder
-from frcrn.data.shelf import groups_of, held_out
-from frcrn.pairs import match
+from frcrn.data.pairs import match
+from frcrn.data.sampling import groups_of, held_out
 
 MANIFEST = "files.csv"
 Progress = Callable[[int, int], None]

@@ -13,12 +13,12 @@ import soundfile
 
 from frcrn.audio import AudioError, read, resample
 from frcrn.audio.resampling import resampled_length
-from frcrn.data.activity import Wave
+from frcrn.config import require
 from frcrn.data.cache import AudioCache, list_folders, open_cache
+from frcrn.data.pairs import match
+from frcrn.data.sampling import groups_of, held_out
 from frcrn.data.segments import Segments
-from frcrn.data.shelf import groups_of, held_out
-from frcrn.pairs import match
-from frcrn.strict import require
+from frcrn.data.speech_activity import Wave
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.data.activity import Wave
+from frcrn.data.speech_activity import Wave
 
 TIMES, BANDS = 32, 16
 MOST_DIFFERENT = 0.2

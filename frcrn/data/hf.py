@@ -14,9 +14,9 @@ import soundfile
 
 from frcrn.audio import MissingPackage, read, resample
 from frcrn.audio.resampling import resampled_length
-from frcrn.data.activity import Wave
+from frcrn.config import require
 from frcrn.data.segments import Segments
-from frcrn.strict import require
+from frcrn.data.speech_activity import Wave
 
 COLUMNS = ("noisy", "clean")
 LOADERS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".json": "json", ".jsonl": "json"}

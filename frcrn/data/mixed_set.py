@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from frcrn.audio import replacing, write
-from frcrn.data.activity import decibels, power
 from frcrn.data.mixing import Example, Mixing
+from frcrn.data.speech_activity import decibels, power
 
 PARTS = ("clean", "noise", "noisy")
 MANIFEST, SETTINGS = "manifest.csv", "mix.json"

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from frcrn.data import damage, noises, rooms, spectrum, talk
-from frcrn.data.activity import Wave, active_power, power
+from frcrn.config import require
+from frcrn.data import degrade, events, noises, rooms, spectrum
 from frcrn.data.cache import AudioCache, open_cache
-from frcrn.data.shelf import Shelf, groups_of, held_out
-from frcrn.strict import require
+from frcrn.data.sampling import Shelf, groups_of, held_out
+from frcrn.data.speech import babble, faded, talk
+from frcrn.data.speech_activity import Wave, active_power, power
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,11 @@ class MixingConfig:
     pause_share: float = 0.15
     made_noise_share: float = 0.2
     babble_share: float = 0.1
+    event_share: float = 0.15
+    """Of keyboards, hands on the microphone, things that fall, and music, all made."""
     gust_share: float = 0.2
+    turn_share: float = 0.15
+    """Of a noise that gives way to another one in mid-clip."""
     noise_colour_share: float = 0.4
     speed_share: float = 0.3
     speech_speed: tuple[float, float] = (0.88, 1.14)
@@ -65,6 +70,10 @@ class MixingConfig:
     rt60_s: tuple[float, float] = (0.1, 0.8)
     clip_share: float = 0.03
     codec_share: float = 0.04
+    lost_share: float = 0.02
+    """Of calls that lose packets."""
+    step_share: float = 0.05
+    """Of scenes whose level changes in mid-clip, speech and noise alike."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
@@ -155,9 +164,7 @@ class Mixing(Dataset[dict[str, Tensor]]):
         """Draw speech as it is heard in a room, and the target [T] each."""
         config = self.config
         speed = rng.uniform(*config.speech_speed) if rng.random() < config.speed_share else 1.0
-        dry = at_speed(
-            talk.talk(self.speech, rng, round(self.samples * speed), config.pause_share), speed, self.samples
-        )
+        dry = at_speed(talk(self.speech, rng, round(self.samples * speed), config.pause_share), speed, self.samples)
         if self.rooms is None or rng.random() >= config.room_share:
             return dry, dry
         return in_room(dry, self.rooms[int(rng.integers(len(self.rooms)))], self.sample_rate, config)
@@ -166,6 +173,8 @@ class Mixing(Dataset[dict[str, Tensor]]):
         """Draw one to three noises and sum them at different levels, [T] of about unit power."""
         low, high = self.config.noise_count
         total = noises.unit(self._one_noise(rng))
+        if rng.random() < self.config.turn_share:
+            total = noises.in_turn(rng, total, noises.unit(self._one_noise(rng)), self.sample_rate)
         for _ in range(int(rng.integers(int(low), int(high) + 1)) - 1):
             total = total + np.float32(10 ** (-rng.uniform(0, 15) / 20)) * noises.unit(self._one_noise(rng))
         return total
@@ -173,8 +182,10 @@ class Mixing(Dataset[dict[str, Tensor]]):
     def _one_noise(self, rng: np.random.Generator) -> Wave:
         config, kind = self.config, rng.random()
         if kind < config.babble_share:
-            wave = talk.babble(self.speech, rng, self.samples)
-        elif self.noise is None or kind < config.babble_share + config.made_noise_share:
+            wave = babble(self.speech, rng, self.samples)
+        elif kind < config.babble_share + config.event_share:
+            return events.KINDS[int(rng.integers(len(events.KINDS)))](rng, self.samples, self.sample_rate)
+        elif self.noise is None or kind < config.babble_share + config.event_share + config.made_noise_share:
             return noises.made(rng, self.samples, self.sample_rate)
         else:
             wave = self._recorded(rng, self.noise)
@@ -195,7 +206,7 @@ class Mixing(Dataset[dict[str, Tensor]]):
             spare = int(shelf.cache.lengths[file]) - (wanted - place)
             start = int(rng.integers(spare + 1)) if spare > 0 else 0
             piece = shelf.cache.wave(file, start, start + wanted - place)
-            out[place : place + len(piece)] = piece if len(piece) == wanted else talk.faded(piece, 160)
+            out[place : place + len(piece)] = piece if len(piece) == wanted else faded(piece, 160)
             place += max(len(piece), 1)
         return at_speed(out, speed, self.samples)
 
@@ -214,16 +225,19 @@ class Mixing(Dataset[dict[str, Tensor]]):
 
     def _finish(self, rng: np.random.Generator, heard: Wave, target: Wave, noise: Wave, snr: float) -> Example:
         """Set the level of the scene, and damage what the microphone delivers."""
-        noisy = heard + noise
-        wanted = 10 ** (rng.uniform(*self.config.level_dbfs) / 20)
+        config, noisy = self.config, heard + noise
+        wanted = 10 ** (rng.uniform(*config.level_dbfs) / 20)
         peak = max(float(np.abs(noisy).max()), float(np.abs(target).max()), 1e-9)
         gain = np.float32(min(wanted / max(power(noisy), 1e-20) ** 0.5, 0.99 / peak))
-        noisy, target, noise = noisy * gain, target * gain, noise * gain
+        gains = gain * degrade.level_step(rng, len(noisy), self.sample_rate, config.step_share)
+        noisy, target, noise = noisy * gains, target * gains, noise * gains
         broken, pure = noisy, np.isposinf(snr)
-        if not pure and rng.random() < self.config.clip_share:
-            broken = damage.clipped(rng, broken)
-        if not pure and rng.random() < self.config.codec_share:
-            broken = np.clip(damage.coded(rng, broken), -1, 1)
+        if not pure and rng.random() < config.clip_share:
+            broken = degrade.clipped(rng, broken)
+        if not pure and rng.random() < config.codec_share:
+            broken = np.clip(degrade.coded(rng, broken), -1, 1)
+        if not pure and rng.random() < config.lost_share:
+            broken = degrade.packets_lost(rng, broken, self.sample_rate)
         return Example(broken, target, noise, snr, broken is not noisy)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from frcrn.data.activity import Wave, power
 from frcrn.data.spectrum import GRID, colour, filtered, good_size, irfft
+from frcrn.data.speech_activity import Wave, power
 
 
 def unit(wave: Wave) -> Wave:
@@ -90,6 +90,13 @@ def tones(rng: np.random.Generator, length: int, rate: int) -> Wave:
     ramp = np.ones(rate // 200, np.float32) / (rate // 200)
     smooth = np.convolve(gate, ramp, "same").astype(np.float32)
     return unit(tone * smooth + np.float32(10 ** rng.uniform(-2.5, -1)) * coloured(rng, length, rate))
+
+
+def in_turn(rng: np.random.Generator, first: Wave, second: Wave, rate: int) -> Wave:
+    """[T], [T] -> [T] of unit power: the first noise fades into the second within 10 to 300 ms, at any place."""
+    place, fade = rng.uniform(0.1, 0.9) * len(first), rng.uniform(0.01, 0.3) * rate
+    share = np.clip((np.arange(len(first)) - place) / fade, 0, 1).astype(np.float32)
+    return unit((1 - share) * first + share * np.float32(10 ** rng.uniform(-0.4, 0.4)) * second)
 
 
 MADE: tuple[Callable[[np.random.Generator, int, int], Wave], ...] = (coloured, coloured, hum, fan, wind, clicks, tones)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frcrn.audio import MissingPackage, replacing
-from frcrn.data.activity import Wave
+from frcrn.data.speech_activity import Wave
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from frcrn.data.activity import Wave
+from frcrn.data.speech_activity import Wave
 
 
 class Rows(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.data.activity import Wave
+from frcrn.data.speech_activity import Wave
 
 Spectrum = NDArray[np.complex64]
 Response = NDArray[np.float32]

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from frcrn.export.graph import array
-from frcrn.layers.attention import ComplexSE
-from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d
-from frcrn.layers.fsmn import BinFsmn, ComplexFsmn
+from frcrn.models.layers.attention import ComplexSE
+from frcrn.models.layers.complex import ComplexConv2d, ComplexConvTranspose2d
+from frcrn.models.layers.fsmn import BinFsmn, ComplexFsmn, TimeFsmn
 
 Array = NDArray[np.float32]
 
@@ -99,3 +99,64 @@ class Gate:
 def linear(layer: Any) -> tuple[Array, Array]:
     """Weight [out, in], bias [out]."""
     return array(layer.weight), array(layer.bias)
+
+
+def array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    """A tensor's values as numpy float32."""
+    return tensor.detach().cpu().float().contiguous().numpy()
+
+
+class Part(NamedTuple):
+    """F or g before its memory: linear [hidden, features], bias [hidden], projection [features, hidden]."""
+
+    linear: Array
+    bias: Array
+    project: Array
+
+
+class Memory(NamedTuple):
+    """Both parts, and their taps [order, features], the oldest first."""
+
+    f: Part
+    g: Part
+    taps_f: Array
+    taps_g: Array
+
+    @property
+    def order(self) -> int:
+        """How many places or frames it looks at."""
+        return len(self.taps_f)
+
+    @property
+    def hidden(self) -> int:
+        """How many hidden features each part has."""
+        return len(self.f.bias)
+
+    @property
+    def linear(self) -> tuple[Array, Array]:
+        """The linear layers of f and g as one, and its bias."""
+        return np.concatenate([self.f.linear, self.g.linear]), np.concatenate([self.f.bias, self.g.bias])
+
+
+def memory_of(layer: ComplexFsmn, order: Any = slice(None)) -> Memory:
+    """Return the weights of a complex memory, its features in this order."""
+    w = Fsmn(layer)
+    return Memory(
+        Part(w.linear_f[:, order], w.bias_f, w.project_f[order]),
+        Part(w.linear_g[:, order], w.bias_g, w.project_g[order]),
+        w.taps_f[order].T,
+        w.taps_g[order].T,
+    )
+
+
+def memory_of_frames(layer: TimeFsmn, channels: int, bins: int) -> Memory:
+    """Return the weights of a memory over all channels and bins of a frame, bins before channels."""
+    return memory_of(layer, np.arange(layer.features).reshape(channels, bins).T.ravel())
+
+
+def memory_of_bins(layer: BinFsmn) -> Memory:
+    """Return the weights of a memory in each bin, whose taps [order, 2 features] are the same for f and g."""
+    linear, bias, _, taps = (array(value) for value in layer.weights())
+    parts = zip(np.split(linear, 2), np.split(bias, 2), (layer.re, layer.im), strict=True)
+    f, g = (Part(weight, shift, array(part.project.weight)) for weight, shift, part in parts)
+    return Memory(f, g, taps[:, 0, :, 0].T, taps[:, 0, :, 0].T)

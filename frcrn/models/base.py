@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from frcrn.audio.arrays import Wave
+    from frcrn.inference.streaming import Stream
 
 State = dict[str, Tensor]
 """What a causal network remembers between calls, one named tensor a layer; the batch is the first axis of each."""
@@ -41,14 +45,63 @@ class Enhancer(nn.Module):
     """Whether this is a copy that `optimize` returned."""
     config: Any
 
-    # Bound by the floor above (`frcrn.enhance`, `frcrn.streaming`), so that imports go downward only.
-    enhance: ClassVar[Callable[..., Any]]
-    stream: ClassVar[Callable[..., Any]]
-
     @property
     def latency(self) -> int:
         """Samples between a sound going in and coming out of a stream."""
         return self.window + self.lookahead
+
+    # These two are the only imports upward, at the time of the call: a person finds them where the network is.
+    def enhance(
+        self,
+        wave: Wave,
+        rate: int | None = None,
+        *,
+        strength: float = 1.0,
+        max_attenuation_db: float | None = None,
+        residual: bool = False,
+        repair: bool = False,
+    ) -> Wave:
+        """Return the clean form of a wave: numpy or torch, same shape, rate, level and dtype.
+
+        Args:
+            wave: [T], or [C, T] of several channels.
+            rate: samples a second; None is the network's own rate.
+            strength: how much of the noise is removed, 0 to 1.
+            max_attenuation_db: attenuate by at most this many dB; None is unlimited.
+            residual: return what was removed in place of what is left.
+            repair: put zeros in place of NaN and Inf, which are an error otherwise.
+
+        Example:
+            >>> clean = frcrn.load().enhance(noisy, 16000)
+        """
+        from frcrn.inference.enhance import enhance
+
+        return enhance(
+            self,
+            wave,
+            rate,
+            strength=strength,
+            max_attenuation_db=max_attenuation_db,
+            residual=residual,
+            repair=repair,
+        )
+
+    def stream(self, rate: int | None = None, channels: int = 1, strength: float = 1.0) -> Stream:
+        """Open a stream, which takes sound in chunks of any size while it is recorded; causal networks only.
+
+        Args:
+            rate: samples a second of what is pushed; None is the network's own rate.
+            channels: 1 for chunks [T], more for chunks [C, T].
+            strength: how much of the noise is removed, 0 to 1; can be changed while the stream runs.
+
+        Example:
+            >>> stream = frcrn.load().stream(rate=48000)
+            >>> out = stream.push(chunk)
+            >>> tail = stream.flush()
+        """
+        from frcrn.inference.streaming import Stream
+
+        return Stream(self, rate, channels, strength)
 
     def forward(self, wave: Tensor) -> Estimate:
         """[B, T] -> Estimate with wave [B, T]."""

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from frcrn import strict
-from frcrn.halves import demand_bf16
-from frcrn.layers.features import Features
-from frcrn.layers.fuse import fuse
-from frcrn.layers.unet import Level, UNet, UNetShape, complex_cat
+from frcrn.config import build, require
+from frcrn.machine import demand_bf16
 from frcrn.models.base import Enhancer, Estimate, Stage, State, register
-from frcrn.stft import STFT
-from frcrn.strict import require
+from frcrn.models.layers.features import Features
+from frcrn.models.layers.fuse import fuse
+from frcrn.models.layers.stft import STFT
+from frcrn.models.layers.unet import Level, UNet, UNetShape, complex_cat
 
 OFFICIAL_LEVELS = (
     Level(128),
@@ -89,7 +88,7 @@ class FRCRNConfig:
         """Build from plain values; an unknown key or a value of another type is an error that names it."""
         if isinstance(levels := values.get("levels"), Sequence) and not isinstance(levels, str):
             values = {**values, "levels": tuple(as_level(level) for level in levels)}
-        return strict.build(cls, values, "model")
+        return build(cls, values, "model")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values that `from_dict` and JSON take."""

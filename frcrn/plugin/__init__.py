@@ -10,7 +10,7 @@ official names, so that code written for the released model runs on ours.
 from frcrn.audio import MissingPackage
 
 try:
-    from frcrn.checkpoint import MODEL_TYPE as NAME
+    from frcrn.models.checkpoint import MODEL_TYPE as NAME
     from frcrn.plugin.registration import METRIC, register
     from frcrn.plugin.stock import replace_stock
 except ImportError as error:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from frcrn.config import build, require
 from frcrn.plugin.model import RELEASED_LOSS
-from frcrn.strict import build, require
 
 METRIC_KEYS: dict[str, tuple[Literal["loss", "si_snr", "pesq", "stoi"], str]] = {
     "avg_loss": ("loss", "min"),

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from modelscope.metrics.base import Metric
 
-from frcrn.metrics import Scores, check_names
-from frcrn.scorers import Scorers
+from frcrn.evaluation.metrics.pool import Scorers
+from frcrn.evaluation.metrics.scores import Scores, check_names
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from typing import Any
 from modelscope.models import TorchModel
 from torch import Tensor
 
-from frcrn.checkpoint import CheckpointError, load, read_configuration, save_directory
 from frcrn.models import Enhancer, Estimate
-from frcrn.objective import Losses, build_losses
+from frcrn.models.checkpoint import CheckpointError, load, read_configuration, save_directory
+from frcrn.training.losses.objective import Losses, build_losses
 
 logger = logging.getLogger(__name__)
 

@@ -14,11 +14,11 @@ from modelscope.pipelines.base import Pipeline
 
 from frcrn import audio
 from frcrn.audio import Samples
-from frcrn.checkpoint import CheckpointError
-from frcrn.enhance import checked_mix, enhance
-from frcrn.plugin.live import KINDS, Live
+from frcrn.inference.enhance import checked_mix, enhance
+from frcrn.models.checkpoint import CheckpointError
 from frcrn.plugin.model import FRCRNModel
 from frcrn.plugin.sources import Clip, open_clip
+from frcrn.plugin.stream import KINDS, Live
 from frcrn.plugin.targets import Target
 
 QUIET = {"disable_pbar", "disable_progress_bar", "disable_log", "disable_update"}

@@ -6,8 +6,8 @@ import math
 from importlib.util import find_spec
 from typing import Any
 
+from frcrn.config import require
 from frcrn.plugin.configuration import METRIC_KEYS, Cosine, Plan
-from frcrn.strict import require
 from frcrn.training import Evaluation, Recipe, Train
 
 CLIPS_WHILE_TRAINING = 8  # PESQ takes about a tenth of a second each

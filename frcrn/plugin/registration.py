@@ -16,8 +16,8 @@ from modelscope.utils.import_utils import INDEX_KEY, MODULE_KEY, LazyImportModul
 from modelscope.utils.logger import get_logger
 from modelscope.utils.registry import default_group
 
-from frcrn.checkpoint import MODEL_TYPE as NAME
-from frcrn.plugin.local import look_here_first
+from frcrn.models.checkpoint import MODEL_TYPE as NAME
+from frcrn.plugin.hub import look_here_first
 from frcrn.plugin.metric import FRCRNMetric
 from frcrn.plugin.model import FRCRNModel
 from frcrn.plugin.pipeline import FRCRNPipeline

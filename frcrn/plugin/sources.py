@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from frcrn.audio import AudioError, AudioFormat, Samples, as_floats, checked_rate, finite, read
-from frcrn.enhance import MOST_CHANNELS
+from frcrn.inference.enhance import MOST_CHANNELS
 from frcrn.plugin.web import fetch, is_url, name_in
 
 ACCEPTED = (

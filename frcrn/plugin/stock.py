@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 
-from frcrn.checkpoint import OFFICIAL_TYPE
+from frcrn.models.checkpoint import OFFICIAL_TYPE
 
 logger = logging.getLogger(__name__)
 

@@ -12,17 +12,17 @@ from modelscope.trainers.base import BaseTrainer
 from modelscope.utils.constant import DEFAULT_MODEL_REVISION, ModelFile
 from modelscope.utils.logger import get_logger
 
-from frcrn.checkpoint import BUNDLED, WEIGHT_FILES, build
+from frcrn.config import require
 from frcrn.models import Enhancer
+from frcrn.models.checkpoint import BUNDLED, WEIGHT_FILES, build
 from frcrn.plugin.configuration import plain, read_plan
+from frcrn.plugin.datasets import as_rows
 from frcrn.plugin.metric import measurable, report
 from frcrn.plugin.model import FRCRNModel, existing, open_network
 from frcrn.plugin.recipe import can_score, recipe_of, steps_per_epoch
-from frcrn.plugin.rows import as_rows
-from frcrn.plugin.run import Run, resumable, sections_of
-from frcrn.strict import require
+from frcrn.plugin.training_run import Run, resumable, sections_of
 from frcrn.training import Result
-from frcrn.training.parts import adopt
+from frcrn.training.build import adopt
 
 DEFAULT_SEED = 42
 LAUNCHERS = (None, "pytorch")

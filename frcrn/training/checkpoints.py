@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from frcrn.files import replacing
+
 logger = logging.getLogger(__name__)
 
 MAGIC = b"frcrn checkpoint 1\n"
@@ -34,16 +36,11 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
     torch.save(state, buffer)
     payload = buffer.getbuffer()
     path = path_of(folder, step)
-    unfinished = path.with_suffix(".part")
-    try:
-        with open(unfinished, "wb") as file:
-            file.write(MAGIC + hashlib.sha256(payload).digest())
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(path) as beside, open(beside, "wb") as file:
+        file.write(MAGIC + hashlib.sha256(payload).digest())
+        file.write(payload)
+        file.flush()
+        os.fsync(file.fileno())
     for old in found(folder)[keep:]:
         old.unlink(missing_ok=True)
     return path

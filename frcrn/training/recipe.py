@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from frcrn.config import build, require
 from frcrn.models.base import MODELS, Enhancer
-from frcrn.strict import build, require
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from frcrn.models.base import Enhancer
-from frcrn.objective import build_losses
-from frcrn.training import checkpoints, randomness
-from frcrn.training.average import Average, settle
-from frcrn.training.parts import build_data, check_packages, check_plan, choose_model
-from frcrn.training.processes import Processes
+from frcrn.training import checkpoints, random_state
+from frcrn.training.batches import Batch, Stream, batches
+from frcrn.training.build import build_data, check_packages, check_plan, choose_model
+from frcrn.training.distributed import Processes
+from frcrn.training.ema import Average, settle
+from frcrn.training.logs import Tracker, write_recipe
+from frcrn.training.losses.objective import build_losses
 from frcrn.training.recipe import Recipe, differences, parse
 from frcrn.training.schedule import Progress, learning_rate, note_score, share
-from frcrn.training.stepper import Stepper
-from frcrn.training.stopping import StopRequest
-from frcrn.training.stream import Batch, Stream, batches
-from frcrn.training.tracking import Tracker, write_recipe
+from frcrn.training.signals import StopRequest
+from frcrn.training.step import Stepper
 from frcrn.training.validation import Totals, validate
 
 logger = logging.getLogger("frcrn.training")
@@ -62,7 +62,7 @@ class Trainer:
         self.folder, self.watcher = Path(work_dir), watcher
         check_packages(self.recipe)
         self.processes = Processes(self.recipe.train.device)
-        randomness.seed_everything(self.recipe.train.seed)
+        random_state.seed_everything(self.recipe.train.seed)
         self.model = choose_model(self.recipe, model)
         network = self.model
         self.losses = build_losses(
@@ -86,7 +86,7 @@ class Trainer:
         plan = self.recipe.train
         saved = self.claim_folder(resume)
         self.stepper = Stepper(self.model.train(), self.average, self.losses, plan, self.processes)
-        randomness.seed_everything(plan.seed + 7919 * (1 + self.processes.rank))
+        random_state.seed_everything(plan.seed + 7919 * (1 + self.processes.rank))
         if saved is not None:
             self.restore(saved)
         with contextlib.ExitStack() as stack:
@@ -219,7 +219,7 @@ class Trainer:
 
     def weights_of(self, checkpoint: str | Path) -> Enhancer:
         """Return a copy of the network with the averaged weights of a checkpoint, or the model that a path names."""
-        from frcrn.checkpoint import load
+        from frcrn.models.checkpoint import load
 
         if checkpoint == "best":
             return load(self.folder / "output").to(self.processes.device)
@@ -250,7 +250,7 @@ class Trainer:
         state = {
             **self.stepper.state(),
             "progress": asdict(self.progress),
-            "generators": self.processes.all(randomness.capture()),
+            "generators": self.processes.all(random_state.capture()),
             "recipe": self.recipe.to_dict(),
         }
         if not self.processes.first:
@@ -261,7 +261,7 @@ class Trainer:
 
     def export(self) -> None:
         """Make `output/` a complete model directory with the averaged weights."""
-        from frcrn.checkpoint import save_directory
+        from frcrn.models.checkpoint import save_directory
 
         if self.processes.first:
             seen = {"step": self.progress.step, "hours": round(self.progress.audio / 3600, 4)}
@@ -289,4 +289,4 @@ class Trainer:
         for name in differences(saved["recipe"], self.recipe.to_dict()):
             logger.warning("%s differs from the run that is resumed; what follows is not what it would have been", name)
         if len(saved["generators"]) == self.processes.count:
-            randomness.restore(saved["generators"][self.processes.rank])
+            random_state.restore(saved["generators"][self.processes.rank])

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from frcrn.enhance import enhance
-from frcrn.metrics import Scores, score
+from frcrn.evaluation.metrics.scores import Scores, score
+from frcrn.inference.enhance import enhance
 from frcrn.models.base import Enhancer
-from frcrn.objective import Losses
+from frcrn.training.losses.objective import Losses
 from frcrn.training.recipe import Evaluation
 
 BY_EXAMPLE = ("si_snr",)
@@ -97,7 +97,7 @@ def scoring(rate: int, clips: int) -> Iterator[Any]:
     if not clips:
         yield None
         return
-    from frcrn.scorers import Scorers
+    from frcrn.evaluation.metrics.pool import Scorers
 
     with Scorers((*BY_EXAMPLE, *BY_CLIP), rate=rate, workers=1) as scorers:
         yield scorers

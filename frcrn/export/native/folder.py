@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from frcrn.audio.writing import replacing
 from frcrn.export.native.library import SOURCES, source
 from frcrn.export.native.network import write_program
 from frcrn.export.native.stream import NativeStep
 from frcrn.export.parity import checked, expected, speech
+from frcrn.files import replacing
 from frcrn.models import Enhancer
 
 ABOUT, PROGRAM, RUNNER = "program.json", "model.frcrn", "run.c"

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from frcrn.export.native.layers import Image, LayerWriter
-from frcrn.export.native.memories import Memory, memory_of, memory_of_bins, memory_of_frames
 from frcrn.export.native.packing import gates_of, hidden_of
 from frcrn.export.native.program import SLACK, Argument, Buffer, Program, View
-from frcrn.layers.attention import ComplexSE
-from frcrn.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
+from frcrn.export.weights import Memory, memory_of, memory_of_bins, memory_of_frames
+from frcrn.models.layers.attention import ComplexSE
+from frcrn.models.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
 
 
 class Kind(IntEnum):

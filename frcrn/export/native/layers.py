@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from frcrn.export.graph import array
-from frcrn.export.native.memories import Memory, memory_of, memory_of_bins, memory_of_frames
 from frcrn.export.native.packing import (
     PACK,
     by_image,
@@ -20,12 +18,12 @@ from frcrn.export.native.packing import (
     pack_of,
     per_pack,
 )
-from frcrn.export.native.program import Argument, Array, Buffer, Kind, Program, after
-from frcrn.export.weights import positions
-from frcrn.layers.attention import ComplexSE
-from frcrn.layers.complex import ComplexConvTranspose2d
-from frcrn.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
-from frcrn.layers.unet import Block
+from frcrn.export.native.program import Argument, Buffer, Kind, Program, after
+from frcrn.export.weights import Array, Memory, array, memory_of, memory_of_bins, memory_of_frames, positions
+from frcrn.models.layers.attention import ComplexSE
+from frcrn.models.layers.complex import ComplexConvTranspose2d
+from frcrn.models.layers.fsmn import BinFsmn, FrequencyFsmn, TimeFsmn
+from frcrn.models.layers.unet import Block
 
 PLAIN, LEAKY, RELU = range(3)
 MOST_IMAGES = 16  # that a convolution may look at, as in `kernels.h`

@@ -15,7 +15,8 @@ from importlib import resources
 from pathlib import Path
 
 from frcrn.audio import MissingPackage
-from frcrn.audio.writing import replacing
+from frcrn.files import replacing
+from frcrn.machine import abilities
 
 SOURCES = ("frcrn.c", "frcrn.h", "kernels.h")
 WHOLE = "whole.c"
@@ -65,15 +66,6 @@ def loaded(path: Path, program: str) -> ctypes.CDLL:
         path.parent.mkdir(parents=True, exist_ok=True)
         compile_to(path, program)
     return prototyped(ctypes.CDLL(str(path)))
-
-
-def abilities() -> str:
-    """Return what tells processors apart that need code of their own."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
 def compile_to(path: Path, program: str) -> None:

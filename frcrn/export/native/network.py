@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from frcrn.export.graph import array
 from frcrn.export.native.layers import PLAIN, Image, LayerWriter
-from frcrn.export.native.program import Array, Buffer, Kind, Program
-from frcrn.export.network import taper
-from frcrn.layers.features import Features
+from frcrn.export.native.program import Buffer, Kind, Program
+from frcrn.export.weights import Array, array
 from frcrn.models import Enhancer
 from frcrn.models.frcrn import FRCRN
-from frcrn.stft import STFT
+from frcrn.models.layers.features import Features
+from frcrn.models.layers.stft import STFT, taper
 
 
 def write_program(model: Enhancer) -> bytes:

@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from frcrn.export.graph import array
-from frcrn.export.native.program import Array
-from frcrn.export.weights import linear
-from frcrn.layers.attention import ComplexSE
-from frcrn.layers.complex import ComplexConv2d, ComplexConvTranspose2d, block_weight
-from frcrn.layers.fuse import affine
-from frcrn.layers.unet import Block
+from frcrn.export.weights import Array, array, linear
+from frcrn.models.layers.attention import ComplexSE
+from frcrn.models.layers.complex import ComplexConv2d, ComplexConvTranspose2d, block_weight
+from frcrn.models.layers.fuse import affine
+from frcrn.models.layers.unet import Block
 
 PACK = 16
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from frcrn.export.weights import Array
 
 MAGIC = b"FRCRN 1\n"
 ALIGNED = 16  # values, of which buffers and weights take whole multiples

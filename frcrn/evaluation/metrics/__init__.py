@@ -1,0 +1,1 @@
+"""Scores of enhanced speech: standard metrics, distortion, words."""

@@ -1,0 +1,81 @@
+"""Word errors, with whatever recogniser is there; nothing is installed or fetched for it."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from frcrn.audio import MissingPackage, Samples, resample
+from frcrn.evaluation.metrics.scores import Scores
+
+Recogniser = Callable[[Samples, int], str]
+"""Samples [T] and their rate -> text."""
+COLUMNS = ("wer", "words")
+POCKETSPHINX = "pocketsphinx"
+
+
+def open_recogniser(name: str) -> Recogniser:
+    """Return the function `module:function`, or the installed recogniser `pocketsphinx`."""
+    if name == POCKETSPHINX:
+        return _pocketsphinx()
+    module, sign, function = name.partition(":")
+    if not sign:
+        raise ValueError(f"recogniser {name!r}: accepted are {POCKETSPHINX} and module:function")
+    try:
+        found: Recogniser = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"recogniser {name!r}: {error}") from error
+    return found
+
+
+def _pocketsphinx() -> Recogniser:
+    try:
+        package: Any = importlib.import_module(POCKETSPHINX)
+    except ImportError as error:
+        raise MissingPackage("this recogniser needs a package: pip install pocketsphinx") from error
+    decoder = package.Decoder(samprate=16000, loglevel="FATAL")
+
+    def recognise(samples: Samples, rate: int) -> str:
+        wave = resample(samples, rate, 16000)
+        decoder.start_utt()
+        decoder.process_raw((wave.clip(-1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
+        decoder.end_utt()
+        heard = decoder.hyp()
+        return str(heard.hypstr) if heard else ""
+
+    return recognise
+
+
+def name_of(recogniser: Recogniser) -> str:
+    """Return what tells a recogniser from another."""
+    return f"{recogniser.__module__}.{getattr(recogniser, '__qualname__', type(recogniser).__qualname__)}"
+
+
+def words(text: str) -> list[str]:
+    """Split a text into lower-case words without punctuation."""
+    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower())
+
+
+def word_errors(reference: Sequence[str], heard: Sequence[str]) -> int:
+    """Count the least substitutions, insertions and deletions from one to the other."""
+    distances = np.arange(len(heard) + 1)
+    for place, word in enumerate(reference, start=1):
+        substituted = distances[:-1] + np.array([word != other for other in heard], dtype=int)
+        best = np.concatenate([[place], np.minimum(substituted, distances[1:] + 1)])
+        # an insertion costs one more than its left neighbour: a running minimum once the slope is taken off
+        slope = np.arange(len(heard) + 1)
+        distances = np.minimum.accumulate(best - slope) + slope
+    return int(distances[-1])
+
+
+def word_scores(recogniser: Recogniser, enhanced: Samples, clean: Samples, rate: int, said: str | None) -> Scores:
+    """Return the word error rate of an enhanced clip against `said`, or against what is heard in the clean clip."""
+    reference = words(recogniser(clean, rate) if said is None else said)
+    if not reference:
+        return Scores(failures=dict.fromkeys(COLUMNS, "there are no words to compare with"))
+    wrong = word_errors(reference, words(recogniser(enhanced, rate)))
+    return Scores({"wer": wrong / len(reference), "words": float(len(reference))})

@@ -1,0 +1,97 @@
+"""The rows of an evaluation on disk, written as they come, so that a run goes on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TextIO
+
+from frcrn.evaluation.metrics.scores import Scores
+from frcrn.evaluation.statistics import Row
+from frcrn.files import NAMES, read_json, write_json, write_text
+
+SCORES = "scores.csv"
+RUN = "run.json"
+FACTS = ("clip", "seconds", "digest", "input_snr", "processing")
+FAILURES = "failures"
+
+
+class Journal:
+    """`scores.csv` of one run, which `run.json` identifies; use as a context manager."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any], columns: Sequence[str], fresh: bool = False) -> None:
+        self.path, self.columns = folder / SCORES, tuple(columns)
+        folder.mkdir(parents=True, exist_ok=True)
+        if fresh:
+            for name in (SCORES, RUN):
+                (folder / name).unlink(missing_ok=True)
+        _check_identity(folder, identity)
+        self.rows = {row.name: row for row in _read(self.path, self.columns)}
+        self.rewrite(self.rows.values())
+        self._file: TextIO = self.path.open("a", encoding="utf-8", errors=NAMES, newline="")
+
+    def add(self, row: Row) -> None:
+        """Append one row; it survives whatever comes next."""
+        self._file.write(_line(_cells(row, self.columns)))
+        self._file.flush()
+
+    def rewrite(self, rows: Iterable[Row]) -> None:
+        """Replace the file by these rows at once."""
+        lines = [_line([*FACTS, *self.columns, FAILURES]), *(_line(_cells(row, self.columns)) for row in rows)]
+        write_text(self.path, "".join(lines))
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def _check_identity(folder: Path, identity: Mapping[str, Any]) -> None:
+    """Refuse to mix the scores of two runs in one folder."""
+    found = read_json(folder / RUN)
+    if not found and (folder / SCORES).exists():
+        raise ValueError(f"{folder}: holds a {SCORES} that no {RUN} explains; choose another folder or start fresh")
+    for key, value in identity.items():
+        if found and found.get(key) != value:
+            raise ValueError(
+                f"{folder}: holds the scores of another run: its {key} is {found.get(key)}, this one's is {value}; "
+                "choose another folder or start fresh"
+            )
+    write_json(folder / RUN, identity)
+
+
+def _line(cells: Sequence[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+def _cells(row: Row, columns: Sequence[str]) -> list[str]:
+    values = [repr(row.scores.values[name]) if name in row.scores.values else "" for name in columns]
+    failures = json.dumps(row.scores.failures, ensure_ascii=False) if row.scores.failures else ""
+    return [row.name, repr(row.seconds), row.digest, repr(row.input_snr), repr(row.processing), *values, failures]
+
+
+def _read(path: Path, columns: Sequence[str]) -> list[Row]:
+    """Read the rows that are whole; a last line that was cut off is dropped."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8", errors=NAMES)
+    whole = text[: text.rfind("\n") + 1]
+    cells = list(csv.DictReader(io.StringIO(whole, newline="")))
+    return [_row(values, columns) for values in cells if values.get(FAILURES) is not None]
+
+
+def _row(cells: Mapping[str, str], columns: Sequence[str]) -> Row:
+    values = {name: float(cells[name]) for name in columns if cells.get(name)}
+    failures = json.loads(cells[FAILURES]) if cells[FAILURES] else {}
+    seconds, ratio, processing = (float(cells[name] or math.nan) for name in ("seconds", "input_snr", "processing"))
+    return Row(cells["clip"], seconds, cells["digest"], ratio, processing, Scores(values, failures))

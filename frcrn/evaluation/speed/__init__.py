@@ -1,0 +1,1 @@
+"""How fast networks run, measured in turn in one run."""

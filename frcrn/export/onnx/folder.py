@@ -1,0 +1,131 @@
+"""A network as a folder that runs without torch: graphs, a description beside them, and programs to copy."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from frcrn.export.onnx.sessions import AUDIO, ENHANCED, Shapes, open_session, streamed
+from frcrn.export.onnx.traced import step_graph, whole_graph
+from frcrn.export.parity import checked, expected, speech
+from frcrn.files import replacing
+from frcrn.models import Enhancer
+
+ABOUT = "frcrn.json"
+FORMAT = 1
+RUNNERS = ("run.py", "run.js")
+
+
+class Written(NamedTuple):
+    """A graph's bytes, the shapes of its states, and what the description says besides."""
+
+    content: bytes
+    states: Shapes
+    more: dict[str, Any]
+
+
+Graphs = dict[str, Written]
+
+
+def export(model: Enhancer, folder: str | os.PathLike[str], *, more: Callable[[Graphs], Graphs] | None = None) -> Path:
+    """Write a network into a folder and return the description's path; a graph that is not the network is refused.
+
+    `more` makes further graphs of those that are there.
+    """
+    place, found = Path(folder), written(model)
+    if more is not None:
+        found |= more(found)
+    contents = {ABOUT: (json.dumps(description(model, found), indent=2) + "\n").encode()}
+    contents |= {name: resources.files("frcrn.export.onnx.runners").joinpath(name).read_bytes() for name in RUNNERS}
+    contents |= {f"{name}.onnx": graph.content for name, graph in found.items()}
+    place.mkdir(parents=True, exist_ok=True)
+    stale = graphs_in(place) - contents.keys()
+    # all are written before any takes its name, and the description takes its name last
+    with ExitStack() as files:
+        for name, content in contents.items():
+            files.enter_context(replacing(place / name)).write_bytes(content)
+    for name in stale:
+        (place / name).unlink(missing_ok=True)
+    return place / ABOUT
+
+
+def graphs_in(folder: Path) -> set[str]:
+    """Return the names of the graphs that an older export left in a folder."""
+    try:
+        graphs = json.loads((folder / ABOUT).read_text(encoding="utf-8"))["graphs"]
+        names = {Path(graph["file"]) for graph in graphs.values()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return set()  # none, or not a description of ours
+    return {str(name) for name in names if name.suffix == ".onnx" and name.name == str(name)}
+
+
+def written(model: Enhancer) -> Graphs:
+    """Return the graph of a whole wave, and of one hop where the network can stream, compared with the network."""
+    model = model.eval()
+    wave = speech(model.sample_rate)
+    made: Graphs = {}
+    if model.lookahead == 0:
+        step = step_graph(model)
+        content = step.model.SerializeToString()
+        states = {name: tuple(int(size) for size in shape) for name, shape in step.states.items()}
+        got = streamed(open_session(content, "onnx", 1), states, wave, model.window, model.hop)
+        made["step"] = Written(content, states, {"parity": checked("step", got, expected(model, wave, levelled=False))})
+    content = whole_graph(model, levelled=True).SerializeToString()
+    got = open_session(content, "onnx").run({AUDIO: wave[None]})[ENHANCED][0]
+    made["whole"] = Written(content, {}, {"parity": checked("whole", got, expected(model, wave, levelled=True))})
+    return made
+
+
+def described(folder: Path) -> dict[str, Any]:
+    """Return the description of an exported folder."""
+    try:
+        about: dict[str, Any] = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{folder / ABOUT}: expected the description of an export in JSON ({error})") from error
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise ValueError(f"{folder / ABOUT}: expected the description of an export, of format {FORMAT}")
+    return about
+
+
+def description(model: Enhancer, graphs: Graphs) -> dict[str, Any]:
+    """Return what a program needs to know of the folder."""
+    from frcrn import __version__
+
+    config = model.config.to_dict() if hasattr(model.config, "to_dict") else None
+    return {
+        "format": FORMAT,
+        "made_by": f"frcrn {__version__}",
+        "network": type(model).__name__,
+        "trained": model.trained,
+        "sample_rate": model.sample_rate,
+        "window": model.window,
+        "hop": model.hop,
+        "lookahead": model.lookahead,
+        "latency": model.latency,
+        "level_dbfs": model.level_dbfs,
+        "graphs": {name: of_graph(name, graph, model.hop) for name, graph in graphs.items()},
+        "config": config,
+    }
+
+
+def of_graph(name: str, graph: Written, hop: int) -> dict[str, Any]:
+    """Return what the description says of one graph."""
+    shape: list[int | str] = [1, hop] if graph.states else ["batch", "samples"]
+    states = {
+        f"state.{state}": {"shape": list(size), "initial": 0.0, "next": f"state.{state}.next"}
+        for state, size in graph.states.items()
+    }
+    return {
+        "file": f"{name}.onnx",
+        "sha256": hashlib.sha256(graph.content).hexdigest(),
+        "inputs": {AUDIO: shape},
+        "outputs": {ENHANCED: shape},
+        **({"states": states} if states else {}),
+        **graph.more,
+    }

@@ -1,0 +1,167 @@
+"""Run a network with ONNX Runtime, OpenVINO or as a program in C in place of torch; it stays an `Enhancer`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from frcrn.export.native.stream import NativeStep
+from frcrn.export.native.whole import NativeMasks
+from frcrn.export.onnx.network import Step, write_piece
+from frcrn.export.onnx.sessions import AUDIO, ENHANCED, Array, Session, open_session
+from frcrn.export.onnx.traced import step_graph, whole_graph
+from frcrn.models import FRCRN, Enhancer, Estimate, State
+
+RUNTIMES = ("torch", "onnx", "openvino", "native")
+Past = dict[str, Array]
+
+
+class Exported(Enhancer):
+    """A network whose waves go through another runtime; it has no weights of its own, and no stages to show."""
+
+    optimized = True
+
+    def __init__(self, model: Enhancer, runtime: str) -> None:
+        super().__init__()
+        self.sample_rate, self.window, self.hop = model.sample_rate, model.window, model.hop
+        self.lookahead, self.level_dbfs = model.lookahead, model.level_dbfs
+        self.trained, self.config, self.runtime = model.trained, model.config, runtime
+        self.eval()
+
+    def optimize(self, precision: str = "fp32") -> Enhancer:
+        """Return the same: there is nothing left to do."""
+        if precision != "fp32":
+            raise ValueError(f"precision {precision!r}: what runs with {self.runtime} is fp32")
+        return self
+
+
+class ExportedWhole(Exported):
+    """Hears whole waves."""
+
+    def __init__(self, model: Enhancer, runtime: str, threads: int | None = None) -> None:
+        super().__init__(model, runtime)
+        self._session = open_session(whole_graph(model), runtime, threads)
+
+    def forward(self, wave: Tensor) -> Estimate:
+        """[B, T] -> Estimate with wave [B, T]."""
+        return Estimate(torch.from_numpy(self._session.run({AUDIO: wave.cpu().numpy()})[ENHANCED]), ())
+
+
+class Steps(Exported):
+    """Hears pieces of a wave one after the other, and so whole waves."""
+
+    def forward(self, wave: Tensor) -> Estimate:
+        """[B, T] -> Estimate with wave [B, T]."""
+        late = self.window - self.hop
+        length = wave.shape[1]
+        padded = torch.nn.functional.pad(wave, (0, late + -(length + late) % self.hop))
+        clean, _ = self.step(padded, self.initial_state(len(wave)))
+        return Estimate(clean[:, late : late + length], ())
+
+
+class NativeStream(Steps):
+    """Hears pieces of a wave as a program in C does, on one thread."""
+
+    def __init__(self, model: Enhancer) -> None:
+        super().__init__(model, "native")
+        self._steps = NativeStep(model)
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state before the first sample."""
+        return self._steps.initial_state(batch)
+
+    def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
+        """[B, k hop] -> [B, k hop], late by window - hop samples; the state that goes in is used up."""
+        return self._steps.step(frame, state)
+
+
+class NativeWhole(Exported):
+    """Hears whole waves with masks that are computed in C."""
+
+    def __init__(self, model: FRCRN, threads: int | None = None) -> None:
+        super().__init__(model, "native")
+        self._masks = NativeMasks(model, threads)
+
+    def forward(self, wave: Tensor) -> Estimate:
+        """[B, T] -> Estimate with wave [B, T]."""
+        model = self._masks.model
+        front, back = model.margins(wave.shape[1])
+        spec = model.stft.analyse(torch.nn.functional.pad(wave, (front, back)))
+        edge = model.stft.overlap // model.hop
+        mask = self._masks(spec[..., edge : spec.shape[-1] - edge])
+        return Estimate(model.estimate(spec, [mask], edge, front, wave.shape[1]).wave, ())
+
+
+class ExportedStream(Steps):
+    """Hears pieces of a wave one after the other: any number of hops at once, or hop by hop where that is faster."""
+
+    def __init__(self, model: Enhancer, runtime: str, threads: int | None = None, *, live: bool = False) -> None:
+        super().__init__(model, runtime)
+        self._live = live or not isinstance(model, FRCRN)
+        graph: Step = write_piece(model) if isinstance(model, FRCRN) and not live else step_graph(model)
+        self._shapes = graph.states
+        self._session: Session = open_session(graph.model, runtime, threads)
+
+    def initial_state(self, batch: int) -> State:
+        """Return the state before the first sample: zeros."""
+        return {name: torch.zeros(batch, *self._after_batch(name)) for name in self._shapes}
+
+    def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
+        """[B, k hop] -> [B, k hop], late by window - hop samples."""
+        waves = np.ascontiguousarray(frame.cpu().numpy())
+        past = {name: value.numpy() for name, value in state.items()}
+        if not self._live:
+            clean, past = self._run(waves, past)
+        else:
+            rows = [
+                self._hop_by_hop(wave[None], {name: value[row] for name, value in past.items()})
+                for row, wave in enumerate(waves)
+            ]
+            clean = rows[0][0] if len(rows) == 1 else np.concatenate([row for row, _ in rows])
+            past = {name: stacked([kept[name] for _, kept in rows]) for name in past}
+        return torch.from_numpy(clean), {name: torch.from_numpy(value) for name, value in past.items()}
+
+    def _after_batch(self, name: str) -> tuple[int, ...]:
+        """A state's shape without the batch; one of a single hop's graph has none and gets one in front."""
+        shape = self._shapes[name]
+        return tuple(int(size) for size in (shape if self._live else shape[1:]))
+
+    def _hop_by_hop(self, wave: Array, past: Past) -> tuple[Array, Past]:
+        """[1, k hop] and states as the graph knows them."""
+        done = []
+        for start in range(0, wave.shape[1], self.hop):
+            clean, past = self._run(wave[:, start : start + self.hop], past)
+            done.append(clean)
+        return done[0] if len(done) == 1 else np.concatenate(done, axis=1), past
+
+    def _run(self, wave: Array, past: Past) -> tuple[Array, Past]:
+        results = self._session.run({AUDIO: wave, **{f"state.{name}": value for name, value in past.items()}})
+        return results[ENHANCED], {name: results[f"state.{name}.next"] for name in past}
+
+
+def stacked(values: Sequence[Array]) -> Array:
+    """Arrays with a new axis in front, without a copy where there is one."""
+    return values[0][None] if len(values) == 1 else np.stack(values)
+
+
+def checked_runtime(name: str) -> str:
+    """Return the name of a runtime, or refuse it."""
+    if name not in RUNTIMES:
+        raise ValueError(f"runtime {name!r}: choose {', '.join(RUNTIMES)}")
+    return name
+
+
+def with_runtime(
+    model: Enhancer, runtime: str = "torch", threads: int | None = None, *, live: bool = False
+) -> Enhancer:
+    """Return a network in the form that a runtime runs; `live` means hop by hop, which native always is."""
+    if checked_runtime(runtime) == "torch":
+        return model.optimize()
+    if runtime == "native":
+        return NativeWhole(model, threads) if isinstance(model, FRCRN) and model.lookahead else NativeStream(model)
+    if model.lookahead:
+        return ExportedWhole(model, runtime, threads)
+    return ExportedStream(model, runtime, threads, live=live)

@@ -1,0 +1,75 @@
+"""Whole files or none: writing beside and renaming, JSON, hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+NAMES = "surrogateescape"
+"""How names of files that are not UTF-8 survive."""
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give an empty file of our own beside `path`; on success it takes that place, otherwise it is removed.
+
+    Nobody can have put a file or a link there before: its name cannot be foreseen, and one that exists is refused.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(21, "Is a directory", str(path))
+    special = target.exists() and not target.is_file()
+    folder = Path(tempfile.gettempdir()) if special else target.parent
+    beside = folder / f".{target.name}.{secrets.token_hex(4)}.part"
+    os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        yield beside
+        if special:
+            _pour(beside, target)
+        else:
+            os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _pour(source: Path, device: Path) -> None:
+    """Copy into a device or a pipe, which a rename would destroy."""
+    with open(source, "rb") as stream, open(device, "wb") as sink:
+        shutil.copyfileobj(stream, sink)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file or none of it."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8", errors=NAMES, newline="")
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a whole JSON file or none of it."""
+    write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; empty where there is none."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def digest(path: Path) -> str:
+    """Return a hash of a file's content."""
+    state = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            state.update(block)
+    return state.hexdigest()[:32]

@@ -1,0 +1,1 @@
+"""A network over sound: arrays, files, folders, streams, pipes and live audio."""

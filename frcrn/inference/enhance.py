@@ -1,0 +1,233 @@
+"""Take the noise out of arrays and of files of any length, rate, format and number of channels."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from frcrn import audio
+from frcrn.audio import BLOCK, AudioError, Reader, Samples, Source, loudness
+from frcrn.audio.arrays import Wave
+from frcrn.audio.fifo import Queue
+from frcrn.inference import blockwise
+from frcrn.models.base import Enhancer
+
+Progress = Callable[[float], None]
+MOST_CHANNELS = 128
+
+
+class Recording(NamedTuple):
+    """Something that can be read more than once: `blocks()` yields [C, n] from its first sample on."""
+
+    blocks: Callable[[], Iterator[Samples]]
+    rate: int
+    channels: int
+    name: str
+
+
+class Measure(NamedTuple):
+    """A recording's samples per channel, the channels' peaks [C], and the gains [C] that suit the network."""
+
+    length: int
+    peak: NDArray[np.float64]
+    gain: NDArray[np.float64]
+
+
+class Mix(NamedTuple):
+    """How much of the input stays, 0..1, and whether what was removed is wanted instead of what is left."""
+
+    keep: float
+    residual: bool
+
+
+def enhance(
+    model: Enhancer,
+    wave: Wave,
+    rate: int | None = None,
+    *,
+    strength: float = 1.0,
+    max_attenuation_db: float | None = None,
+    residual: bool = False,
+    repair: bool = False,
+) -> Wave:
+    """Return the clean form of a wave [T] or [C, T]: numpy or torch, same shape, rate, level and dtype.
+
+    `strength` 0..1 is how much of the noise goes; with `max_attenuation_db` at least that much of the input stays;
+    `residual` returns what would be removed; `repair` puts zeros for NaN and Inf, which are an error otherwise.
+    """
+    mix = checked_mix(strength, max_attenuation_db, residual)
+    rate = audio.checked_rate(model.sample_rate if rate is None else rate)
+    floats = audio.as_floats(wave)
+    samples = np.atleast_2d(floats)
+    if samples.ndim > 2 or len(samples) > max(MOST_CHANNELS, samples.shape[1]):
+        raise AudioError(f"wave of shape {tuple(wave.shape)}: expected [time] or [channels, time]")
+    if not samples.size:
+        raise AudioError(f"wave of shape {tuple(wave.shape)}: it holds no samples; at least one is needed")
+    samples = audio.finite(samples, "wave", rate, repair=repair)
+
+    def blocks() -> Iterator[Samples]:
+        return (samples[:, start : start + BLOCK] for start in range(0, samples.shape[1], BLOCK))
+
+    recording = Recording(blocks, rate, len(samples), f"wave of shape {tuple(wave.shape)}")
+    clean = np.concatenate(list(enhanced(model, recording, measured(model, recording), mix)), axis=1)
+    return audio.like(wave, clean.reshape(floats.shape))
+
+
+def enhance_file(
+    source: Source,
+    target: str | os.PathLike[str],
+    *,
+    model: str | os.PathLike[str] | Enhancer = "default",
+    strength: float = 1.0,
+    max_attenuation_db: float | None = None,
+    residual: bool = False,
+    mono: bool = False,
+    repair: bool = False,
+    progress: Progress | None = None,
+) -> None:
+    """Write the clean form of an audio file of any length: same length, rate, channels, level and format.
+
+    The extension of `target` chooses the format; where it is the source's own, the source's is kept exactly. `mono`
+    mixes the channels; `progress` is called with the part that is done, 0..1; the rest is as for `enhance`.
+    """
+    mix = checked_mix(strength, max_attenuation_db, residual)
+    network = model if isinstance(model, Enhancer) else _loaded(model)
+    with _recording(source, mono=mono, repair=repair) as (recording, found):
+        form = _form(found, recording.name, Path(target))
+        measure = measured(network, recording)
+        with audio.writer(target, recording.rate, recording.channels, form, frames=measure.length) as append:
+            done = 0
+            for block in enhanced(network, recording, measure, mix):
+                append(block)
+                done += block.shape[1]
+                if progress:
+                    progress(done / measure.length)
+
+
+def enhanced(model: Enhancer, recording: Recording, measure: Measure, mix: Mix) -> Iterator[Samples]:
+    """Yield the clean form of a recording in blocks [C, n], aligned with it and as long."""
+    for_network, for_mixing = itertools.tee(recording.blocks())
+    clean = Queue(through(model, recording, for_network, measure), recording.channels)
+    audible = (measure.peak > 0).astype(np.float32)[:, None]
+
+    def mixed() -> Iterator[tuple[Samples, Samples]]:
+        for noisy in for_mixing:
+            wave = mix.keep * noisy + (1 - mix.keep) * audible * clean.take(noisy.shape[1])
+            yield (noisy - wave if mix.residual else wave), noisy
+
+    with evaluating(model):
+        yield from loudness.bounded(mixed(), np.where(measure.peak <= 1, loudness.CEILING, np.inf))
+
+
+def through(model: Enhancer, recording: Recording, noisy: Iterator[Samples], measure: Measure) -> Iterator[Samples]:
+    """Noisy blocks [C, n] at the recording's rate -> clean ones, through the network at its own rate and level."""
+    rate, channels, gain = recording.rate, recording.channels, measure.gain
+    fed = _to_model_rate(model, recording, itertools.chain(_times(noisy, gain), [_silence(model, recording)]))
+    length = max(1, math.ceil(measure.length * model.sample_rate / rate))
+    clean = (_checked(block, recording) for block in blockwise.run(model, fed, length, channels))
+    return _times(audio.resampled(clean, model.sample_rate, rate, channels=channels), 1 / gain)
+
+
+def measured(model: Enhancer, recording: Recording) -> Measure:
+    """Read a recording through for its length, its peaks, and the gains that the network is to be fed with.
+
+    A network without a level of its own is fed the recording as it is, but never beyond full scale. One with a level
+    gets it as the released pipeline does it: that pipeline normalises all samples, then again by those whose power is
+    above the mean; the second gain undoes the first, so the power of those samples is all that counts.
+    """
+    length, peak, _ = loudness.loudness(recording.blocks(), recording.channels)
+    if not length:
+        raise AudioError(f"{recording.name}: it holds no samples; at least one is needed")
+    inside = 1 / np.maximum(peak, 1)
+    if model.level_dbfs is None:
+        return Measure(length, peak, inside)
+
+    def heard() -> Iterator[Samples]:
+        return _to_model_rate(model, recording, _times(recording.blocks(), inside))
+
+    power = loudness.active_power(heard(), loudness.loudness(heard(), recording.channels).power)
+    return Measure(length, peak, inside * loudness.gain_to(model.level_dbfs, power))
+
+
+def checked_mix(strength: float, max_attenuation_db: float | None, residual: bool) -> Mix:
+    """Check the settings and bring both limits to one: how much of the input stays."""
+    if not 0 <= strength <= 1:
+        raise ValueError(f"strength {strength}: accepted are numbers from 0 to 1")
+    if max_attenuation_db is not None and not max_attenuation_db >= 0:
+        raise ValueError(f"max_attenuation_db {max_attenuation_db}: accepted are numbers from 0, in dB")
+    floor = 0.0 if max_attenuation_db is None else 10 ** (-max_attenuation_db / 20)
+    return Mix(max(1 - strength, floor), residual)
+
+
+@contextmanager
+def evaluating(model: Enhancer) -> Iterator[None]:
+    """Put a network into evaluation mode for a while."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+@contextmanager
+def _recording(source: Source, *, mono: bool, repair: bool) -> Iterator[tuple[Recording, audio.AudioFormat]]:
+    """Open a file once, so that reading it again reads the same, and say in which format it is."""
+    name = audio.name_of(source)
+    stream, ours = audio.open_source(source, name)
+
+    def blocks() -> Iterator[Samples]:
+        with Reader(stream, repair=repair, name=name) as reader:
+            for block in reader.blocks():
+                yield block.mean(axis=0, keepdims=True) if mono else block
+
+    try:
+        with Reader(stream, repair=repair, name=name) as reader:
+            recording = Recording(blocks, reader.rate, 1 if mono else reader.channels, name)
+        yield recording, reader.format
+    finally:
+        if ours:
+            stream.close()
+
+
+def _form(found: audio.AudioFormat, name: str, target: Path) -> audio.AudioFormat:
+    """Keep the source's format under the same extension, and for a device or a pipe, whose name says nothing."""
+    same = Path(name).suffix.lower() == target.suffix.lower()
+    keeps = same or (target.exists() and not target.is_file())
+    return found if keeps and audio.writable(found) else audio.format_for(target, found)
+
+
+def _loaded(model: str | os.PathLike[str]) -> Enhancer:
+    from frcrn.models.checkpoint import load
+
+    return load(model).optimize()
+
+
+def _to_model_rate(model: Enhancer, recording: Recording, blocks: Iterator[Samples]) -> Iterator[Samples]:
+    return audio.resampled(blocks, recording.rate, model.sample_rate, channels=recording.channels)
+
+
+def _silence(model: Enhancer, recording: Recording) -> Samples:
+    """What is put after the end, so that resampling there and back covers the last samples too."""
+    frames = 0 if recording.rate == model.sample_rate else recording.rate // model.sample_rate + 2
+    return np.zeros((recording.channels, frames), np.float32)
+
+
+def _times(blocks: Iterator[Samples], gain: NDArray[np.float64]) -> Iterator[Samples]:
+    """Blocks [C, n] times a factor per channel [C], in double precision: both may be far from 1."""
+    return ((block * gain[:, None]).astype(np.float32) for block in blocks)
+
+
+def _checked(clean: Samples, recording: Recording) -> Samples:
+    """Refuse to hand out what a damaged network made."""
+    if not np.isfinite(clean).all():
+        raise ValueError(f"{recording.name}: the network returned NaN or Inf; its weights may be damaged")
+    return clean

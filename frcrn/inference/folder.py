@@ -1,0 +1,188 @@
+"""Enhance many files: in which way, one after the other or in several processes, and what became of each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import nullcontext
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from frcrn import workers
+from frcrn.inference.enhance import Progress
+from frcrn.inference.manifest import Manifest, sweep
+from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one
+from frcrn.inference.paths import Job, Place, plan
+from frcrn.machine import available_cores
+from frcrn.workers import Died, Helper, Pool
+
+GRACE = 10.0
+"""Seconds that a process has for removing what is half-written."""
+
+PROGRAM = """
+import sys
+sys.path[0] = sys.argv[1]
+from frcrn.inference.folder import serve
+serve()
+"""
+
+MOST_PROCESSES = 8
+FILES_A_PROCESS = 4
+"""A process takes seconds to start; fewer files than this are not worth one."""
+
+
+def enhance_folder(
+    inputs: Place | Sequence[Place],
+    output: Place,
+    *,
+    jobs: int | None = None,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    **settings: Any,
+) -> list[Outcome]:
+    """Enhance folders, files and patterns into a folder, as `frcrn enhance` does, and say what became of each file.
+
+    What an earlier run did is not done again; what fails is an outcome with an `error`. `jobs` are processes (None:
+    one a core, at most 8), `progress` gets the files done and the files in all, the rest is as for `enhance_file`.
+    """
+    planned = plan([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs, os.path.join(output, ""))
+    manifest = None if all(job.problem for job in planned) else Manifest(Path(output))
+    outcomes = []
+    for outcome in enhance_all(planned, Settings(**settings), manifest, force=force, count=jobs):
+        outcomes.append(outcome)
+        if progress:
+            progress(len(outcomes), len(planned))
+    places = {job: place for place, job in enumerate(planned)}
+    return sorted(outcomes, key=lambda outcome: places[outcome.job])
+
+
+def enhance_all(
+    jobs: Sequence[Job],
+    settings: Settings,
+    manifest: Manifest | None,
+    *,
+    force: bool = False,
+    count: int | None = None,
+    progress: Callable[[Job, float], None] | None = None,
+) -> Generator[Outcome, None, None]:
+    """Do the jobs and note in the manifest what is done; yield what became of each, as they come."""
+    identity = settings.identity()
+    work = tasks(jobs, mark_of(identity), manifest, force=force)
+    count = min(len(work), count or processes_for(len(work)))
+    with manifest or nullcontext():
+        if manifest is not None:
+            manifest.describe(identity, mark_of(identity))
+        for outcome in run(work, settings, count=count, progress=progress):
+            if manifest is not None and outcome.record is not None:
+                manifest.add(outcome.job.target, outcome.record)
+            yield outcome
+
+
+def tasks(jobs: Sequence[Job], mark: str, manifest: Manifest | None, *, force: bool = False) -> list[Task]:
+    """Join the jobs with what the manifest knows; `force` forgets it."""
+    return [
+        Task(job, mark, None if manifest is None or force else manifest.known(job.target), manifest is not None)
+        for job in jobs
+    ]
+
+
+def mark_of(identity: dict[str, Any]) -> str:
+    """Return a short hash of settings."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def run(
+    work: Sequence[Task],
+    settings: Settings,
+    *,
+    count: int = 1,
+    progress: Callable[[Job, float], None] | None = None,
+) -> Iterator[Outcome]:
+    """Enhance in `count` processes and say what became of each file, as they come; one that fails stops no other.
+
+    With one, this process does it, in the order given, and `progress` gets the part of each file that is done.
+    """
+    if any(task.record for task in work):
+        sweep(task.job.target for task in work)
+    if count > 1:
+        yield from _in_processes(work, settings, count)
+        return
+    model = cache(settings.open)
+    for task in work:
+        part = None if progress is None else _part(progress, task.job)
+        yield enhance_one(task, settings, model, part)
+
+
+def processes_for(files: int) -> int:
+    """Return how many processes so many files are worth: one a core, at most 8, none for a few files."""
+    return max(1, min(available_cores(), MOST_PROCESSES, files // FILES_A_PROCESS))
+
+
+def _part(progress: Callable[[Job, float], None], job: Job) -> Progress:
+    return lambda share: progress(job, share)
+
+
+def _in_processes(work: Sequence[Task], settings: Settings, count: int) -> Iterator[Outcome]:
+    """Give the longest files out first, so that none is left to one process at the end."""
+    crew = Crew(settings, count)
+    try:
+        waiting = {crew.submit(task) for task in sorted(work, key=_size, reverse=True)}
+        while waiting:
+            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    finally:
+        crew.close()
+
+
+def _size(task: Task) -> int:
+    try:
+        return os.stat(task.job.source).st_size
+    except OSError:
+        return 0
+
+
+class Crew:
+    """Processes that enhance, each with its share of the cores."""
+
+    def __init__(self, settings: Settings, count: int) -> None:
+        self.settings, self.share = settings, max(1, available_cores() // count)
+        self._pool = Pool(count, self._start, name="frcrn-enhance", grace=GRACE)
+        self.close = self._pool.close
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        """Queue one file."""
+        return self._pool.submit(self._ask, task)
+
+    def _ask(self, task: Task) -> Outcome:
+        try:
+            outcome: Outcome = self._pool.ask(task)
+        except Died as death:
+            return Outcome(task.job, RuntimeError(f"the process that enhanced it ended with {death}"))
+        return outcome
+
+    def _start(self) -> Helper:
+        helper = Helper(PROGRAM, str(Path(__file__).resolve().parents[2]), threads=self.share)
+        helper.ask(self.settings)
+        return helper
+
+
+def serve() -> None:
+    """Enhance what is asked for, with the settings that are the first question; runs in the process."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    settings, model = Settings(), cache(Settings().open)
+
+    def answer(question: Settings | Task) -> Outcome | None:
+        nonlocal settings, model
+        if isinstance(question, Task):
+            return enhance_one(question, settings, model, None)
+        settings, model = question, cache(question.open)
+        return None
+
+    workers.serve(answer)

@@ -1,0 +1,162 @@
+"""Between a sound device, which waits for nobody, and a network, which may be late.
+
+The device's thread only exchanges samples; a second thread runs the network. What is played is always late by the same
+`delay`: where the network has not finished in time, silence is played instead (an underrun) and what comes too late is
+left out, so that a moment's trouble never makes the rest later.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from frcrn.audio import Samples
+from frcrn.audio.fifo import Fifo
+from frcrn.inference.streaming import Stream
+
+SILENT = -100.0
+"""The lowest level that is told apart from silence, dBFS."""
+_PATIENCE = 0.5  # seconds that may wait for the network before it leaves out what nobody will hear
+_MEMORY = 0.9  # of the load shown, from one block to the next
+
+Tap = Callable[[Samples, Samples], None]
+"""Gets what was heard and what was made of it, in time with each other in the end."""
+
+
+class Status(NamedTuple):
+    """How it goes: levels in dBFS since the last look, the network's share of the time, blocks that came too late."""
+
+    heard: float
+    played: float
+    load: float
+    underruns: int
+
+
+def dbfs(peak: float) -> float:
+    """Return the level of a peak."""
+    return max(SILENT, 20 * math.log10(peak)) if peak > 0 else SILENT
+
+
+class Live:
+    """A stream behind a device; use as a context manager, which runs the network's thread."""
+
+    def __init__(self, stream: Stream, block: int, *, cushion: int = 0, tap: Tap | None = None) -> None:
+        if block < 1 or cushion < 0:
+            raise ValueError(f"block {block}, cushion {cushion}: at least 1 and 0 samples are needed")
+        self.stream, self._tap = stream, tap
+        self.delay = stream.latency + block + cushion
+        """Samples from a sound's going in to its coming out, without what the device adds."""
+        self.underruns = 0
+        self.error: Exception | None = None
+        self._load = self._heard = self._played = 0.0
+        self._owed = 0  # samples of silence that were played in place of some that will come too late
+        self._inbox: queue.SimpleQueue[Samples | None] = queue.SimpleQueue()
+        self._waiting = 0  # samples in the inbox
+        self._outbox = Fifo(stream.channels)
+        self._outbox.append(np.zeros((stream.channels, self.delay), np.float32))
+        self._lock = threading.Lock()
+        self._worker = threading.Thread(target=self._work, name="frcrn live", daemon=True)
+
+    def __enter__(self) -> Live:
+        self.stream.push(np.zeros((self.stream.channels, self.delay), np.float32))  # the first time is the slowest
+        self.stream.reset()
+        self._worker.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Stop, and give the tap what is still inside the stream."""
+        self._inbox.put(None)
+        self._worker.join()
+        if self._tap and self.error is None:
+            nothing = np.zeros((self.stream.channels, 0), np.float32)
+            self._tap(nothing, np.reshape(self.stream.flush(), (self.stream.channels, -1)))
+
+    def exchange(self, heard: Samples) -> Samples:
+        """[C, n] heard -> [C, n] to play; never waits for the network."""
+        out = np.zeros_like(heard)
+        with self._lock:
+            self._waiting += heard.shape[1]
+            ready = self._outbox.take(heard.shape[1])
+            out[:, : ready.shape[1]] = ready
+            if missing := heard.shape[1] - ready.shape[1]:
+                self._owed += missing
+                self.underruns += 1
+            self._heard = max(self._heard, _peak(heard))
+            self._played = max(self._played, _peak(out))
+        self._inbox.put(heard)
+        return out
+
+    def status(self) -> Status:
+        """Return how it has gone since the last call; what stopped the network is raised here."""
+        if self.error is not None:
+            raise self.error
+        with self._lock:
+            status = Status(dbfs(self._heard), dbfs(self._played), self._load, self.underruns)
+            self._heard = self._played = 0.0
+        return status
+
+    def _work(self) -> None:
+        try:
+            while (heard := self._inbox.get()) is not None:
+                if not self._left_out(heard.shape[1]):
+                    self._enhance(heard)
+                elif self._tap:
+                    self._tap(heard, np.zeros_like(heard))
+        except Exception as error:  # whatever it is, it belongs to the thread that looks at the status
+            self.error = error
+
+    def _left_out(self, count: int) -> bool:
+        """Skip a block where too many wait, and silence was played for it already."""
+        with self._lock:
+            skipped = self._waiting > _PATIENCE * self.stream.rate and self._owed >= count
+            self._owed -= count if skipped else 0
+            self._waiting -= count
+        return skipped
+
+    def _enhance(self, heard: Samples) -> None:
+        began = time.perf_counter()
+        clean = self.stream.push(heard)
+        share = (time.perf_counter() - began) * self.stream.rate / heard.shape[1]
+        with self._lock:
+            late = min(self._owed, clean.shape[1])
+            self._owed -= late
+            self._outbox.append(clean[:, late:])
+            self._load = _MEMORY * self._load + (1 - _MEMORY) * share
+        if self._tap:
+            self._tap(heard, clean)
+
+
+class Recorder:
+    """What a microphone hears, block by block, up to a number of samples."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.peak = 0.0
+        """The loudest sample of the last block."""
+        self._blocks: queue.SimpleQueue[Samples] = queue.SimpleQueue()
+
+    def hear(self, block: Samples) -> None:
+        """Take [C, n] from the device's thread."""
+        self._blocks.put(block)
+
+    def blocks(self, patience: float) -> Iterator[Samples]:
+        """Yield [C, n] as they come, cut at the length; end early where none comes for `patience` seconds."""
+        left = self.length
+        while left > 0:
+            try:
+                block = self._blocks.get(timeout=patience)[:, :left]
+            except queue.Empty:
+                return
+            left -= block.shape[1]
+            self.peak = _peak(block)
+            yield block
+
+
+def _peak(samples: Samples) -> float:
+    return float(np.abs(samples).max(initial=0.0))

@@ -1,0 +1,112 @@
+"""What an output folder holds and what it was made from, so that a second run does only what is not done."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, TextIO
+
+NAME = "frcrn-manifest.jsonl"
+_PART = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.part")
+
+
+class Record(NamedTuple):
+    """How a file was made: the hashes of its source, of the model with its options, and of itself."""
+
+    source: str
+    settings: str
+    target: str
+
+
+class Manifest:
+    """The records of one output folder, written as they come; use as a context manager while writing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.path = folder, folder / NAME
+        self.records = dict(_read(self.path))
+        self._file: TextIO | None = None
+
+    def known(self, target: Path) -> Record | None:
+        """Return what an earlier run noted about a file."""
+        return self.records.get(self._name(target))
+
+    def add(self, target: Path, record: Record) -> None:
+        """Note a file that is there; the note survives whatever comes next."""
+        self.records[self._name(target)] = record
+        self._write({"file": self._name(target), **record._asdict()})
+
+    def describe(self, settings: Mapping[str, Any], mark: str) -> None:
+        """Note which model and options a hash of settings stands for."""
+        self._write({"settings": mark, "are": dict(settings)})
+
+    def __enter__(self) -> Manifest:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("a+", encoding="utf-8")
+        _lock(self._file, self.folder)
+        self._mend()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _name(self, target: Path) -> str:
+        return target.relative_to(self.folder).as_posix()
+
+    def _write(self, values: Mapping[str, Any]) -> None:
+        if self._file is None:
+            raise ValueError("the manifest is open for reading only; enter it first")
+        self._file.write(json.dumps(values) + "\n")
+        self._file.flush()
+
+    def _mend(self) -> None:
+        """End a line that a killed run left torn."""
+        if self._file is not None and self.path.read_bytes()[-1:] not in (b"", b"\n"):
+            self._file.write("\n")
+
+
+def sweep(targets: Iterable[Path]) -> None:
+    """Remove what a killed run left half-written beside these files."""
+    names: dict[Path, set[str]] = {}
+    for target in targets:
+        names.setdefault(target.parent, set()).add(target.name)
+    for folder, wanted in names.items():
+        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+            for entry in entries:
+                part = _PART.fullmatch(entry.name)
+                if part and part["target"] in wanted:
+                    os.unlink(entry.path)
+
+
+def _read(path: Path) -> Iterator[tuple[str, Record]]:
+    """Yield names and records, the later ones of a name last; lines that are torn or nothing of ours are skipped."""
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            with contextlib.suppress(json.JSONDecodeError, KeyError, TypeError):
+                values = json.loads(line)
+                yield values["file"], Record(*(str(values[field]) for field in Record._fields))
+
+
+def _lock(file: TextIO, folder: Path) -> None:
+    """Refuse a folder that another run is writing; where files cannot be locked, trust."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise ValueError(f"{folder}: another run is writing here; wait for it, or choose another folder") from error
+    except OSError:
+        return

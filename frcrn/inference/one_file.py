@@ -1,0 +1,128 @@
+"""One file: what is to be done, with what, and what became of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import soundfile
+import torch
+
+from frcrn.audio import AudioError
+from frcrn.export.runtime import checked_runtime, with_runtime
+from frcrn.files import digest
+from frcrn.inference.enhance import Progress, checked_mix
+from frcrn.inference.manifest import Record
+from frcrn.inference.paths import Job
+from frcrn.models import Enhancer
+
+OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair")
+"""The settings that `enhance_file` takes by these names."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Which model, and how it is used; everything that the result depends on besides the file."""
+
+    model: str = "default"
+    strength: float = 1.0
+    max_attenuation_db: float | None = None
+    residual: bool = False
+    mono: bool = False
+    repair: bool = False
+    runtime: str = "torch"
+
+    def __post_init__(self) -> None:
+        checked_mix(self.strength, self.max_attenuation_db, self.residual)
+        checked_runtime(self.runtime)
+
+    def open(self) -> Enhancer:
+        """Return the network in its inference form, with as many threads as torch has."""
+        from frcrn.models.checkpoint import load
+
+        return with_runtime(load(self.model), self.runtime, torch.get_num_threads())
+
+    def identity(self) -> dict[str, Any]:
+        """Return the options and a hash of the model; where the model lies is no part of it."""
+        from frcrn.models.checkpoint import fingerprint, load
+
+        return dataclasses.asdict(self) | {"model": fingerprint(load(self.model))[:32]}
+
+
+class Task(NamedTuple):
+    """A job, the hash of the settings, and what is known of an earlier run; `record` asks for hashes."""
+
+    job: Job
+    settings: str = ""
+    known: Record | None = None
+    record: bool = False
+
+
+class Outcome(NamedTuple):
+    """What became of a job: an error, or a target that is there; no `seconds` of audio where it was there before."""
+
+    job: Job
+    error: Exception | None = None
+    seconds: float | None = None
+    record: Record | None = None
+
+    @property
+    def status(self) -> str:
+        """Say it in a word."""
+        if self.error is not None:
+            return "failed"
+        return "done before" if self.seconds is None else "enhanced"
+
+
+def is_done(task: Task) -> bool:
+    """Say whether an earlier run made the target from the same source with the same settings, and it is still so."""
+    known, job = task.known, task.job
+    return (
+        known is not None
+        and known.settings == task.settings
+        and job.target.is_file()
+        and known.target == digest(job.target)
+        and known.source == digest(job.source)
+    )
+
+
+def enhance_one(task: Task, settings: Settings, model: Callable[[], Enhancer], progress: Progress | None) -> Outcome:
+    """Enhance one file unless that is done; whatever goes wrong with it is its outcome."""
+    job = task.job
+    try:
+        if job.problem:
+            raise AudioError(job.problem)
+        if is_done(task):
+            return Outcome(job)
+        return _enhanced(task, settings, model(), progress)
+    except Exception as error:  # noqa: BLE001 - the other files go on
+        return Outcome(job, _portable(error))
+
+
+def _enhanced(task: Task, settings: Settings, model: Enhancer, progress: Progress | None) -> Outcome:
+    # looked up here, so that whoever replaces it is heard
+    from frcrn.inference.enhance import enhance_file
+
+    job = task.job
+    source = digest(job.source) if task.record and job.source.is_file() else ""
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    options = {name: getattr(settings, name) for name in OPTIONS}
+    enhance_file(job.source, job.target, model=model, progress=progress, **options)
+    record = Record(source, task.settings, digest(job.target)) if source else None
+    return Outcome(job, None, _seconds(job.target), record)
+
+
+def _seconds(path: Path) -> float:
+    """Return the duration of a file; a device or a pipe has none."""
+    return float(soundfile.info(path).duration) if path.is_file() else 0.0
+
+
+def _portable(error: Exception) -> Exception:
+    """Leave foreseen errors as they are; what else there is becomes a message that every process can read."""
+    if type(error) in (AudioError, ValueError, ImportError) or isinstance(error, OSError):
+        return error
+    foreseen = isinstance(error, (ValueError, OSError, ImportError))
+    return ValueError(str(error)) if foreseen else RuntimeError(f"{type(error).__name__}: {error}")

@@ -1,0 +1,225 @@
+"""Enhance sound while it comes in: chunks of any size, at any rate, with any number of channels."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import soxr
+import torch
+
+from frcrn.audio import AudioError, Samples, as_floats, checked_rate, exactly, finite, like, resampled_length
+from frcrn.audio.fifo import Fifo
+from frcrn.models import Enhancer
+
+_MOST_HOPS = 64  # of one stream in one step, so that a long chunk needs no more memory than a short one
+_TINY = 1e-20  # what is softer (-400 dBFS) is silence to the network: denormal numbers would make it slow
+
+
+class Resampler:
+    """A streaming resampler, or nothing at all where both rates are the same."""
+
+    def __init__(self, rate: int, new_rate: int, channels: int) -> None:
+        self._rates, self._channels = (rate, new_rate), channels
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin again with silence before."""
+        rate, new_rate = self._rates
+        self._stream: soxr.ResampleStream | None = None
+        if rate != new_rate:
+            self._stream = soxr.ResampleStream(rate, new_rate, self._channels, dtype="float32")
+
+    def push(self, samples: Samples, last: bool = False) -> Samples:
+        """[C, n] -> [C, as many as are ready]."""
+        if self._stream is None or not (samples.shape[1] or last):
+            return samples
+        resampled: Samples = self._stream.resample_chunk(np.ascontiguousarray(samples.T), last=last).T
+        return resampled
+
+
+class Stream:
+    """One stream through a causal network; what comes out is in time with what went in, and as long in the end."""
+
+    def __init__(self, model: Enhancer, rate: int | None = None, channels: int = 1, strength: float = 1.0) -> None:
+        if model.lookahead:
+            raise ValueError(
+                f"this {type(model).__name__} looks {model.lookahead} samples ahead and cannot stream; "
+                "load it with causal=True, or use enhance"
+            )
+        if channels < 1:
+            raise ValueError(f"channels {channels}: at least 1 is needed")
+        self.rate = model.sample_rate if rate is None else checked_rate(rate)
+        self.channels = channels
+        self.model = inference_form(model)
+        self.strength = strength
+        self._overlap = model.window - model.hop
+        self._down = Resampler(self.rate, model.sample_rate, channels)
+        self._up = Resampler(model.sample_rate, self.rate, channels)
+        self._pending, self._original = Fifo(channels), Fifo(channels)
+        self._like: Any = np.zeros(0 if channels == 1 else (channels, 0), np.float32)
+        self.reset()
+
+    @property
+    def strength(self) -> float:
+        """How much of the enhanced sound is in the output, 0 (the original) to 1; may change at any time."""
+        return self._strength
+
+    @strength.setter
+    def strength(self, value: float) -> None:
+        if not 0 <= value <= 1:
+            raise ValueError(f"strength {value}: choose from 0 (the original) to 1 (enhanced)")
+        self._strength = float(value)
+
+    @property
+    def position(self) -> int:
+        """Samples that went in since the beginning."""
+        return self._taken
+
+    @property
+    def latency(self) -> int:
+        """Samples, at the stream's rate, after which a sample that went in has come out at the latest."""
+        return longest_delay(self.rate, self.model.sample_rate, self.model.window, self.model.hop)
+
+    def reset(self) -> None:
+        """Forget everything heard: the next push is the beginning of another sound."""
+        self._state = self.model.initial_state(self.channels)
+        self._pending.clear()
+        self._original.clear()
+        self._down.reset()
+        self._up.reset()
+        self._taken = self._given = self._fed = 0
+        self._mixed = self._strength
+
+    def push(self, chunk: Any) -> Any:
+        """[T] or [C, T], numpy or torch, any T -> what is ready, of the same kind."""
+        return push_together([self], [chunk])[0]
+
+    def flush(self) -> Any:
+        """Return what is still inside, so that as much came out as went in, and reset."""
+        self._pending.append(self._down.push(np.zeros((self.channels, 0), np.float32), last=True))
+        whole = resampled_length(self._taken, self.rate, self.model.sample_rate)
+        done, hop = self._fed, self.model.hop
+        self._pending.cut(max(0, whole - done))
+        self._pending.cut(-(-(whole + self._overlap) // hop) * hop - done)
+        clean = np.concatenate([np.zeros((self.channels, 0), np.float32), *advance([self])[0]], axis=1)
+        clean = self._up.push(exactly(clean, whole - max(0, done - self._overlap)), last=True)
+        result = self._mix(exactly(clean, self._taken - self._given))
+        self.reset()
+        return result
+
+    def _take(self, samples: Samples, chunk: Any) -> None:
+        """Let [C, n] in, the samples of a chunk."""
+        self._like = chunk[..., :0]  # what it is made of, without its samples
+        self._taken += samples.shape[1]
+        self._original.append(samples)
+        self._pending.append(self._down.push(np.where(np.abs(samples) < _TINY, np.float32(0), samples)))
+
+    def _hops(self) -> int:
+        """Whole hops that wait for the network, as many as may go into one step."""
+        return min(len(self._pending) // self.model.hop, _MOST_HOPS)
+
+    def _heard(self, samples: Samples) -> Samples:
+        """Take what the network returned; its first samples belong to the silence before the beginning."""
+        early = max(0, self._overlap - self._fed)
+        self._fed += samples.shape[1]
+        return samples[:, early:]
+
+    def _mix(self, clean: Samples) -> Any:
+        """[C, n] -> with the original's share, in the form of the last chunk; a changed strength fades over."""
+        count = clean.shape[1]
+        original = self._original.take(count)
+        self._given += count
+        share = np.linspace(self._mixed, self._strength, count, dtype=np.float32)
+        if count:
+            self._mixed = self._strength
+        mixed = clean.copy() if (share == 1).all() else original + share * (clean - original)
+        return like(self._like, mixed if np.ndim(self._like) == 2 else mixed[0])
+
+
+def push_together(streams: Sequence[Stream], chunks: Sequence[Any]) -> list[Any]:
+    """Push one chunk into each of several streams of one model; what can go through the network together does."""
+    if len(streams) != len(chunks) or len({id(stream) for stream in streams}) != len(streams):
+        raise ValueError(f"{len(streams)} streams, {len(chunks)} chunks: give one chunk for each of different streams")
+    if any(stream.model is not streams[0].model for stream in streams):
+        raise ValueError("the streams belong to different models; push them apart")
+    # all are checked before any is taken, so that a refused chunk changes nothing
+    checked = [as_samples(chunk, stream) for stream, chunk in zip(streams, chunks, strict=True)]
+    for stream, samples, chunk in zip(streams, checked, chunks, strict=True):
+        stream._take(samples, chunk)
+    results = []
+    for stream, parts in zip(streams, advance(streams), strict=True):
+        clean = np.concatenate([np.zeros((stream.channels, 0), np.float32), *parts], axis=1)
+        results.append(stream._mix(stream._up.push(clean)))
+    return results
+
+
+@torch.inference_mode()
+def advance(streams: Sequence[Stream]) -> list[list[Samples]]:
+    """Let the network hear all whole hops that wait; return its answers [C, n] for each stream."""
+    answers: list[list[Samples]] = [[] for _ in streams]
+    while ready := [number for number, stream in enumerate(streams) if stream._hops()]:
+        busy = [streams[number] for number in ready]
+        model = busy[0].model
+        count = min(stream._hops() for stream in busy) * model.hop
+        frames = torch.from_numpy(np.concatenate([stream._pending.take(count) for stream in busy]))
+        state = {name: torch.cat([stream._state[name] for stream in busy]) for name in busy[0]._state}
+        out, state = model.step(frames.to(device_of(model)), state if len(busy) > 1 else busy[0]._state)
+        sizes = [stream.channels for stream in busy]
+        split = {name: memory.split(sizes) for name, memory in state.items()}
+        for place, (number, clean) in enumerate(zip(ready, out.split(sizes), strict=True)):
+            streams[number]._state = {name: parts[place] for name, parts in split.items()}
+            answers[number].append(streams[number]._heard(clean.cpu().numpy()))
+    return answers
+
+
+def as_samples(chunk: Any, stream: Stream) -> Samples:
+    """A chunk in any accepted form -> float32 [C, T], all finite."""
+    samples = as_floats(chunk)
+    wave = samples[None] if samples.ndim == 1 and stream.channels == 1 else samples
+    if wave.ndim != 2 or wave.shape[0] != stream.channels:
+        accepted = "[T] or [1, T]" if stream.channels == 1 else f"[{stream.channels}, T]"
+        raise AudioError(f"a chunk has the shape {list(samples.shape)}; this stream takes {accepted}")
+    return finite(wave, "stream", stream.rate, start=stream.position)
+
+
+def device_of(model: Enhancer) -> torch.device:
+    """Return where the network computes."""
+    weight = next(chain(model.parameters(), model.buffers()), None)
+    return torch.device("cpu") if weight is None else weight.device
+
+
+_forms: weakref.WeakKeyDictionary[Enhancer, tuple[list[tuple[int, int]], Enhancer]] = weakref.WeakKeyDictionary()
+
+
+def inference_form(model: Enhancer) -> Enhancer:
+    """Return the optimized form of a network, the same one for all its streams until its weights change."""
+    if model.optimized or type(model).optimize is Enhancer.optimize:
+        return model
+    weights = chain(model.parameters(), model.buffers())
+    now = [(weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in weights]
+    if model not in _forms or _forms[model][0] != now:
+        _forms[model] = now, model.optimize()
+    return _forms[model][1]
+
+
+@lru_cache
+def longest_delay(rate: int, model_rate: int, window: int, hop: int) -> int:
+    """Samples at `rate` by which a stream's output trails its input at most, found by counting a second of silence."""
+    if rate == model_rate:
+        return window
+    down, up = Resampler(rate, model_rate, 1), Resampler(model_rate, rate, 1)
+    size = max(1, rate // 1000)
+    taken = given = heard = said = longest = 0
+    while taken < 2 * rate:
+        taken += size
+        longest = max(longest, taken - given)
+        heard += down.push(np.zeros((1, size), np.float32)).shape[1]
+        ready = max(0, heard // hop * hop - (window - hop)) - said
+        said += ready
+        given += up.push(np.zeros((1, ready), np.float32)).shape[1]
+    return longest

@@ -1,0 +1,260 @@
+"""Load and save networks: safetensors, model directories, official and trainer-made checkpoints; always strict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save as serialized
+from torch import Tensor
+
+from frcrn.files import replacing, write_text
+from frcrn.models import MODELS, Enhancer, FRCRNConfig, released
+from frcrn.models.weight_files import METADATA, read_entries
+from frcrn.models.weight_files import CheckpointError as CheckpointError
+
+CONFIGURATION = "configuration.json"
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin", "pytorch_model.pth")
+MODEL_TYPE = "frcrn-ans-16k"
+OFFICIAL_TYPE = "speech_frcrn_ans_cirm_16k"
+DEFAULT = "default"
+BUNDLED = "bundled"
+"""The key by which a model directory without weights of its own names the bundled model that it stands for."""
+
+
+def names() -> list[str]:
+    """Return the names of the bundled models."""
+    folder = resources.files("frcrn") / "weights"
+    bundled = (
+        [Path(item.name).stem for item in folder.iterdir() if item.name.endswith(".safetensors")]
+        if folder.is_dir()
+        else []
+    )
+    return sorted({DEFAULT, *bundled})
+
+
+def load(source: str | os.PathLike[str] = DEFAULT, **changes: Any) -> Enhancer:
+    """Return the network, ready for use, that a name, a model directory or a checkpoint file holds.
+
+    `changes` replace values of its configuration: `causal=True` turns an offline network into a causal one.
+    """
+    if str(source) in names() and not Path(source).exists():
+        return load_bundled(str(source), changes)
+    path = Path(source)
+    if not path.exists():
+        raise CheckpointError(
+            f"{path}: no such model; give a directory, a checkpoint file, or one of {', '.join(names())}"
+        )
+    arguments: Mapping[str, Any] = {}
+    if path.is_dir():
+        arguments = read_configuration(path)
+        if BUNDLED in arguments and not any((path / name).is_file() for name in WEIGHT_FILES):
+            return load_bundled(known_name(path, arguments[BUNDLED]), changes)
+        path = weights_in(path)
+    entries, metadata = read_entries(path)
+    return assemble(str(path), entries, metadata or arguments, changes)
+
+
+def known_name(folder: Path, name: object) -> str:
+    """Return the name of a bundled model that a directory stands for."""
+    if name not in names():
+        raise CheckpointError(f"{folder / CONFIGURATION}: no bundled model {name!r}; there are {', '.join(names())}")
+    return str(name)
+
+
+def load_bundled(name: str, changes: Mapping[str, Any]) -> Enhancer:
+    """Return a bundled network; while there are no weights for the default one, an untrained one."""
+    file = resources.files("frcrn") / "weights" / f"{name}.safetensors"
+    if file.is_file():
+        with resources.as_file(file) as path:
+            entries, metadata = read_entries(path)
+        return assemble(name, entries, metadata, changes)
+    return untrained(name, FRCRNConfig.compact().to_dict(), changes).eval()
+
+
+def read_configuration(folder: Path) -> dict[str, Any]:
+    """Return the `model` part of a directory's configuration, empty where there is none."""
+    file = folder / CONFIGURATION
+    if not file.exists():
+        return {}
+    try:
+        part = json.loads(file.read_text(encoding="utf-8")).get("model", {})
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise CheckpointError(f"{file}: not a JSON object ({error})") from error
+    if not isinstance(part, dict):
+        raise CheckpointError(f"{file}: expected an object under 'model', found {type(part).__name__}")
+    return part
+
+
+def weights_in(folder: Path) -> Path:
+    """Return the weights file of a model directory."""
+    for name in WEIGHT_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise CheckpointError(f"{folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
+
+
+def build(arguments: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Enhancer:
+    """Return the untrained network that the `model` part of a configuration describes."""
+    values = {key: value for key, value in arguments.items() if key not in ("type", "network", "trained", BUNDLED)}
+    kind = arguments.get("network", "frcrn")
+    if kind not in MODELS:
+        raise ValueError(f"network {kind!r}: choose {' or '.join(MODELS)}")
+    network, config_class = MODELS[kind]
+    if arguments.get("type") == OFFICIAL_TYPE or set(values) & set(released.ARGUMENTS):
+        config: Any = released.config_from_arguments(values)
+    else:
+        config = config_class.from_dict(values)
+    return network(config_class.from_dict({**config.to_dict(), **changes}) if changes else config)
+
+
+def untrained(source: str, arguments: Mapping[str, Any], changes: Mapping[str, Any]) -> Enhancer:
+    """Build the network, the same at every call; anything wrong with its configuration is an error of `source`."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return build(arguments, changes)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{source}: {error}") from error
+
+
+def assemble(
+    source: str, entries: Mapping[str, Tensor], arguments: Mapping[str, Any], changes: Mapping[str, Any]
+) -> Enhancer:
+    """Build the network and fill it; anything missing or left over is an error that lists it."""
+    bare = released.is_official(entries) and not arguments
+    model = untrained(source, {"type": OFFICIAL_TYPE} if bare else arguments, changes)
+    fill(model, entries, source, new=bool(changes))
+    model.trained = bool(arguments.get("trained", True))
+    return model.eval()
+
+
+def fill(model: Enhancer, entries: Mapping[str, Tensor], source: str, *, new: bool = False) -> None:
+    """Put a checkpoint's tensors into a network; the causal pooling may be `new`, and then keeps its running mean."""
+    ours = model.state_dict()
+    try:
+        values, unexpected = in_our_names(entries, ours)
+    except ValueError as error:
+        raise CheckpointError(f"{source}: {error}") from error
+    missing = [name for name in ours if name not in values and not name.endswith("num_batches_tracked")]
+    problems = {
+        "missing": [name for name in missing if not (new and name.endswith(".pool.weight"))],
+        "unexpected": unexpected,
+        "of another shape": released.foreign_stft(entries) + misshapen(values, ours),
+    }
+    if found := [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in problems.items() if names]:
+        raise CheckpointError(f"{source}: does not fit the network; {'; '.join(found)}")
+    model.load_state_dict(values, strict=False)
+
+
+def in_our_names(entries: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Return a checkpoint's tensors under our names, and the names of those that are nothing of ours."""
+    if released.is_official(entries):
+        return released.from_official(entries, ours)
+    values = released.without_prefix(entries)
+    return values, [name for name in values if name not in ours]
+
+
+def misshapen(values: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> list[str]:
+    """List the tensors whose shape is not the network's."""
+    pairs = [(name, tuple(values[name].shape), tuple(ours[name].shape)) for name in values if name in ours]
+    return [f"{name} {found} not {expected}" for name, found, expected in pairs if found != expected]
+
+
+def arguments_of(model: Enhancer, trained: bool = True) -> dict[str, Any]:
+    """Return the `model` part of a configuration that describes this network."""
+    kind = next(name for name, (network, _) in MODELS.items() if isinstance(model, network))
+    return {"type": MODEL_TYPE, "network": kind, "trained": trained, **model.config.to_dict()}
+
+
+def save(
+    model: Enhancer,
+    path: str | os.PathLike[str],
+    *,
+    official_form: bool = False,
+    half: bool = False,
+    trained: bool = True,
+) -> None:
+    """Write a network's weights: safetensors with the configuration inside, or the released `.bin` form."""
+    path = Path(path)
+    refuse_to_save(model, official_form)
+    entries = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    if half:
+        entries = {name: halved(value) for name, value in entries.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as beside:
+        if official_form:
+            torch.save(released.to_official(entries), beside)
+        elif path.suffix == ".safetensors":
+            metadata = {"format": "pt", METADATA: json.dumps(arguments_of(model, trained))}
+            beside.write_bytes(serialized(entries, metadata))  # not save_file, whose files nobody else can read
+        else:
+            torch.save({"state_dict": entries, METADATA: arguments_of(model, trained)}, beside)
+
+
+def refuse_to_save(model: Enhancer, official_form: bool) -> None:
+    """Refuse to write what could not be loaded again."""
+    if model.optimized:
+        raise CheckpointError("an optimized copy cannot be saved; save the network that it was made from")
+    if official_form and model.config != FRCRNConfig():
+        raise CheckpointError(
+            "the official form holds the released network only: FRCRNConfig() with its defaults, offline"
+        )
+
+
+def halved(value: Tensor) -> Tensor:
+    """Halve matrices and kernels; vectors weigh little, and a batch norm's statistics can leave the range of fp16."""
+    return value.half() if value.is_floating_point() and value.ndim > 1 else value
+
+
+def save_directory(
+    model: Enhancer, directory: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None, trained: bool = True
+) -> None:
+    """Write a complete model directory, for `load`, the pipeline and the trainer; `extra` joins its configuration."""
+    refuse_to_save(model, official_form=False)
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration = {
+        "framework": "pytorch",
+        "task": "acoustic-noise-suppression",
+        "allow_remote": True,
+        "model": arguments_of(model, trained),
+        "pipeline": {"type": MODEL_TYPE},
+        **(extra or {}),
+    }
+    save(model, folder / WEIGHT_FILES[0], trained=trained)
+    for name, text in (
+        (CONFIGURATION, json.dumps(configuration, indent=2) + "\n"),
+        ("ms_wrapper.py", "import frcrn.plugin  # noqa: F401\n"),
+    ):
+        write_text(folder / name, text)
+
+
+def describe(model: Enhancer) -> dict[str, Any]:
+    """Return the facts about a network that a person asks for first."""
+    return {
+        "network": arguments_of(model)["network"],
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "trained": model.trained,
+        "sample_rate": model.sample_rate,
+        "window": model.window,
+        "hop": model.hop,
+        "causal": model.lookahead == 0,
+        "latency_ms": 1000 * model.latency / model.sample_rate,
+        "config": model.config.to_dict(),
+    }
+
+
+def fingerprint(model: Enhancer) -> str:
+    """Hash a network's configuration and weights."""
+    state = hashlib.sha256(f"{type(model).__name__} {getattr(model, 'config', None)}".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        state.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return state.hexdigest()

@@ -1,0 +1,67 @@
+"""Teach the framework's factories about our directories: what is here needs no hub, and none of its own code."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+from modelscope.models.base import base_model
+from modelscope.pipelines import builder as pipelines
+from modelscope.trainers import builder as trainers
+from modelscope.utils import automodel_utils
+
+from frcrn.models.checkpoint import MODEL_TYPE
+
+
+def look_here_first() -> None:
+    """Wrap the factories' look-ups: a directory that is here needs no network, a missing one is said to be missing."""
+    wrap(automodel_utils, "_is_valid_hub_model_id", not_a_directory)
+    for factory in (pipelines, trainers):
+        wrap(factory, "is_official_hub_path", found_or_plain)
+        wrap(factory, "read_config", without_remote_code)
+    if hasattr(base_model, "_CONFIG_ONLY_MODELS"):
+        base_model._CONFIG_ONLY_MODELS |= {MODEL_TYPE}
+
+
+def wrap(module: Any, name: str, wrapper: Callable[..., Any]) -> None:
+    """Put `wrapper(original, ...)` in place of a function, once; a version without that function needs none."""
+    original = getattr(module, name, None)
+    if original is not None and not hasattr(original, "frcrn_original"):
+        wrapped = functools.wraps(original)(functools.partial(wrapper, original))
+        wrapped.frcrn_original = original  # type: ignore[attr-defined]
+        setattr(module, name, wrapped)
+
+
+def not_a_directory(original: Callable[..., bool], model: Any) -> bool:
+    """Say whether this may be a hub name; the framework takes a directory `owner/name` for one and asks who owns it."""
+    return not (isinstance(model, str) and os.path.exists(model)) and original(model)
+
+
+def found_or_plain(original: Callable[..., bool], path: Any, *arguments: Any, **options: Any) -> bool:
+    """Say whether this is a model directory or hub name; refuse in plain words what is neither."""
+    missing = [name for name in ([path] if isinstance(path, str) else path) if not os.path.exists(name)]
+    for name in missing:
+        if not could_be_on_hub(name):
+            raise ValueError(f"{name}: no such model directory, and not the form owner/name that the hub uses")
+    try:
+        return original(path, *arguments, **options)
+    except ValueError as error:
+        if not missing:
+            raise
+        raise ValueError(f"{missing[0]}: no such model directory here, and the hub gave none ({error})") from error
+
+
+def without_remote_code(original: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Read a configuration; a directory of ours needs none of the code in it, since the plugin is here already."""
+    configuration = original(*arguments, **options)
+    if configuration is not None and (configuration.safe_get("pipeline") or {}).get("type") == MODEL_TYPE:
+        configuration.merge_from_dict({"allow_remote": False})
+    return configuration
+
+
+def could_be_on_hub(name: str) -> bool:
+    """Tell whether a string has the form owner/name."""
+    owner, slash, model = name.partition("/")
+    return bool(slash and owner.strip(".~ ") and model) and "/" not in model and "\\" not in name

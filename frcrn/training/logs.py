@@ -1,0 +1,98 @@
+"""What a run leaves to read: JSON lines, a text log, and TensorBoard where it is asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from frcrn.audio import MissingPackage
+from frcrn.files import write_json, write_text
+from frcrn.training.losses.spectra import power, spectrum
+from frcrn.training.recipe import Recipe
+
+logger = logging.getLogger("frcrn.training")
+
+
+class Tracker:
+    """Writes the records of one run; use it as a context manager."""
+
+    def __init__(self, folder: Path, *, step: int, tensorboard: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.board = open_board(folder / "tensorboard", step) if tensorboard else None
+        self.handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
+        self.handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        forget_after(folder / "log.jsonl", step)
+        self.lines = open(folder / "log.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+
+    def __enter__(self) -> Tracker:
+        self.level = logger.level
+        logger.addHandler(self.handler)
+        logger.setLevel(logging.INFO)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        logger.setLevel(self.level)
+        logger.removeHandler(self.handler)
+        self.handler.close()
+        self.lines.close()
+        if self.board is not None:
+            self.board.close()
+
+    def record(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Enter one record, kind "train" or "eval"."""
+        self.lines.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        self.lines.flush()
+        numbers = {key: value for key, value in values.items() if isinstance(value, (int, float))}
+        logger.info("%s step %d: %s", kind, step, ", ".join(f"{key} {value:.5g}" for key, value in numbers.items()))
+        if self.board is not None:
+            for key, value in numbers.items():
+                self.board.add_scalar(f"{kind}/{key}", value, step)
+
+    def samples(self, step: int, waves: Mapping[str, Tensor], rate: int, group: str) -> None:
+        """Enter waves [T] to listen to, and their spectrograms to look at."""
+        if self.board is None:
+            return
+        for name, wave in waves.items():
+            self.board.add_audio(f"{group}/{name}", wave.clamp(-1, 1).unsqueeze(0), step, sample_rate=rate)
+            self.board.add_image(f"{group}/{name}", picture(wave), step)
+
+
+def write_recipe(folder: Path, recipe: Recipe) -> None:
+    """Leave the whole recipe beside what it made, defaults included."""
+    write_json(folder / "recipe.json", recipe.to_dict())
+
+
+def picture(wave: Tensor) -> Tensor:
+    """[T] -> [1, F, N], 0 to 1: log power from -80 dB up to the loudest, low frequencies at the bottom."""
+    level = 10 * power(spectrum(wave.unsqueeze(0), 512, 256)).log10()
+    return ((level - level.max()) / 80 + 1).clamp(0, 1).flip(1)
+
+
+def open_board(folder: Path, step: int) -> Any:
+    """Return a TensorBoard writer that overwrites what a lost run wrote after `step`."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise MissingPackage('train.tensorboard needs tensorboard: pip install "frcrn[train]"') from None
+    return SummaryWriter(str(folder), purge_step=step + 1)
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drop the records after a step, and a last line cut short, so that a resumed run reads as one run."""
+    if not path.exists():
+        return
+    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if step_of(line) <= step]
+    write_text(path, "".join(line + "\n" for line in kept))
+
+
+def step_of(line: str) -> float:
+    """Return the step of a record; a line cut short counts as after every step."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")

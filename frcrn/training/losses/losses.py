@@ -1,0 +1,285 @@
+"""Losses on an estimate, one object each; `frcrn.training.losses.objective` sums them with weights.
+
+Every loss is the mean over all examples of the batch, so that two processes of batch B agree with one of 2 B. None
+gives NaN or infinite gradients on silence: where a target is silent, the ratios that it leaves undefined count zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from frcrn.config import require
+from frcrn.models.base import Estimate, Stage
+from frcrn.training.losses.pesq import BEST, quality
+from frcrn.training.losses.spectra import TINY_POWER, frames, power, spectrum
+from frcrn.training.losses.stoi import Reference
+
+Stages = Literal["last", "all"]
+Norm = Literal["l1", "mse"]
+
+SILENCE_DBFS = -60.0
+
+
+class Loss(Protocol):
+    """Estimate, noisy [B, T], clean [B, T] -> a number that falls as the estimate gets better."""
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+
+
+def chosen(estimate: Estimate, stages: Stages) -> tuple[Stage, ...]:
+    """Return the stages that a loss looks at."""
+    return estimate.stages if stages == "all" else estimate.stages[-1:]
+
+
+def over_stages(estimate: Estimate, stages: Stages, error: Callable[[Stage], Tensor]) -> Tensor:
+    """Return the sum of an error over the stages that a loss looks at."""
+    return torch.stack([error(stage) for stage in chosen(estimate, stages)]).sum()
+
+
+def distance(a: Tensor, b: Tensor, norm: Norm) -> Tensor:
+    """Return the mean absolute or squared difference."""
+    return (a - b).abs().mean() if norm == "l1" else (a - b).square().mean()
+
+
+def loudness_gain(wave: Tensor) -> Tensor:
+    """[B, T] -> [B, 1]: brings the wave to -20 dBFS; silence stays finite."""
+    return 0.1 / (wave.square().mean(dim=1, keepdim=True).sqrt() + 1e-5)
+
+
+def audible(clean: Tensor) -> Tensor:
+    """[B, T] -> [B]: 1 where the target has sound, 0 where it is silent."""
+    return (clean.square().mean(dim=1) > 10 ** (SILENCE_DBFS / 10)).to(clean.dtype)
+
+
+def scale_invariant_snr(estimate: Tensor, clean: Tensor, ceiling_db: float | None = None) -> Tensor:
+    """[B, T], [B, T] -> [B] in dB; with a ceiling it flattens out there, and better examples stop pulling."""
+    dot = (estimate * clean).sum(dim=1, keepdim=True)
+    target = dot / (clean.square().sum(dim=1, keepdim=True) + TINY_POWER) * clean
+    kept = target.square().sum(dim=1)
+    lost = (estimate - target).square().sum(dim=1) + TINY_POWER
+    if ceiling_db is not None:
+        lost = lost + 10 ** (-ceiling_db / 10) * kept
+    return 10 * torch.log10(kept / lost + TINY_POWER)
+
+
+@dataclass(frozen=True)
+class SiSnr:
+    """Minus the scale-invariant SNR in dB; examples with a silent target count zero."""
+
+    stages: Stages = "last"
+    ceiling_db: float | None = None
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        heard = audible(clean)
+        return over_stages(
+            estimate,
+            self.stages,
+            lambda stage: -(scale_invariant_snr(stage.wave, clean, self.ceiling_db) * heard).mean(),
+        )
+
+
+def ideal_mask(noisy: Tensor, clean: Tensor, bound: float) -> Tensor:
+    """[B, 2, F, N] spectra -> the complex mask between them; parts beyond the bound become 1 or -1."""
+    real = (clean * noisy).sum(dim=1)
+    imaginary = clean[:, 1] * noisy[:, 0] - clean[:, 0] * noisy[:, 1]
+    mask = torch.stack([real, imaginary], dim=1) / power(noisy).unsqueeze(1)
+    return torch.where(mask.abs() > bound, mask.sign(), mask)
+
+
+@dataclass(frozen=True)
+class MaskError:
+    """Squared error of the complex mask, summed over frequency, real and imaginary part as the released recipe does."""
+
+    stages: Stages = "last"
+    bound: float = 2.0
+    window: int = 640
+    hop: int = 320
+
+    def __post_init__(self) -> None:
+        require(self.bound > 0, "bound", "more than 0", self.bound)
+        check_transform(self.window, self.hop)
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        _, _, bins, count = estimate.stages[-1].mask.shape
+        of_noisy, of_clean = (frames(wave, self.window, self.hop, count)[:, :, :bins] for wave in (noisy, clean))
+        target = ideal_mask(of_noisy, of_clean, self.bound)
+        return 4 * bins * over_stages(estimate, self.stages, lambda stage: (stage.mask - target).square().mean())
+
+
+@dataclass(frozen=True)
+class CompressedSpectrum:
+    """Squared error of magnitude and of complex spectrum, both with the magnitude raised to a power below one."""
+
+    stages: Stages = "last"
+    magnitude: float = 70.0
+    complex: float = 30.0
+    power: float = 0.3
+    normalise: bool = False
+    """Bring every example to one loudness first, so that quiet ones weigh as much as loud ones."""
+    window: int = 640
+    hop: int = 320
+
+    def __post_init__(self) -> None:
+        require(0 < self.power <= 1, "power", "more than 0, at most 1", self.power)
+        require(self.magnitude >= 0, "magnitude", "0 or more", self.magnitude)
+        require(self.complex >= 0, "complex", "0 or more", self.complex)
+        check_transform(self.window, self.hop)
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        gain = loudness_gain(noisy) if self.normalise else torch.ones_like(noisy[:, :1])
+        target = self.compress(gain * clean)
+        return over_stages(estimate, self.stages, lambda stage: self.error(gain * stage.wave, target))
+
+    def error(self, wave: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
+        """[B, T], compressed magnitude and spectrum of the target -> a scalar."""
+        magnitude, spec = self.compress(wave)
+        of_magnitude = (magnitude - target[0]).square().mean()
+        of_spectrum = (spec - target[1]).square().sum(dim=1).mean()
+        return self.magnitude * of_magnitude + self.complex * of_spectrum
+
+    def compress(self, wave: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, T] -> compressed magnitude [B, F, N], compressed spectrum [B, 2, F, N]."""
+        spec = spectrum(wave, self.window, self.hop)
+        energy = power(spec)
+        magnitude = energy ** (self.power / 2)
+        return magnitude, spec * (magnitude * energy.rsqrt()).unsqueeze(1)
+
+
+@dataclass(frozen=True)
+class MultiResolutionStft:
+    """Spectral convergence plus L1 on log magnitudes, averaged over several windows (hop a quarter of each)."""
+
+    stages: Stages = "last"
+    windows: tuple[int, ...] = (512, 1024, 2048)
+
+    def __post_init__(self) -> None:
+        require(len(self.windows) > 0, "windows", "at least one window", self.windows)
+        for window in self.windows:
+            require(window >= 8 and window % 4 == 0, "windows", "multiples of 4 from 8 up", window)
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        return over_stages(estimate, self.stages, lambda stage: self.mean_error(stage.wave, clean))
+
+    def mean_error(self, wave: Tensor, clean: Tensor) -> Tensor:
+        """[B, T], [B, T] -> a scalar."""
+        return torch.stack([self.error(wave, clean, window) for window in self.windows]).mean()
+
+    def error(self, wave: Tensor, clean: Tensor, window: int) -> Tensor:
+        """[B, T], [B, T] -> a scalar, for one window."""
+        found, target = (power(spectrum(part, window, window // 4)) for part in (wave, clean))
+        difference = (found.sqrt() - target.sqrt()).square().sum(dim=(1, 2))
+        convergence = (difference + TINY_POWER).sqrt() / target.sum(dim=(1, 2)).sqrt()
+        return (convergence * audible(clean)).mean() + distance(found.log() / 2, target.log() / 2, "l1")
+
+
+@dataclass(frozen=True)
+class WaveError:
+    """L1 or squared error of the samples."""
+
+    stages: Stages = "last"
+    norm: Norm = "l1"
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        return over_stages(estimate, self.stages, lambda stage: distance(stage.wave, clean, self.norm))
+
+
+@dataclass(frozen=True)
+class LogPowerError:
+    """L1 or squared error of the log power spectrum, in nepers."""
+
+    stages: Stages = "last"
+    norm: Norm = "l1"
+    window: int = 640
+    hop: int = 320
+
+    def __post_init__(self) -> None:
+        check_transform(self.window, self.hop)
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        target = self.log_power(clean)
+        return over_stages(estimate, self.stages, lambda stage: distance(self.log_power(stage.wave), target, self.norm))
+
+    def log_power(self, wave: Tensor) -> Tensor:
+        """[B, T] -> [B, F, N]."""
+        return power(spectrum(wave, self.window, self.hop)).log()
+
+
+@dataclass(frozen=True)
+class Intelligibility:
+    """One minus the intelligibility (STOI); examples with less than 0.4 s of speech count zero."""
+
+    stages: Stages = "last"
+    sample_rate: int = 16000
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        reference = Reference(clean, self.sample_rate)
+        best = reference.best()
+        return over_stages(estimate, self.stages, lambda stage: (best - reference.score(stage.wave)).mean())
+
+
+@dataclass(frozen=True)
+class PerceivedQuality:
+    """The best opinion score minus the one found (PESQ); examples with a silent target count zero."""
+
+    stages: Stages = "last"
+    sample_rate: int = 16000
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        heard = audible(clean)
+        return over_stages(
+            estimate,
+            self.stages,
+            lambda stage: ((BEST - quality(stage.wave, clean, self.sample_rate)) * heard).mean(),
+        )
+
+
+@dataclass(frozen=True)
+class NoiseLeft:
+    """What is left where nothing was said, in dB of the input; examples with a target that sounds count zero."""
+
+    stages: Stages = "last"
+    floor_db: float = -50.0
+    """What is quieter than this is quiet enough."""
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        alone = audible(noisy) * (1 - audible(clean))
+        before = noisy.square().mean(dim=1) + TINY_POWER
+        return over_stages(estimate, self.stages, lambda stage: (self.left(stage.wave, before) * alone).mean())
+
+    def left(self, wave: Tensor, before: Tensor) -> Tensor:
+        """[B, T], power of the input [B] -> [B] in dB."""
+        return 10 * (wave.square().mean(dim=1) / before + 10 ** (self.floor_db / 10)).log10()
+
+
+LOSSES: dict[str, type[Any]] = {
+    "si_snr": SiSnr,
+    "stoi": Intelligibility,
+    "pesq": PerceivedQuality,
+    "noise_left": NoiseLeft,
+    "mask": MaskError,
+    "compressed_spectrum": CompressedSpectrum,
+    "multi_resolution_stft": MultiResolutionStft,
+    "wave": WaveError,
+    "log_power": LogPowerError,
+}
+
+
+def check_transform(window: int, hop: int) -> None:
+    """Refuse a window and hop that the STFT cannot do."""
+    possible = hop > 0 and window % 2 == 0 and window % hop == 0 and window >= 2 * hop
+    require(possible, "window", "an even multiple of the hop, at least 2 hops", (window, hop))

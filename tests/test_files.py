@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from frcrn import files
+from frcrn.models import checkpoint
+from tests.networks import tiny
+
+
+def test_a_planted_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    monkeypatch.setattr("frcrn.files.secrets.token_hex", lambda size: "00")
+    (tmp_path / ".report.html.00.part").symlink_to(victim)
+    (tmp_path / ".report.html.part").symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        files.write_text(tmp_path / "report.html", "new")
+    assert victim.read_text() == "precious"
+
+
+def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"a": 1})
+    with pytest.raises(RuntimeError), files.replacing(path) as beside:
+        beside.write_text("half")
+        raise RuntimeError
+    assert files.read_json(path) == {"a": 1}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+def test_what_is_written_is_as_readable_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        checkpoint.save_directory(tiny(), tmp_path / "model")
+        checkpoint.save(tiny(), tmp_path / "model" / "other.bin")
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "model").iterdir()} == {0o644}
