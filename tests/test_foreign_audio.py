@@ -129,7 +129,8 @@ def test_an_mp3_is_read_to_its_end_with_and_without_a_xing_header(
     ours, theirs = audio.read(path).samples, decoded(path, 44_100)
     # without the header nobody knows what the encoder put before and after
     assert ours.shape[1] == 5 * 44_100 if header else abs(ours.shape[1] - theirs.shape[1]) < 1152
-    assert likeness(ours, theirs[:, 529 * (not header) :]) > 0.99
+    theirs = theirs[:, 529 * (not header) :][:, : ours.shape[1]]
+    np.testing.assert_allclose(ours[:, : theirs.shape[1]], theirs, atol=1e-4)  # at seams of blocks too
 
 
 @pytest.mark.parametrize("fields", [{"frames": 40}, {"frames": 900}, {"size": 5000}, {"frames": 900, "size": 10**6}])

@@ -36,6 +36,14 @@ class Audio(NamedTuple):
     format: AudioFormat
 
 
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """A decoder that only goes on: soundfile seeks after each block, which in mp3 tears the sound at every seam."""
+
+    def seekable(self) -> bool:
+        """Say no, so that nobody seeks."""
+        return False
+
+
 class Reader:
     """An open audio file, read in blocks; with `repair`, NaN and Inf become zeros and a truncated file just ends."""
 
@@ -230,7 +238,7 @@ def _decode(stream: BinaryIO, name: str, *, by_descriptor: bool) -> Any:
     if not head:
         raise AudioError(f"{name}: is empty; expected an audio file")
     try:
-        return soundfile.SoundFile(stream.fileno() if by_descriptor else stream, closefd=False)
+        return _Forward(stream.fileno() if by_descriptor else stream, closefd=False)
     except (soundfile.LibsndfileError, TypeError) as error:
         reason = _reason(error) if isinstance(error, soundfile.LibsndfileError) else ""
         found = f"{kind_of(head)} ({reason})" if reason and not reason.startswith(_SAYS_NOTHING) else kind_of(head)
