@@ -204,7 +204,7 @@ def _header(stream: BinaryIO, found: Layout) -> bytes:
     stream.seek(found.stretches[0][0])
     head = bytearray(stream.read(4))
     head[1] |= 1  # no checksum
-    head[2] = head[2] & 0x0D | _wide_enough(head) << 4
+    head[2] = head[2] & 0x0D | _wide_enough(bytes(head)) << 4
     frame = cast(Frame, parsed(bytes(head), 0))
     size = frame.size + sum(end - start for start, end in found.stretches)
     body = b"Info" + (3).to_bytes(4, "big") + found.frames.to_bytes(4, "big") + size.to_bytes(4, "big")

@@ -13,7 +13,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from frcrn.audio.formats import AudioError, AudioFormat, format_for, holding
-from frcrn.audio.reading import Samples, finite
+from frcrn.audio.reading import Samples, finite, media_installed
+from frcrn.audio.remux import MediaEncoder, Origin
 from frcrn.files import replacing
 
 Append = Callable[[Samples], None]
@@ -32,17 +33,30 @@ def write(path: str | os.PathLike[str], samples: Samples, rate: int, format: Aud
 
 @contextmanager
 def writer(
-    path: str | os.PathLike[str], rate: int, channels: int, format: AudioFormat | None = None, *, frames: int = 0
+    path: str | os.PathLike[str], rate: int, channels: int, format: AudioFormat | None = None, *, frames: int = 0, origin: Origin | None = None
 ) -> Iterator[Append]:
-    """Give a function that appends blocks [C, n]; `frames` says how many are expected in all."""
+    """Give a function that appends blocks [C, n]; `frames` says how many are expected in all.
+
+    What a recording holds besides its sound, its tags and a video's picture, is taken over from `origin`.
+    """
     form = holding(format or format_for(path), channels, frames)
     try:
         with replacing(path) as beside:
-            with _Encoder(beside, path, rate, channels, form) as encoder:
+            with _encoder(beside, path, rate, channels, form, origin) as encoder:
                 yield encoder.append
             encoder.confirm()
     except OSError as error:
         raise AudioError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _encoder(
+    beside: Path, path: str | os.PathLike[str], rate: int, channels: int, form: AudioFormat, origin: Origin | None
+) -> _Encoder | MediaEncoder:
+    if form.container.islower():
+        if not media_installed():
+            raise AudioError(f'{path}: writing this needs PyAV: pip install "frcrn[media]"')
+        return MediaEncoder(beside, Path(path), rate, channels, form, origin)
+    return _Encoder(beside, path, rate, channels, form)
 
 
 class _Encoder:

@@ -58,6 +58,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--repair", action="store_true", help="put zeros for NaN and Inf samples, and take what is left of cut files"
     )
+    parser.add_argument("--track", type=int, metavar="N", help="the audio track of a video to enhance (1)")
     parser.add_argument(
         "--runtime",
         choices=RUNTIMES,
@@ -125,6 +126,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         mono=args.mono,
         repair=args.repair,
         runtime=args.runtime,
+        track=args.track,
     )
 
 

@@ -91,19 +91,20 @@ def enhance_file(
     residual: bool = False,
     mono: bool = False,
     repair: bool = False,
+    track: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write the clean form of an audio file of any length: same length, rate, channels, level and format.
 
     The extension of `target` chooses the format; where it is the source's own, the source's is kept exactly. `mono`
-    mixes the channels; `progress` is called with the part that is done, 0..1; the rest is as for `enhance`.
+    mixes the channels; `track` chooses among a video's audio tracks, counted from 1; `progress` is called with the part that is done, 0..1; the rest is as for `enhance`.
     """
     mix = checked_mix(strength, max_attenuation_db, residual)
     network = model if isinstance(model, Enhancer) else _loaded(model)
-    with _recording(source, mono=mono, repair=repair) as (recording, found):
+    with _recording(source, mono=mono, repair=repair, track=track) as (recording, found, origin):
         form = _form(found, recording.name, Path(target))
         measure = measured(network, recording)
-        with audio.writer(target, recording.rate, recording.channels, form, frames=measure.length) as append:
+        with audio.writer(target, recording.rate, recording.channels, form, frames=measure.length, origin=origin) as append:
             done = 0
             for block in enhanced(network, recording, measure, mix):
                 append(block)
@@ -179,20 +180,22 @@ def evaluating(model: Enhancer) -> Iterator[None]:
 
 
 @contextmanager
-def _recording(source: Source, *, mono: bool, repair: bool) -> Iterator[tuple[Recording, audio.AudioFormat]]:
+def _recording(
+    source: Source, *, mono: bool, repair: bool, track: int | None
+) -> Iterator[tuple[Recording, audio.AudioFormat, audio.Origin]]:
     """Open a file once, so that reading it again reads the same, and say in which format it is."""
     name = audio.name_of(source)
     stream, ours = audio.open_source(source, name)
 
     def blocks() -> Iterator[Samples]:
-        with Reader(stream, repair=repair, name=name) as reader:
+        with Reader(stream, repair=repair, name=name, track=track) as reader:
             for block in reader.blocks():
                 yield block.mean(axis=0, keepdims=True) if mono else block
 
     try:
-        with Reader(stream, repair=repair, name=name) as reader:
+        with Reader(stream, repair=repair, name=name, track=track) as reader:
             recording = Recording(blocks, reader.rate, 1 if mono else reader.channels, name)
-        yield recording, reader.format
+        yield recording, reader.format, audio.Origin(stream, name, track)
     finally:
         if ours:
             stream.close()

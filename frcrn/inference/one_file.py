@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import soundfile
 import torch
 
-from frcrn.audio import AudioError
+from frcrn.audio import AudioError, Reader
 from frcrn.export.runtime import checked_runtime, with_runtime
 from frcrn.files import digest
 from frcrn.inference.enhance import Progress, checked_mix
@@ -19,7 +18,7 @@ from frcrn.inference.manifest import Record
 from frcrn.inference.paths import Job
 from frcrn.models import Enhancer
 
-OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair")
+OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair", "track")
 """The settings that `enhance_file` takes by these names."""
 
 
@@ -34,6 +33,7 @@ class Settings:
     mono: bool = False
     repair: bool = False
     runtime: str = "torch"
+    track: int | None = None
 
     def __post_init__(self) -> None:
         checked_mix(self.strength, self.max_attenuation_db, self.residual)
@@ -117,7 +117,10 @@ def _enhanced(task: Task, settings: Settings, model: Enhancer, progress: Progres
 
 def _seconds(path: Path) -> float:
     """Return the duration of a file; a device or a pipe has none."""
-    return float(soundfile.info(path).duration) if path.is_file() else 0.0
+    if not path.is_file():
+        return 0.0
+    with Reader(path, repair=True) as reader:
+        return reader.seconds or 0.0
 
 
 def _portable(error: Exception) -> Exception:
