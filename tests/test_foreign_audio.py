@@ -120,7 +120,9 @@ def with_info(content: bytes, **fields: int) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.parametrize("options", [("-b", "128"), ("-b", "320"), ("-V", "2"), ("--abr", "90"), ("-b", "64", "-m", "m")])
+@pytest.mark.parametrize(
+    "options", [("-b", "128"), ("-b", "320"), ("-V", "2"), ("--abr", "90"), ("-b", "64", "-m", "m")]
+)
 @pytest.mark.parametrize("header", [True, False])
 def test_an_mp3_is_read_to_its_end_with_and_without_a_xing_header(
     tmp_path: Path, options: tuple[str, ...], header: bool

@@ -179,7 +179,11 @@ def writable(form: AudioFormat) -> bool:
     """Tell whether the container can be written with that sample format; two of those of MPEG are only read."""
     if form.container in (container for container, _ in MEDIA.values()):
         return any(form.container == container and form.subtype in codecs for container, codecs in MEDIA.values())
-    return form.container.isupper() and form.subtype not in ("MPEG_LAYER_I", "MPEG_LAYER_II") and bool(soundfile.check_format(*form))
+    return (
+        form.container.isupper()
+        and form.subtype not in ("MPEG_LAYER_I", "MPEG_LAYER_II")
+        and bool(soundfile.check_format(*form))
+    )
 
 
 def holding(form: AudioFormat, channels: int, frames: int) -> AudioFormat:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.audio.formats import AudioError, kind_of, needs_media
+from frcrn.audio.formats import ACCEPTED, MEDIA_NAMES, AudioError, kind_of, needs_media
 
 GAP = 0.1
 """Seconds that time stamps must leave out before silence fills them; less is rounding."""
@@ -67,8 +67,12 @@ def open_container(stream: BinaryIO, name: str) -> Any:
     except ImportError:
         stream.seek(0)
         raise AudioError(needs_media(name, kind_of(stream.read(512), damaged=False))) from None
-    with spoken_of(name):
+    try:
         return av.open(View(stream), metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        stream.seek(0)
+        found = f"{kind_of(stream.read(512), damaged=False)}, damaged or truncated ({error.strerror})"
+        raise AudioError(f"{name}: found {found}; accepted are {ACCEPTED}, and {MEDIA_NAMES}") from error
 
 
 def chosen(container: Any, name: str, track: int | None) -> Any:

@@ -101,20 +101,35 @@ def is_info(head: bytes, frame: Frame) -> bool:
     return head[frame.side : frame.side + 4] in (b"Xing", b"Info") or head[36:40] == b"VBRI"
 
 
+def compression(kbps: float, rate: int) -> float:
+    """Return the level, 0 to 1, by which libsndfile means a bitrate."""
+    low, high = (32, 320) if rate >= 32_000 else (8, 160) if rate >= 16_000 else (8, 64)
+    return min(0.999, max(0.0, (high - kbps) / (high - low)))
+
+
 def counted(stream: BinaryIO) -> BinaryIO | None:
     """Return a copy whose header announces the frames that are there; None where it does, or it is no MP3."""
     found = layout(stream)
     if found is None or found.missing or _is_right(found):
         return None
-    copy = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))
+    copy = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+    _pour(stream, copy, 0, after_tag(stream))
     copy.write(_header(stream, found))
     for start, end in found.stretches:
-        stream.seek(start)
-        while start < end and (piece := stream.read(min(_PIECE, end - start))):
-            copy.write(piece)
-            start += len(piece)
+        _pour(stream, copy, start, end)
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(max(0, size - 128))
+    copy.write(tail if (tail := stream.read(128))[:3] == b"TAG" else b"")
     copy.seek(0)
     return copy
+
+
+def _pour(source: BinaryIO, sink: BinaryIO, start: int, end: int) -> None:
+    """Copy the bytes from `start` to `end`."""
+    source.seek(start)
+    while start < end and (piece := source.read(min(_PIECE, end - start))):
+        sink.write(piece)
+        start += len(piece)
 
 
 def after_tag(stream: BinaryIO, start: int = 0) -> int:

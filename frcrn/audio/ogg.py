@@ -75,7 +75,7 @@ def steadied(stream: BinaryIO) -> BinaryIO | None:
     lengths = _page_lengths(stream)
     if lengths is None or _agree(stream, lengths):
         return None
-    copy = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))
+    copy = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
     for page in _moved(pages(stream), lengths):
         copy.write(page.encoded())
     copy.seek(0)

@@ -17,7 +17,16 @@ import soundfile
 from numpy.typing import NDArray
 
 from frcrn.audio import mpeg, ogg
-from frcrn.audio.formats import ACCEPTED, AudioError, AudioFormat, is_audio_name, is_media, is_media_name, kind_of, needs_media
+from frcrn.audio.formats import (
+    ACCEPTED,
+    AudioError,
+    AudioFormat,
+    is_audio_name,
+    is_media,
+    is_media_name,
+    kind_of,
+    needs_media,
+)
 from frcrn.audio.integrity import cut_short, log_of_missing
 from frcrn.audio.media import MediaSound
 

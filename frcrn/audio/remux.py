@@ -9,9 +9,10 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from frcrn.audio.formats import MEDIA, AudioError, AudioFormat
+from frcrn.audio.formats import MEDIA, AudioError, AudioFormat, is_media
 from frcrn.audio.media import chosen, open_container, spoken_of
 from frcrn.audio.reading import Samples, finite
+from frcrn.audio.tags import Tags, tags_of
 
 _ENCODERS = {"opus": "libopus", "vorbis": "libvorbis", "mp3": "libmp3lame", "amrnb": "libopencore_amrnb"}
 _KBPS = {"aac": 96, "libopus": 64, "libvorbis": 80, "libmp3lame": 96, "wmav2": 96, "ac3": 128}
@@ -26,6 +27,20 @@ class Origin(NamedTuple):
     track: int | None = None
 
 
+_KEYS = {"track": "TRACKNUMBER", "album_artist": "ALBUMARTIST", "disc": "DISCNUMBER"}
+_TECHNICAL = ("major_brand", "minor_version", "compatible_brands", "encoder", "creation_time")
+
+
+def kept_tags(origin: Origin) -> Tags:
+    """Return the tags of a recording of any kind; of containers, the texts."""
+    origin.stream.seek(0)
+    if not is_media(origin.stream.read(512)):
+        return tags_of(origin.stream)
+    with open_container(origin.stream, origin.name) as container:
+        texts = [(key, value) for key, value in container.metadata.items() if key.lower() not in _TECHNICAL]
+        return Tags([f"{_KEYS.get(key.lower(), key.upper())}={value}".encode() for key, value in texts])
+
+
 class MediaEncoder:
     """Encode blocks into the container `beside`, in whose messages `path` stands."""
 
@@ -38,7 +53,10 @@ class MediaEncoder:
         self._source = _opened(origin)
         old = chosen(self._source, str(path), origin.track) if self._source and origin else None
         with spoken_of(str(path)):
-            self._sink = av.open(str(beside), "w", format=MEDIA[path.suffix.lower()][0])
+            container = MEDIA[path.suffix.lower()][0]
+            # PyAV puts no cover into ffmpeg's `ipod`, which is mp4 under another brand
+            brand = {"brand": "M4A "} if container == "ipod" else {}
+            self._sink = av.open(str(beside), "w", format="mp4" if brand else container, options=brand)
             self._copies: dict[int, Any] = {}
             self._sound = self._add_sound(form, channels, old)
             self._copy_streams(old)

@@ -97,14 +97,16 @@ def enhance_file(
     """Write the clean form of an audio file of any length: same length, rate, channels, level and format.
 
     The extension of `target` chooses the format; where it is the source's own, the source's is kept exactly. `mono`
-    mixes the channels; `track` chooses among a video's audio tracks, counted from 1; `progress` is called with the part that is done, 0..1; the rest is as for `enhance`.
+    mixes the channels; `track` chooses an audio track of a video, from 1;
+    `progress` is called with the part that is done, 0..1; the rest is as for `enhance`.
     """
     mix = checked_mix(strength, max_attenuation_db, residual)
     network = model if isinstance(model, Enhancer) else _loaded(model)
     with _recording(source, mono=mono, repair=repair, track=track) as (recording, found, origin):
         form = _form(found, recording.name, Path(target))
         measure = measured(network, recording)
-        with audio.writer(target, recording.rate, recording.channels, form, frames=measure.length, origin=origin) as append:
+        sound = (recording.rate, recording.channels, form)
+        with audio.writer(target, *sound, frames=measure.length, origin=origin) as append:
             done = 0
             for block in enhanced(network, recording, measure, mix):
                 append(block)
