@@ -68,7 +68,8 @@ def enhance(
     floats = audio.as_floats(wave)
     samples = np.atleast_2d(floats)
     if samples.ndim > 2 or len(samples) > max(MOST_CHANNELS, samples.shape[1]):
-        raise AudioError(f"wave of shape {tuple(wave.shape)}: expected [time] or [channels, time]")
+        turned = "; of soundfile's [time, channels], give wave.T" if samples.ndim == 2 else ""
+        raise AudioError(f"wave of shape {tuple(wave.shape)}: expected [time] or [channels, time]{turned}")
     if not samples.size:
         raise AudioError(f"wave of shape {tuple(wave.shape)}: it holds no samples; at least one is needed")
     samples = audio.finite(samples, "wave", rate, repair=repair)

@@ -36,6 +36,22 @@ def plan(inputs: Sequence[Place], output: Place, listed: Sequence[Place] = ()) -
     return list(_without_overwriting(list(_without_collisions(jobs))))
 
 
+def beside(places: Iterable[Place]) -> Iterator[tuple[Place, Path]]:
+    """Yield each input and where it goes without an output: NAME.clean.EXT for a file, NAME.clean/ for a folder."""
+    for place in places:
+        path = Path(place)
+        if _is_pattern(place):
+            yield from beside(name for name in sorted(glob.glob(os.fspath(place), recursive=True)) if _is_sound(name))
+        elif path.is_dir():
+            yield place, path.resolve().with_name(f"{path.resolve().name}.clean") / ""
+        else:
+            yield place, path.with_name(f"{path.stem}.clean{path.suffix}")
+
+
+def _is_sound(name: str) -> bool:
+    return (is_audio_name(name) or is_media_name(name)) and os.path.isfile(name)
+
+
 def is_folder(output: Place) -> bool:
     """Say whether an output is meant as a folder."""
     path = Path(output)
