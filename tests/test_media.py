@@ -116,3 +116,25 @@ def test_without_the_extra_the_error_names_it(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(AudioError, match=r'pip install "frcrn\[media\]"'):
         audio.write(tmp_path / "x.m4a", np.zeros((1, 9), np.float32), RATE)
+
+
+@pytest.mark.parametrize("lufs", [-30, -23, -16])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_normalising_gives_the_loudness_that_ffmpeg_measures(tmp_path: Path, lufs: float, channels: int) -> None:
+    out = tmp_path / "out.wav"
+    wave = audio.read(speechlike(tmp_path, 4)).samples
+    audio.write(tmp_path / "in.wav", np.repeat(wave, channels, axis=0), RATE)
+    arguments = ["--strength", "0", "--normalise", str(lufs)]
+    assert main(["enhance", str(tmp_path / "in.wav"), "-o", str(out), *arguments]) == 0
+    measure = [program("ffmpeg"), "-i", out, "-af", "ebur128", "-f", "null", "-"]
+    said = subprocess.run(measure, check=True, capture_output=True, text=True).stderr
+    found = float(said.rpartition("I:")[2].split()[0])
+    assert found == pytest.approx(lufs, abs=0.3)
+
+
+def test_normalising_clips_nothing_and_leaves_silence(tmp_path: Path) -> None:
+    for scale in (0.0, 1.0):
+        audio.write(tmp_path / "in.wav", scale * audio.read(speechlike(tmp_path, 2, name="x.wav")).samples, RATE)
+        out = tmp_path / "out.wav"
+        assert main(["enhance", str(tmp_path / "in.wav"), "-o", str(out), "--strength", "0", "--normalise", "-1"]) == 0
+        assert np.abs(audio.read(out).samples).max() < 1

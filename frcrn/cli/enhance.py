@@ -75,6 +75,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         default="torch",
         help="what runs the network (torch)",
     )
+    parser.add_argument(
+        "--normalise", type=float, metavar="LUFS", help="bring the result to this loudness, such as -16 (as it comes)"
+    )
     add_device_option(parser)
     loud = parser.add_mutually_exclusive_group()
     loud.add_argument("-q", "--quiet", action="store_true", help="print errors only")
@@ -162,6 +165,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         runtime=args.runtime,
         track=args.track,
         device=args.device,
+        normalise=args.normalise,
     )
 
 

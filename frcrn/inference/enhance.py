@@ -17,6 +17,7 @@ from frcrn import audio
 from frcrn.audio import BLOCK, AudioError, Reader, Samples, Source, loudness
 from frcrn.audio.arrays import Wave
 from frcrn.audio.fifo import Queue
+from frcrn.audio.normalising import normalised
 from frcrn.inference import blockwise
 from frcrn.models.base import Enhancer
 
@@ -93,12 +94,14 @@ def enhance_file(
     mono: bool = False,
     repair: bool = False,
     track: int | None = None,
+    normalise: float | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write the clean form of an audio file of any length: same length, rate, channels, level and format.
 
     The extension of `target` chooses the format; where it is the source's own, the source's is kept exactly. `mono`
     mixes the channels; `track` chooses an audio track of a video, from 1;
+    `normalise` brings the result to a loudness in LUFS (ITU-R BS.1770; needs PyAV);
     `progress` is called with the part that is done, 0..1; the rest is as for `enhance`.
     """
     mix = checked_mix(strength, max_attenuation_db, residual)
@@ -109,7 +112,10 @@ def enhance_file(
         sound = (recording.rate, recording.channels, form)
         with audio.writer(target, *sound, frames=measure.length, origin=origin) as append:
             done = 0
-            for block in enhanced(network, recording, measure, mix):
+            clean = enhanced(network, recording, measure, mix)
+            if normalise is not None:
+                clean = normalised(clean, normalise, recording.rate, recording.channels)
+            for block in clean:
                 append(block)
                 done += block.shape[1]
                 if progress:

@@ -22,7 +22,7 @@ from frcrn.inference.manifest import Record
 from frcrn.inference.paths import Job
 from frcrn.models import Enhancer
 
-OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair", "track")
+OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair", "track", "normalise")
 """The settings that `enhance_file` takes by these names."""
 
 
@@ -39,10 +39,13 @@ class Settings:
     runtime: str = "torch"
     track: int | None = None
     device: str = "auto"
+    normalise: float | None = None
 
     def __post_init__(self) -> None:
         checked_mix(self.strength, self.max_attenuation_db, self.residual)
         checked_runtime(self.runtime)
+        if self.normalise is not None and not -70 < self.normalise <= 0:
+            raise ValueError(f"normalise {self.normalise}: accepted are loudnesses from -70 to 0 LUFS, such as -16")
 
     def open(self) -> Enhancer:
         """Return the network in its inference form, with as many threads as torch has."""
