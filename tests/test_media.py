@@ -138,3 +138,13 @@ def test_normalising_clips_nothing_and_leaves_silence(tmp_path: Path) -> None:
         out = tmp_path / "out.wav"
         assert main(["enhance", str(tmp_path / "in.wav"), "-o", str(out), "--strength", "0", "--normalise", "-1"]) == 0
         assert np.abs(audio.read(out).samples).max() < 1
+
+
+def test_without_the_extra_a_folder_names_what_it_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    film(tmp_path, "mp4")
+    monkeypatch.setattr("frcrn.audio.reading.media_installed", lambda: False)
+    assert main(["enhance", str(tmp_path), "-o", str(tmp_path / "out"), "--dry-run"]) == 2
+    assert main(["enhance", str(tmp_path), "-o", str(tmp_path / "out"), "--jobs", "1"]) == 2
+    assert (tmp_path / "out/in.wav").is_file()
+    (line,) = (tmp_path / "out/failures.csv").read_text().splitlines()[1:]
+    assert "talk.mp4" in line and "frcrn[media]" in line

@@ -53,7 +53,7 @@ class MediaEncoder:
         self._source = _opened(origin)
         old = chosen(self._source, str(path), origin.track) if self._source and origin else None
         with spoken_of(str(path)):
-            container = MEDIA[path.suffix.lower()][0]
+            container = MEDIA.get(path.suffix.lower(), (form.container,))[0]
             # PyAV puts no cover into ffmpeg's `ipod`, which is mp4 under another brand
             brand = {"brand": "M4A "} if container == "ipod" else {}
             self._sink = av.open(str(beside), "w", format="mp4" if brand else container, options=brand)
