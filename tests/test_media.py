@@ -148,3 +148,26 @@ def test_without_the_extra_a_folder_names_what_it_left_out(tmp_path: Path, monke
     assert (tmp_path / "out/in.wav").is_file()
     (line,) = (tmp_path / "out/failures.csv").read_text().splitlines()[1:]
     assert "talk.mp4" in line and "frcrn[media]" in line
+
+
+def test_vorbis_in_a_video_becomes_what_can_be_written(tmp_path: Path) -> None:
+    ffmpeg("-i", film(tmp_path, "mkv"), "-c:v", "copy", "-c:a", "libvorbis", tmp_path / "v.mkv")
+    assert main(["enhance", str(tmp_path / "v.mkv"), "-o", str(tmp_path / "out.mkv"), "--strength", "0"]) == 0
+    assert likeness(decoded(tmp_path / "v.mkv")[:, :90_000], decoded(tmp_path / "out.mkv")[:, :90_000]) > 0.98
+
+
+def test_amr_is_written_and_read(tmp_path: Path) -> None:
+    out, again = tmp_path / "x.amr", tmp_path / "again.amr"
+    assert main(["enhance", str(speechlike(tmp_path, 2)), "-o", str(out)]) == 0
+    assert audio.read(out).samples.shape[1] / 8000 == pytest.approx(2, abs=0.05)
+    assert likeness(audio.read(out).samples, decoded(out, 8000)) > 0.99
+    assert main(["enhance", str(out), "-o", str(again)]) == 0
+
+
+def test_an_audio_track_in_another_container_keeps_its_tags_as_words(tmp_path: Path) -> None:
+    ffmpeg("-i", speechlike(tmp_path, 1), "-metadata", "artist=A", "-c:a", "aac", tmp_path / "a.m4a")
+    for name in ("b.flac", "b.mp3", "b.opus"):
+        assert main(["enhance", str(tmp_path / "a.m4a"), "-o", str(tmp_path / name)]) == 0
+        found = probe(tmp_path / name)
+        tags = found["format"].get("tags", {}) | found["streams"][0].get("tags", {})
+        assert {key.lower(): value for key, value in tags.items()}["artist"] == "A"

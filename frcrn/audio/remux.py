@@ -98,14 +98,24 @@ class MediaEncoder:
     def _add_sound(self, form: AudioFormat, channels: int, old: Any) -> Any:
         import av
 
-        encoder = _ENCODERS.get(form.subtype, form.subtype)
+        encoder = self._encoder_for(form)
         codec = av.codec.Codec(encoder, "w")
-        sound = self._sink.add_stream(encoder, rate=_nearest(codec.audio_rates, self.rate))
-        sound.layout = "mono" if channels == 1 else "stereo" if channels == 2 else f"{channels}c"
+        telephone = encoder == "libopencore_amrnb"  # it takes one channel at 8 kHz, and does not say so
+        sound = self._sink.add_stream(encoder, rate=8000 if telephone else _nearest(codec.audio_rates, self.rate))
+        sound.layout = "mono" if telephone or channels == 1 else "stereo" if channels == 2 else f"{channels}c"
         kept = old.bit_rate if old is not None and old.codec_context.name == form.subtype else None
         if kept or encoder in _KBPS:
             sound.bit_rate = kept or 1000 * _KBPS[encoder] * channels
         return sound
+
+    def _encoder_for(self, form: AudioFormat) -> str:
+        """Return the encoder of the format, where there is none that of the container's next best one."""
+        others = MEDIA.get(self.path.suffix.lower(), ("", ()))[1]
+        for codec in (form.subtype, *others):
+            encoder = _ENCODERS.get(codec, codec)
+            if _can_encode(encoder):
+                return encoder
+        raise AudioError(f"{self.path}: PyAV has no encoder for {form.subtype} here; write m4a or wav instead")
 
     def _copy_streams(self, old: Any) -> None:
         """Add what else the source holds, where the container takes it."""
@@ -153,6 +163,15 @@ def _opened(origin: Origin | None) -> Any:
         return open_container(origin.stream, origin.name)
     except AudioError:
         return None
+
+
+def _can_encode(name: str) -> bool:
+    import av
+
+    try:
+        return bool(av.codec.Codec(name, "w").is_encoder)
+    except ValueError:
+        return False
 
 
 def _nearest(rates: Any, rate: int) -> int:
