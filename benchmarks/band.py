@@ -5,8 +5,8 @@
 Without files, four sentences of espeak-ng, whose voices reach 11 kHz. Noises are made here (seed 100 and on). Shown for
 each noise and SNR: the log-spectral distance to the clean file, 8 to 20 kHz (espeak-ng: to 10.5 kHz), in bins of 23 Hz
 and not below -100 dBFS, of the noisy file, of the speech band alone, and of the full band; by how much the low band
-(to 7.5 kHz) and the high one (from 8.2 kHz) fall in pauses; and the level of the high band while someone speaks, against
-the clean file's. Then what it costs beside the network, all in turn in one run.
+(to 7.5 kHz) and the high one (from 8.2 kHz) fall in pauses; and the level of the high band while someone speaks,
+against the clean file's. Then what it costs beside the network, all in turn in one run.
 """
 
 from __future__ import annotations

@@ -85,12 +85,12 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 
 def _register_check(kinds: Commands[argparse.ArgumentParser]) -> None:
-    text = """Look for files that are unreadable, silent, clipped, short, of the wrong rate, without a partner, or
+    text = """Look for files that are unreadable, silent, clipped, short, without a partner, or
     that are in the test set too. Exit code 1 when something is wrong."""
     parser = kinds.add_parser("check", help="say what is wrong with a corpus", description=text)
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="folders of audio, or in DNS form")
     parser.add_argument("--test", action="append", default=[], metavar="DIR", help="a folder of the test side")
-    parser.add_argument("--rate", type=int, default=16000, metavar="HZ", help="the sample rate to expect (16000)")
+    parser.add_argument("--rate", type=int, metavar="HZ", help="report files of another sample rate (any is fine)")
     parser.add_argument("--min-seconds", type=float, default=1.0, metavar="S", help="the shortest useful file (1)")
     parser.set_defaults(run=run_check)
 

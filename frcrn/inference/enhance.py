@@ -17,6 +17,7 @@ from frcrn import audio
 from frcrn.audio import BLOCK, AudioError, Reader, Samples, Source, loudness
 from frcrn.audio.arrays import Wave
 from frcrn.audio.fifo import Queue
+from frcrn.audio.normalising import normalised
 from frcrn.inference import blockwise
 from frcrn.inference.fullband import FullBand, checked_band
 from frcrn.models.base import Enhancer
@@ -70,7 +71,8 @@ def enhance(
     floats = audio.as_floats(wave)
     samples = np.atleast_2d(floats)
     if samples.ndim > 2 or len(samples) > max(MOST_CHANNELS, samples.shape[1]):
-        raise AudioError(f"wave of shape {tuple(wave.shape)}: expected [time] or [channels, time]")
+        turned = "; of soundfile's [time, channels], give wave.T" if samples.ndim == 2 else ""
+        raise AudioError(f"wave of shape {tuple(wave.shape)}: expected [time] or [channels, time]{turned}")
     if not samples.size:
         raise AudioError(f"wave of shape {tuple(wave.shape)}: it holds no samples; at least one is needed")
     samples = audio.finite(samples, "wave", rate, repair=repair)
@@ -94,21 +96,29 @@ def enhance_file(
     mono: bool = False,
     repair: bool = False,
     band: str = "full",
+    track: int | None = None,
+    normalise: float | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write the clean form of an audio file of any length: same length, rate, channels, level and format.
 
     The extension of `target` chooses the format; where it is the source's own, the source's is kept exactly. `mono`
-    mixes the channels; `progress` is called with the part that is done, 0..1; the rest is as for `enhance`.
+    mixes the channels; `track` chooses an audio track of a video, from 1;
+    `normalise` brings the result to a loudness in LUFS (ITU-R BS.1770; needs PyAV);
+    `progress` is called with the part that is done, 0..1; the rest is as for `enhance`.
     """
     mix = checked_mix(strength, max_attenuation_db, residual)
     network = model if isinstance(model, Enhancer) else _loaded(model)
-    with _recording(source, mono=mono, repair=repair) as (recording, found):
+    with _recording(source, mono=mono, repair=repair, track=track) as (recording, found, origin):
         form = _form(found, recording.name, Path(target))
         measure = measured(network, recording)
-        with audio.writer(target, recording.rate, recording.channels, form, frames=measure.length) as append:
+        sound = (recording.rate, recording.channels, form)
+        with audio.writer(target, *sound, frames=measure.length, origin=origin) as append:
             done = 0
-            for block in enhanced(network, recording, measure, mix, band):
+            clean = enhanced(network, recording, measure, mix, band)
+            if normalise is not None:
+                clean = normalised(clean, normalise, recording.rate, recording.channels)
+            for block in clean:
                 append(block)
                 done += block.shape[1]
                 if progress:
@@ -206,20 +216,22 @@ def evaluating(model: Enhancer) -> Iterator[None]:
 
 
 @contextmanager
-def _recording(source: Source, *, mono: bool, repair: bool) -> Iterator[tuple[Recording, audio.AudioFormat]]:
+def _recording(
+    source: Source, *, mono: bool, repair: bool, track: int | None
+) -> Iterator[tuple[Recording, audio.AudioFormat, audio.Origin]]:
     """Open a file once, so that reading it again reads the same, and say in which format it is."""
     name = audio.name_of(source)
     stream, ours = audio.open_source(source, name)
 
     def blocks() -> Iterator[Samples]:
-        with Reader(stream, repair=repair, name=name) as reader:
+        with Reader(stream, repair=repair, name=name, track=track) as reader:
             for block in reader.blocks():
                 yield block.mean(axis=0, keepdims=True) if mono else block
 
     try:
-        with Reader(stream, repair=repair, name=name) as reader:
+        with Reader(stream, repair=repair, name=name, track=track) as reader:
             recording = Recording(blocks, reader.rate, 1 if mono else reader.channels, name)
-        yield recording, reader.format
+        yield recording, reader.format, audio.Origin(stream, name, track)
     finally:
         if ours:
             stream.close()
