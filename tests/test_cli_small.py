@@ -101,9 +101,10 @@ def test_what_streams_out_is_understood_without_further_words(reader: list[str])
         pytest.skip(f"needs the program {reader[0]}")
     stream = [sys.executable, "-m", "frcrn", "stream", "--runtime", "torch"]
     raw = (np.random.default_rng(0).uniform(-3000, 3000, RATE)).astype("<i2").tobytes()
-    with subprocess.Popen(stream, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as frcrn_run, subprocess.Popen(
-        reader, stdin=frcrn_run.stdout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as other:
+    with (
+        subprocess.Popen(stream, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as frcrn_run,
+        subprocess.Popen(reader, stdin=frcrn_run.stdout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as other,
+    ):
         frcrn_run.stdin.write(raw)
         frcrn_run.stdin.close()
         said = other.stdout.read().decode()

@@ -98,7 +98,15 @@ class EnhancedFolder:
 
 
 def open_system(text: str) -> System:
-    """Open what `LABEL=PLACE` or `PLACE` says: `noisy`, a model, a peer's JSON, or a folder of enhanced files."""
+    """Open something that can be compared.
+
+    Args:
+        text: "noisy" (the input itself), a model, the JSON file of an ONNX model of others, or a folder of enhanced
+            files; "LABEL=PLACE" names it.
+
+    Example:
+        >>> open_system("before=runs/old/output")
+    """
     label, place = _split(text)
     system = _open(place)
     if label:

@@ -102,10 +102,22 @@ def enhance_file(
 ) -> None:
     """Write the clean form of an audio file of any length: same length, rate, channels, level and format.
 
-    The extension of `target` chooses the format; where it is the source's own, the source's is kept exactly. `mono`
-    mixes the channels; `track` chooses an audio track of a video, from 1;
-    `normalise` brings the result to a loudness in LUFS (ITU-R BS.1770; needs PyAV);
-    `progress` is called with the part that is done, 0..1; the rest is as for `enhance`.
+    Args:
+        source: a path, the bytes of a file, or an open one.
+        target: the file to write; its extension chooses the format, and the source's own is kept exactly.
+        model: a network, or what `load` takes.
+        strength: how much of the noise is removed, 0 to 1.
+        max_attenuation_db: attenuate by at most this many dB; None is unlimited.
+        residual: write what was removed in place of what is left.
+        mono: mix the channels to one.
+        repair: put zeros in place of NaN and Inf, and take of a damaged file what can be read.
+        band: "full" keeps and cleans what lies above the network's band (8 kHz), "speech" leaves it out.
+        track: which audio track of a video, from 1; None is the first.
+        normalise: bring the result to this loudness in LUFS (ITU-R BS.1770; needs PyAV); None leaves it.
+        progress: called with the part that is done, 0 to 1.
+
+    Example:
+        >>> frcrn.enhance_file("noisy.flac", "clean.flac", strength=0.9)
     """
     mix = checked_mix(strength, max_attenuation_db, residual)
     network = model if isinstance(model, Enhancer) else _loaded(model)

@@ -129,11 +129,22 @@ class Stream:
         self._mixed = self._strength
 
     def push(self, chunk: Any) -> Any:
-        """[T] or [C, T], numpy or torch, any T -> what is ready, of the same kind."""
+        """Take a chunk in, and return what is ready.
+
+        Args:
+            chunk: [T] of one channel, [C, T] of several; numpy or torch, of any length.
+
+        Example:
+            >>> out = stream.push(chunk)
+        """
         return push_together([self], [chunk])[0]
 
     def flush(self) -> Any:
-        """Return what is still inside, so that as much came out as went in, and reset."""
+        """Return what is still inside, so that as much came out as went in, and begin anew.
+
+        Example:
+            >>> tail = stream.flush()
+        """
         self._pending.append(self._route.split(np.zeros((self.channels, 0), np.float32), last=True))
         whole = self._route.low_length(self._taken)
         done, hop = self._fed, self.model.hop
@@ -175,7 +186,15 @@ class Stream:
 
 
 def push_together(streams: Sequence[Stream], chunks: Sequence[Any]) -> list[Any]:
-    """Push one chunk into each of several streams of one model; what can go through the network together does."""
+    """Push one chunk into each of several streams of one model; what can go through the network together does.
+
+    Args:
+        streams: different streams that `model.stream` opened.
+        chunks: one for each.
+
+    Example:
+        >>> outs = push_together([left, right], [chunk, other])
+    """
     if len(streams) != len(chunks) or len({id(stream) for stream in streams}) != len(streams):
         raise ValueError(f"{len(streams)} streams, {len(chunks)} chunks: give one chunk for each of different streams")
     if any(stream.model is not streams[0].model for stream in streams):
