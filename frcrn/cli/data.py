@@ -152,36 +152,28 @@ def run_split(args: argparse.Namespace) -> int:
     """Divide a corpus."""
     from frcrn.data.corpus import split
 
-    with _watched("split") as progress:
-        sides = split(
-            args.folder,
-            args.output,
-            share=args.share,
-            speaker=args.speaker,
-            seed=args.seed,
-            link=args.link,
-            force=args.force,
-            progress=progress,
-        )
-    _print_shares(args.output, sides)
-    return 0
+    return _arranged(split, args, share=args.share, speaker=args.speaker)
 
 
 def run_balance(args: argparse.Namespace) -> int:
     """Balance a corpus."""
     from frcrn.data.corpus import balance
 
-    with _watched("balance") as progress:
-        parts = balance(
+    return _arranged(balance, args, hours=args.hours)
+
+
+def _arranged(arrange: Callable[..., dict[str, Share]], args: argparse.Namespace, **options: Any) -> int:
+    with _watched(arrange.__name__) as progress:
+        shares = arrange(
             args.folder,
             args.output,
-            hours=args.hours,
             seed=args.seed,
             link=args.link,
             force=args.force,
             progress=progress,
+            **options,
         )
-    _print_shares(args.output, parts)
+    _print_shares(args.output, shares)
     return 0
 
 

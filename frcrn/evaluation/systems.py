@@ -107,14 +107,15 @@ def open_system(text: str) -> System:
     Example:
         >>> open_system("before=runs/old/output")
     """
-    label, place = _split(text)
+    label, place = labelled(text)
     system = _open(place)
     if label:
         system.label = label
     return system
 
 
-def _split(text: str) -> tuple[str, str]:
+def labelled(text: str) -> tuple[str, str]:
+    """Return the label (or nothing) and the place of "LABEL=PLACE"; a file that has such a name is a place."""
     label, sign, place = text.partition("=")
     return (label, place) if sign and not os.path.exists(text) else ("", text)
 

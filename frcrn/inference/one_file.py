@@ -17,6 +17,7 @@ from frcrn.audio import AudioError, Reader, Source, format_for, name_of, open_so
 from frcrn.audio.formats import CONTAINERS, MEDIA
 from frcrn.export.runtime import checked_runtime, with_runtime
 from frcrn.files import digest
+from frcrn.inference import enhance
 from frcrn.inference.enhance import Progress, checked_mix
 from frcrn.inference.fullband import checked_band
 from frcrn.inference.manifest import Record
@@ -125,14 +126,11 @@ def enhance_one(task: Task, settings: Settings, model: Callable[[], Enhancer], p
 
 
 def _enhanced(task: Task, settings: Settings, model: Enhancer, progress: Progress | None) -> Outcome:
-    # looked up here, so that whoever replaces it is heard
-    from frcrn.inference.enhance import enhance_file
-
     job = task.job
     source = digest(job.source) if task.record and job.source.is_file() else ""
     job.target.parent.mkdir(parents=True, exist_ok=True)
     options = {name: getattr(settings, name) for name in OPTIONS}
-    enhance_file(job.source, job.target, model=model, progress=progress, **options)
+    enhance.enhance_file(job.source, job.target, model=model, progress=progress, **options)
     record = Record(source, task.settings, digest(job.target)) if source else None
     return Outcome(job, None, _seconds(job.target), record)
 
