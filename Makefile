@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
-EXTRAS := modelscope,train,eval,onnx,openvino,live,dev
+EXTRAS := modelscope,train,eval,onnx,openvino,live,media,dev
 
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

@@ -143,15 +143,13 @@ def test_failures_are_listed_with_reasons(tmp_path: Path, model: Path, capsys: p
     assert not (out / "failures.csv").exists()
 
 
-def test_failures_are_said_once_more_at_the_end(
-    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_failure_is_named_once(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(21):
         (tmp_path / f"{number:02}.wav").write_bytes(b"words")
     assert frcrn(model, tmp_path, "-o", tmp_path / "out", "--jobs", "1") == 2
     lines = capsys.readouterr().err.splitlines()
     summary = next(place for place, line in enumerate(lines) if line.startswith("0 of 21 files enhanced, 21 failed"))
-    assert summary == 21 and lines[22:] == lines[:10]
+    assert summary == 21 and len(lines) == 22 and len(set(lines)) == 22
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

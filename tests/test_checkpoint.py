@@ -437,7 +437,8 @@ def test_an_interrupted_save_leaves_the_old_file_and_nothing_beside(
     old = path.read_bytes()
 
     def stop(*_: Any, **__: Any) -> None:
-        Path(next(item for item in _ if isinstance(item, (str, Path)))).write_bytes(b"half")
+        (beside,) = (item for item in tmp_path.iterdir() if item != path)
+        beside.write_bytes(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr("frcrn.models.checkpoint.serialized", stop)

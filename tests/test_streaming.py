@@ -71,7 +71,7 @@ def test_a_network_of_the_released_kind_streams_as_it_hears_the_whole(sizes: lis
 @pytest.mark.parametrize("length", [1, 2, 1000, 20_011])
 def test_any_rate_gives_the_length_that_went_in_and_what_resampling_the_whole_gives(rate: int, length: int) -> None:
     model, wave = network(), sound(length)
-    clean = streamed(model.stream(rate), wave, [441, 1, 2000])
+    clean = streamed(model.stream(rate, band="speech"), wave, [441, 1, 2000])
     assert clean.shape == wave.shape
     there = resample(wave, rate, 16000)
     back = resample(whole(model, there), 16000, rate) if there.size else np.zeros(length, np.float32)
@@ -116,7 +116,7 @@ def test_the_latency_at_another_rate_is_the_longest_that_is_seen(rate: int) -> N
         pushed += 7
         longest = max(longest, pushed - returned)
         returned += stream.push(np.zeros(7, np.float32)).size
-    assert 0.9 * stream.latency < longest <= stream.latency
+    assert 0.9 * stream.latency < longest <= stream.latency + 6  # a chunk of 7 may begin a sample too early
 
 
 def test_streams_pushed_together_give_what_each_gives_alone() -> None:

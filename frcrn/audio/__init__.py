@@ -8,6 +8,7 @@ from frcrn.audio.formats import (
     MissingPackage,
     format_for,
     is_audio_name,
+    is_media_name,
     writable,
 )
 from frcrn.audio.reading import (
@@ -23,6 +24,7 @@ from frcrn.audio.reading import (
     open_source,
     read,
 )
+from frcrn.audio.remux import Origin
 from frcrn.audio.resampling import checked_rate, exactly, resample, resampled, resampled_length
 from frcrn.audio.writing import write, writer
 from frcrn.files import replacing
@@ -45,6 +47,8 @@ __all__ = [
     "finite",
     "format_for",
     "is_audio_name",
+    "is_media_name",
+    "Origin",
     "like",
     "name_of",
     "open_source",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from frcrn.audio import Samples
+from frcrn.audio.reading import Samples
 
 
 class Queue:
@@ -34,6 +34,7 @@ class Fifo:
     """Samples that wait, first in, first out; the memory grows to what waited at most, and no further."""
 
     def __init__(self, channels: int) -> None:
+        self.channels = channels
         self._held = np.zeros((channels, 1024), np.float32)
         self._start = self._end = 0
 
@@ -53,6 +54,10 @@ class Fifo:
         first = self._start
         self._start = min(first + count, self._end)
         return self._held[:, first : self._start]
+
+    def peek(self) -> Samples:
+        """Return all that waits, [C, n], and keep it; valid until the next call."""
+        return self._held[:, self._start : self._end]
 
     def cut(self, length: int) -> None:
         """Keep the first `length`, filled up with zeros where fewer wait."""

@@ -24,7 +24,27 @@ class AudioFormat(NamedTuple):
     subtype: str
 
 
+MEDIA: dict[str, tuple[str, tuple[str, ...]]] = {
+    ".m4a": ("ipod", ("aac", "alac")),
+    ".m4b": ("ipod", ("aac", "alac")),
+    ".m4v": ("mp4", ("aac", "ac3", "alac")),
+    ".mp4": ("mp4", ("aac", "mp3", "ac3", "alac", "opus")),
+    ".mov": ("mov", ("aac", "mp3", "ac3", "alac", "pcm_s16le")),
+    ".3gp": ("3gp", ("aac", "amrnb")),
+    ".mkv": ("matroska", ("opus", "aac", "vorbis", "mp3", "flac", "ac3", "pcm_s16le")),
+    ".mka": ("matroska", ("opus", "aac", "vorbis", "mp3", "flac", "ac3", "pcm_s16le")),
+    ".webm": ("webm", ("opus", "vorbis")),
+    ".wma": ("asf", ("wmav2",)),
+    ".wmv": ("asf", ("wmav2",)),
+    ".avi": ("avi", ("mp3", "ac3", "pcm_s16le")),
+    ".aac": ("adts", ("aac",)),
+    ".amr": ("amr", ("amrnb",)),
+}
+"""With the extra `media`: extension -> container and codecs in ffmpeg's names, the first the default."""
+
 ACCEPTED = "wav, flac, ogg, opus, mp3 (and aiff, au, caf, w64, rf64)"
+
+MEDIA_NAMES = "m4a, mp4, mov, mkv, webm, wma, amr and others"
 
 # The first container of an extension is its default; the others are kept where the source has them.
 CONTAINERS: dict[str, tuple[str, ...]] = {
@@ -79,6 +99,7 @@ OTHERS: Magic = (
     (0, b"\xff\xf9", "an AAC stream"),
     (0, b"\x1aE\xdf\xa3", "a Matroska or WebM file"),
     (0, b"0&\xb2u", "a Windows Media file"),
+    (0, b"#!AMR", "an AMR file"),
     (0, b"PK\x03\x04", "a zip archive"),
     (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"%PDF", "a PDF document"),
@@ -87,8 +108,18 @@ OTHERS: Magic = (
 )
 
 
+_MEDIA_KINDS = ("an MPEG-4", "an AAC", "a Matroska", "a Windows Media", "an AMR", "an AVI")
+
+
+def is_media(head: bytes) -> bool:
+    """Tell whether the first bytes are those of a container that PyAV reads and libsndfile does not."""
+    return kind_of(head, damaged=False).startswith(_MEDIA_KINDS)
+
+
 def kind_of(head: bytes, *, damaged: bool = True) -> str:
     """Say in words what the first bytes look like: those of something unreadable, or of a file that may be whole."""
+    if head[8:12] == b"AVI ":
+        return "an AVI file"
     for start, magic, kind in OURS:
         if head[start : start + len(magic)] == magic:
             return f"a damaged or truncated {kind}" if damaged else kind.partition(",")[0]
@@ -108,9 +139,22 @@ def is_audio_name(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in CONTAINERS
 
 
+def is_media_name(path: str | os.PathLike[str]) -> bool:
+    """Tell whether the extension is one that is read and written with the extra `media`."""
+    return Path(path).suffix.lower() in MEDIA
+
+
+def needs_media(name: str, kind: str) -> str:
+    """Say that PyAV is missing."""
+    return f'{name}: found {kind}; accepted are {ACCEPTED}, and with pip install "frcrn[media]" also {MEDIA_NAMES}'
+
+
 def format_for(path: str | os.PathLike[str], source: AudioFormat | None = None) -> AudioFormat:
     """Choose what to write to `path`: the extension's container, and the source's sample format as near as it goes."""
     suffix = Path(path).suffix.lower()
+    if suffix in MEDIA:
+        container, codecs = MEDIA[suffix]
+        return AudioFormat(container, source.subtype if source and source.subtype in codecs else codecs[0])
     if suffix not in CONTAINERS:
         found = f"the extension {suffix}" if suffix else "a name without extension"
         raise AudioError(f"{path}: {found} does not say which audio format to write; accepted are {ACCEPTED}")
@@ -133,7 +177,13 @@ def _subtype(container: str, source: AudioFormat | None) -> str:
 
 def writable(form: AudioFormat) -> bool:
     """Tell whether the container can be written with that sample format; two of those of MPEG are only read."""
-    return form.subtype not in ("MPEG_LAYER_I", "MPEG_LAYER_II") and bool(soundfile.check_format(*form))
+    if form.container in (container for container, _ in MEDIA.values()):
+        return any(form.container == container and form.subtype in codecs for container, codecs in MEDIA.values())
+    return (
+        form.container.isupper()
+        and form.subtype not in ("MPEG_LAYER_I", "MPEG_LAYER_II")
+        and bool(soundfile.check_format(*form))
+    )
 
 
 def holding(form: AudioFormat, channels: int, frames: int) -> AudioFormat:

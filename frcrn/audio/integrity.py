@@ -6,6 +6,8 @@ import io
 import re
 from typing import BinaryIO
 
+from frcrn.audio import mpeg
+
 # libsndfile's log of a header that announces more bytes than the file has
 _ANNOUNCED = re.compile(r"^\s*(?:data|SSND|Data Size|Riff size|riff)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 _OGG_PAGE = 65_307  # the largest page there is
@@ -17,9 +19,8 @@ def cut_short(stream: BinaryIO) -> str | None:
     head = stream.read(4)
     if head == b"OggS":
         return None if _ogg_is_whole(stream) else "its last ogg page is missing"
-    if head[:3] == b"ID3" or head[:2] in (b"\xff\xfb", b"\xff\xf3", b"\xff\xfa", b"\xff\xf2"):
-        return _missing_mp3(stream)
-    return None
+    found = mpeg.layout(stream)
+    return f"its last frame ends {found.missing} bytes later" if found and found.missing else None
 
 
 def log_of_missing(log: str) -> str | None:
@@ -45,27 +46,3 @@ def _ogg_is_whole(stream: BinaryIO) -> bool:
         return False
     segments = page[27 : 27 + page[26]]
     return bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(segments)
-
-
-def _missing_mp3(stream: BinaryIO) -> str | None:
-    """Compare the bytes with those that the Xing header in the first frame announces, where it has one."""
-    start = _after_id3(stream)
-    found = stream.seek(0, io.SEEK_END) - start
-    stream.seek(start)
-    frame = stream.read(4096)
-    place = max(frame.find(b"Xing"), frame.find(b"Info"))
-    if place < 0 or not frame[place + 7] & 2:
-        return None
-    field = place + (12 if frame[place + 7] & 1 else 8)
-    announced = int.from_bytes(frame[field : field + 4], "big")
-    # taggers count these bytes with and without the header's own frame, so a hundredth is left to them
-    return f"its header announces {announced} bytes, {found} are there" if found < announced * 0.99 else None
-
-
-def _after_id3(stream: BinaryIO) -> int:
-    """The offset of what follows a leading ID3 tag; its size is stored seven bits a byte."""
-    stream.seek(0)
-    head = stream.read(10)
-    if head[:3] != b"ID3" or len(head) < 10:
-        return 0
-    return 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))

@@ -8,10 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.audio import BLOCK, Samples
+from frcrn.audio import Samples
 
 # A 16-bit step below full scale: what was not clipped does not look clipped afterwards.
 CEILING = 1 - 2.0**-14
+
+REACH = 240
+"""Samples before and after a peak along which it is turned down."""
 
 
 class Loudness(NamedTuple):
@@ -52,44 +55,38 @@ def gain_to(level_dbfs: float, power: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def bounded(pairs: Iterable[tuple[Samples, Samples]], limit: NDArray[np.float64]) -> Iterator[Samples]:
-    """(wave, noisy) blocks [C, n] -> waves [C, n] that exceed `limit` [C] only where the noisy input did.
+    """(wave, noisy) blocks [C, n] -> waves [C, n] that exceed `limit` [C] only where the noisy input is as loud.
 
-    Blocks are cut anew where the wave crosses zero, because a half-wave that is too loud is turned down as one.
+    What is too loud is turned down beforehand and afterwards, along a smooth curve, so that nothing clicks.
     """
-    wave = noisy = np.zeros((len(limit), 0), np.float32)
-    for new_wave, new_noisy in pairs:
-        wave, noisy = np.concatenate([wave, new_wave], axis=1), np.concatenate([noisy, new_noisy], axis=1)
-        cut = min((_last_crossing(channel) for channel in wave), default=0)
-        if wave.shape[1] - cut > BLOCK:
-            cut = wave.shape[1]
-        yield turned_down(wave[:, :cut], noisy[:, :cut], limit)
-        wave, noisy = wave[:, cut:], noisy[:, cut:]
-    yield turned_down(wave, noisy, limit)
+    wave = np.zeros((len(limit), 0), np.float32)
+    gain = np.ones((len(limit), 2 * REACH))
+    for new, noisy in pairs:
+        wave = np.concatenate([wave, new], axis=1)
+        gain = np.concatenate([gain, _needed(new, noisy, limit)], axis=1)
+        ready = wave.shape[1] - 2 * REACH
+        if ready > 0:
+            yield _times(wave[:, :ready], gain[:, : ready + 4 * REACH])
+            wave, gain = wave[:, ready:], gain[:, ready:]
+    yield _times(wave, np.pad(gain, ((0, 0), (0, 2 * REACH)), constant_values=1.0))
 
 
-def turned_down(wave: Samples, noisy: Samples, limit: NDArray[np.float64]) -> Samples:
-    """[C, n] -> [C, n]: scale each half-wave so that it stays below the limit [C], or the input's magnitude."""
-    roof = np.maximum(np.abs(noisy), limit[:, None])
-    if not (np.abs(wave) > roof).any():
+def _needed(wave: Samples, noisy: Samples, limit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[C, n]: the gain that each sample needs by itself; 1 where the input was as loud."""
+    size, most = np.abs(wave.astype(np.float64)), limit[:, None]
+    over = size > np.maximum(np.abs(noisy), most)
+    return np.where(over, most / np.maximum(size, 1e-300), 1.0) if over.any() else np.ones(wave.shape)
+
+
+def _times(wave: Samples, gain: NDArray[np.float64]) -> Samples:
+    """[C, n], needed gains [C, n + 4 REACH] -> [C, n].
+
+    The least gain within REACH on both sides, then a weighted mean as wide: never above what any sample needs.
+    """
+    if (gain == 1).all():
         return wave
-    rows = zip(wave, roof, strict=True)
-    gains = [_half_wave_gain(np.abs(channel) / top, _crossings(channel)) for channel, top in rows]
-    return (wave * np.stack(gains)).astype(np.float32)
-
-
-def _half_wave_gain(excess: NDArray[np.float64], crossings: NDArray[np.intp]) -> NDArray[np.float64]:
-    """[n]: per half-wave, what brings its largest excess down to 1."""
-    starts = np.concatenate([[0], crossings])
-    worst = np.maximum.reduceat(excess, starts)
-    return np.repeat(1 / np.maximum(worst, 1), np.diff(starts, append=len(excess)))
-
-
-def _crossings(channel: Samples) -> NDArray[np.intp]:
-    """The positions in [n] that begin a half-wave."""
-    negative = np.signbit(channel)
-    return np.flatnonzero(negative[1:] != negative[:-1]) + 1
-
-
-def _last_crossing(channel: Samples) -> int:
-    crossings = _crossings(channel)
-    return int(crossings[-1]) if len(crossings) else 0
+    least = np.lib.stride_tricks.sliding_window_view(gain, 2 * REACH + 1, axis=1).min(axis=2)
+    weights = np.hanning(2 * REACH + 3)[1:-1]
+    smooth = np.stack([np.convolve(row, weights / weights.sum(), "valid") for row in least])
+    turned: Samples = (wave * smooth).astype(np.float32)
+    return turned

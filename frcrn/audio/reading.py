@@ -8,6 +8,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
+from importlib import util
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -15,8 +16,19 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from frcrn.audio.formats import ACCEPTED, AudioError, AudioFormat, is_audio_name, kind_of
+from frcrn.audio import mpeg, ogg
+from frcrn.audio.formats import (
+    ACCEPTED,
+    AudioError,
+    AudioFormat,
+    is_audio_name,
+    is_media,
+    is_media_name,
+    kind_of,
+    needs_media,
+)
 from frcrn.audio.integrity import cut_short, log_of_missing
+from frcrn.audio.media import MediaSound
 
 Samples = NDArray[np.float32]
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
@@ -35,10 +47,20 @@ class Audio(NamedTuple):
     format: AudioFormat
 
 
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """A decoder that only goes on: soundfile seeks after each block, which in mp3 tears the sound at every seam."""
+
+    def seekable(self) -> bool:
+        """Say no, so that nobody seeks."""
+        return False
+
+
 class Reader:
     """An open audio file, read in blocks; with `repair`, NaN and Inf become zeros and a truncated file just ends."""
 
-    def __init__(self, source: Source, *, repair: bool = False, name: str | None = None) -> None:
+    def __init__(
+        self, source: Source, *, repair: bool = False, name: str | None = None, track: int | None = None
+    ) -> None:
         self.name = name or name_of(source)
         self.repair = repair
         self.position = 0
@@ -46,7 +68,7 @@ class Reader:
         try:
             if not repair:
                 self._refuse(cut_short(self._stream))
-            self._sound = _decode(self._stream, self.name, by_descriptor=isinstance(self._stream, io.FileIO))
+            self._sound = _decode(self._stream, self.name, track=track)
             self._announced = self._sound.frames if self._sound.frames < 2**48 else None
             if not repair:
                 self._refuse(log_of_missing(self._sound.extra_info))
@@ -60,7 +82,8 @@ class Reader:
     @property
     def seconds(self) -> float | None:
         """The length that the file announces; None where it announces none."""
-        return None if self._announced is None else self._announced / self.rate
+        announced: float | None = getattr(self._sound, "seconds", None)
+        return announced if self._announced is None else self._announced / self.rate
 
     def __enter__(self) -> Reader:
         return self
@@ -138,20 +161,32 @@ def blocks(source: Source, size: int = BLOCK, *, repair: bool = False) -> Iterat
         yield from reader.blocks(size)
 
 
-def find(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """List the audio files: each path that is a file as it is, each folder's by extension, at any depth, sorted."""
+def find(paths: Iterable[str | os.PathLike[str]], *, media: bool = False) -> list[Path]:
+    """List the audio files: each path that is a file as it is, each folder's by extension, at any depth, sorted.
+
+    With `media`, what PyAV reads is listed too.
+    """
     found: list[Path] = []
     for path in map(Path, paths):
-        found.extend(_inside(path) if path.is_dir() else [path])
+        found.extend(_inside(path, media=media) if path.is_dir() else [path])
     return found
 
 
-def _inside(folder: Path) -> list[Path]:
+def media_installed() -> bool:
+    """Tell whether PyAV, the extra `media`, is there."""
+    try:
+        return util.find_spec("av") is not None
+    except ValueError:  # taken out of the loaded modules
+        return False
+
+
+def _inside(folder: Path, *, media: bool) -> list[Path]:
     """The visible audio files below a folder; names that begin with a dot are not ours to touch."""
     found: list[Path] = []
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found.extend(Path(root, name) for name in names if is_audio_name(name) and not name.startswith("."))
+        wanted = (name for name in names if is_audio_name(name) or (media and is_media_name(name)))
+        found.extend(Path(root, name) for name in wanted if not name.startswith("."))
     return sorted(found)
 
 
@@ -179,7 +214,17 @@ def name_of(source: Any) -> str:
 
 
 def open_source(source: Any, name: str) -> tuple[BinaryIO, bool]:
-    """Open what can be rewound and so read again, and say whether it is ours to close."""
+    """Open what can be rewound and so read again, its headers put right, and say whether it is ours to close."""
+    stream, ours = _open(source, name)
+    better = ogg.steadied(stream) or mpeg.counted(stream)
+    if better is None:
+        return stream, ours
+    if ours:
+        stream.close()
+    return better, True
+
+
+def _open(source: Any, name: str) -> tuple[BinaryIO, bool]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         return io.BytesIO(source), True
     if isinstance(source, (str, os.PathLike)):
@@ -211,16 +256,22 @@ def _spool(stream: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, spooled)
 
 
-def _decode(stream: BinaryIO, name: str, *, by_descriptor: bool) -> Any:
+def _decode(stream: BinaryIO, name: str, *, track: int | None) -> Any:
     """Open the decoder, our own files by descriptor: by name, libsndfile guesses formats from extensions."""
     stream.seek(0)
     head = stream.read(4096)
     stream.seek(0)
     if not head:
         raise AudioError(f"{name}: is empty; expected an audio file")
+    if track is not None or (is_media(head) and media_installed()):
+        return MediaSound(stream, name, track)
     try:
-        return soundfile.SoundFile(stream.fileno() if by_descriptor else stream, closefd=False)
+        return _Forward(stream.fileno() if isinstance(stream, io.FileIO) else stream, closefd=False)
     except (soundfile.LibsndfileError, TypeError) as error:
+        if is_media(head):
+            raise AudioError(needs_media(name, kind_of(head))) from error
+        if media_installed() and kind_of(head).startswith("a damaged or truncated ogg"):
+            return MediaSound(stream, name)
         reason = _reason(error) if isinstance(error, soundfile.LibsndfileError) else ""
         found = f"{kind_of(head)} ({reason})" if reason and not reason.startswith(_SAYS_NOTHING) else kind_of(head)
         raise AudioError(f"{name}: found {found}; accepted are {ACCEPTED}") from error

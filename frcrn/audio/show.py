@@ -59,10 +59,18 @@ def show(
     seconds: float | None = SECONDS,
     lossless: bool = True,
 ) -> Shown:
-    """Return players and spectrograms of a sound before and after, for Jupyter: waves at `rate` (16000), or paths.
+    """Return players and spectrograms of a sound before and after, for Jupyter.
 
-    The first `seconds` are kept, None for all; several channels become one. Without `lossless` the sound is stored as
-    mp3, which makes a notebook a fifth as large.
+    Args:
+        noisy: a wave [T] or [C, T], numpy or torch, or the path of a file; several channels become one.
+        enhanced: the same after.
+        rate: samples a second of waves; None is 16000.
+        clean: the clean sound, where it is known.
+        seconds: how much is kept of the beginning; None is all.
+        lossless: keep every sample; False stores mp3, which makes a notebook a fifth as large.
+
+    Example:
+        >>> frcrn.show("noisy.flac", "clean.flac")
     """
     given = {"noisy": noisy, "enhanced": enhanced, "clean": clean}
     opened = {title: _opened(sound, rate) for title, sound in given.items() if sound is not None}

@@ -12,8 +12,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from frcrn.audio import mpeg
 from frcrn.audio.formats import AudioError, AudioFormat, format_for, holding
-from frcrn.audio.reading import Samples, finite
+from frcrn.audio.reading import Samples, finite, media_installed
+from frcrn.audio.remux import MediaEncoder, Origin, kept_tags
+from frcrn.audio.tagging import put_tags
 from frcrn.files import replacing
 
 Append = Callable[[Samples], None]
@@ -32,28 +35,55 @@ def write(path: str | os.PathLike[str], samples: Samples, rate: int, format: Aud
 
 @contextmanager
 def writer(
-    path: str | os.PathLike[str], rate: int, channels: int, format: AudioFormat | None = None, *, frames: int = 0
+    path: str | os.PathLike[str],
+    rate: int,
+    channels: int,
+    format: AudioFormat | None = None,
+    *,
+    frames: int = 0,
+    origin: Origin | None = None,
 ) -> Iterator[Append]:
-    """Give a function that appends blocks [C, n]; `frames` says how many are expected in all."""
+    """Give a function that appends blocks [C, n]; `frames` says how many are expected in all.
+
+    What a recording holds besides its sound, its tags and a video's picture, is taken over from `origin`.
+    """
     form = holding(format or format_for(path), channels, frames)
     try:
         with replacing(path) as beside:
-            with _Encoder(beside, path, rate, channels, form) as encoder:
+            with _encoder(beside, path, rate, channels, form, origin) as encoder:
                 yield encoder.append
             encoder.confirm()
     except OSError as error:
         raise AudioError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
+def _encoder(
+    beside: Path, path: str | os.PathLike[str], rate: int, channels: int, form: AudioFormat, origin: Origin | None
+) -> _Encoder | MediaEncoder:
+    if form.container.islower():
+        if not media_installed():
+            raise AudioError(f'{path}: writing this needs PyAV: pip install "frcrn[media]"')
+        return MediaEncoder(beside, Path(path), rate, channels, form, origin)
+    return _Encoder(beside, path, rate, channels, form, origin)
+
+
 class _Encoder:
     """Encode blocks into the file `beside`, in whose messages `path` stands."""
 
-    def __init__(self, beside: Path, path: str | os.PathLike[str], rate: int, channels: int, form: AudioFormat) -> None:
-        self.beside, self.path, self.rate, self.form = beside, path, rate, form
+    def __init__(
+        self,
+        beside: Path,
+        path: str | os.PathLike[str],
+        rate: int,
+        channels: int,
+        form: AudioFormat,
+        origin: Origin | None = None,
+    ) -> None:
+        self.beside, self.path, self.rate, self.form, self.origin = beside, path, rate, form, origin
         self.written = 0
         self._file = open(beside, "w+b", buffering=0)  # noqa: SIM115
         try:
-            self._sound = _open_encoder(self._file.fileno(), path, rate, channels, form)
+            self._sound = _open_encoder(self._file.fileno(), path, rate, channels, form, origin)
         except BaseException:
             self._file.close()
             raise
@@ -85,6 +115,8 @@ class _Encoder:
             raise AudioError(
                 f"{self.path}: cannot be written: of {self.written} samples {found} arrived; is the disk full?"
             )
+        if self.origin is not None:
+            put_tags(self.beside, kept_tags(self.origin))
 
     def _cause(self, error: Exception) -> str:
         """Ask the system why a write failed, by writing: libsndfile says only that one did."""
@@ -97,16 +129,32 @@ class _Encoder:
 
 
 def _open_encoder(
-    descriptor: int, path: str | os.PathLike[str], rate: int, channels: int, form: AudioFormat
+    descriptor: int,
+    path: str | os.PathLike[str],
+    rate: int,
+    channels: int,
+    form: AudioFormat,
+    origin: Origin | None,
 ) -> soundfile.SoundFile:
     try:
         if form.subtype == "VORBIS" and channels > _VORBIS_CHANNELS:
             raise ValueError(f"at most {_VORBIS_CHANNELS} channels")
-        return soundfile.SoundFile(descriptor, "w", rate, channels, form.subtype, None, form.container, closefd=False)
+        how = _bitrate(rate, channels, origin) if form.subtype == "MPEG_LAYER_III" else {}
+        kind = (form.subtype, None, form.container)
+        return soundfile.SoundFile(descriptor, "w", rate, channels, *kind, closefd=False, **how)
     except (soundfile.LibsndfileError, ValueError, TypeError, OverflowError) as error:
         reason = error.error_string.removeprefix("Error : ") if hasattr(error, "error_string") else str(error)
         what = f"{form.container} with {form.subtype}, {channels} channels at {rate} Hz"
         raise AudioError(f"{path}: cannot be written as {what}: {reason.strip().rstrip('.')}") from error
+
+
+def _bitrate(rate: int, channels: int, origin: Origin | None) -> dict[str, Any]:
+    """Keep the bitrate of an mp3 source, its mean where it varies; others get what is hard to tell from them."""
+    found = None if origin is None else mpeg.layout(origin.stream)
+    usual = (96 if rate >= 32_000 else 48) * channels
+    kbps = found.mean_kbps if found else usual
+    mode = "AVERAGE" if found and len(found.kbps) > 2 else "CONSTANT"
+    return {"compression_level": mpeg.compression(kbps, rate), "bitrate_mode": mode}
 
 
 def _stored(samples: Samples, subtype: str) -> NDArray[Any]:

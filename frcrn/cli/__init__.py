@@ -14,7 +14,7 @@ from types import FrameType
 
 from frcrn.cli.common import report_error
 
-GROUPS = ("enhance", "demo", "train", "evaluate", "data", "stream", "live", "export", "bench")
+GROUPS = ("enhance", "demo", "train", "evaluate", "data", "stream", "live", "export", "bench", "completion")
 
 FAILED = 2
 INTERRUPTED = 128 + signal.SIGINT

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 RUNTIMES = ["torch", "onnx", "openvino", "native"]
 """What `frcrn.export.runtime` knows, here so that options need not wait for torch."""
 
+DEVICES = ["auto", "cpu", "cuda"]
+MOST_THREADS = 4
+"""More gain a network of this size nothing."""
 _WIDTH = 30
 _EVERY = 0.1  # seconds between two drawings
 _SETTLED = 2.0  # seconds before the time left is worth saying
@@ -101,6 +104,27 @@ def progress_bar(total: float, label: str) -> Iterator[Bar]:
         bar.clear()
 
 
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Add --device."""
+    parser.add_argument(
+        "--device", choices=DEVICES, default="auto", help="where torch runs the network (auto: cuda where there is one)"
+    )
+
+
+def choose_threads() -> None:
+    """Take as many threads as cores are free, unless OMP_NUM_THREADS says how many.
+
+    On a busy machine more threads wait for each other: the slowest one sets the pace.
+    """
+    if "OMP_NUM_THREADS" not in os.environ:
+        import torch
+
+        from frcrn.machine import available_cores
+
+        busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+        torch.set_num_threads(max(1, min(MOST_THREADS, round(available_cores() - busy))))
+
+
 def compute_on_one_thread() -> None:
     """Leave the other cores to other processes, unless OMP_NUM_THREADS says otherwise.
 
@@ -110,3 +134,13 @@ def compute_on_one_thread() -> None:
         import torch
 
         torch.set_num_threads(1)
+
+
+def add_band_option(parser: argparse.ArgumentParser) -> None:
+    """Add --band."""
+    parser.add_argument(
+        "--band",
+        choices=["full", "speech"],
+        default="full",
+        help="full: keep and clean what lies above the network's 8 kHz; speech: leave it out (default: full)",
+    )

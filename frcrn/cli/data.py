@@ -85,12 +85,12 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 
 def _register_check(kinds: Commands[argparse.ArgumentParser]) -> None:
-    text = """Look for files that are unreadable, silent, clipped, short, of the wrong rate, without a partner, or
+    text = """Look for files that are unreadable, silent, clipped, short, without a partner, or
     that are in the test set too. Exit code 1 when something is wrong."""
     parser = kinds.add_parser("check", help="say what is wrong with a corpus", description=text)
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="folders of audio, or in DNS form")
     parser.add_argument("--test", action="append", default=[], metavar="DIR", help="a folder of the test side")
-    parser.add_argument("--rate", type=int, default=16000, metavar="HZ", help="the sample rate to expect (16000)")
+    parser.add_argument("--rate", type=int, metavar="HZ", help="report files of another sample rate (any is fine)")
     parser.add_argument("--min-seconds", type=float, default=1.0, metavar="S", help="the shortest useful file (1)")
     parser.set_defaults(run=run_check)
 
@@ -152,36 +152,28 @@ def run_split(args: argparse.Namespace) -> int:
     """Divide a corpus."""
     from frcrn.data.corpus import split
 
-    with _watched("split") as progress:
-        sides = split(
-            args.folder,
-            args.output,
-            share=args.share,
-            speaker=args.speaker,
-            seed=args.seed,
-            link=args.link,
-            force=args.force,
-            progress=progress,
-        )
-    _print_shares(args.output, sides)
-    return 0
+    return _arranged(split, args, share=args.share, speaker=args.speaker)
 
 
 def run_balance(args: argparse.Namespace) -> int:
     """Balance a corpus."""
     from frcrn.data.corpus import balance
 
-    with _watched("balance") as progress:
-        parts = balance(
+    return _arranged(balance, args, hours=args.hours)
+
+
+def _arranged(arrange: Callable[..., dict[str, Share]], args: argparse.Namespace, **options: Any) -> int:
+    with _watched(arrange.__name__) as progress:
+        shares = arrange(
             args.folder,
             args.output,
-            hours=args.hours,
             seed=args.seed,
             link=args.link,
             force=args.force,
             progress=progress,
+            **options,
         )
-    _print_shares(args.output, parts)
+    _print_shares(args.output, shares)
     return 0
 
 

@@ -7,6 +7,7 @@ import json
 import os
 from itertools import zip_longest
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frcrn.cli.common import add_model_option
@@ -38,9 +39,16 @@ def run_demo(args: argparse.Namespace) -> int:
     trained = describe(model)["trained"]
     demo = demonstrate(model.optimize(), args.output)
     print(f"noisy:    {demo.noisy}\nenhanced: {demo.enhanced}\npicture:  {demo.picture}")
+    print(f"open the picture, and play both: {_player()} {demo.noisy}, then {_player()} {demo.enhanced}")
     if not trained:
         print(f"note: {UNTRAINED}")
     return 0
+
+
+def _player() -> str:
+    """The program here that plays a wav, else what a desktop opens files with."""
+    known = ("afplay", "aplay", "paplay", "ffplay", "play", "xdg-open", "open", "start")
+    return next((name for name in known if which(name)), "open")
 
 
 def run_info(args: argparse.Namespace) -> int:

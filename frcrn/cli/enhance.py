@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frcrn.cli.common import RUNTIMES, add_model_option
+from frcrn.cli.common import RUNTIMES, add_band_option, add_device_option, add_model_option, choose_threads
 
 if TYPE_CHECKING:
     from frcrn.inference.one_file import Settings
     from frcrn.inference.paths import Job
 
-DESCRIPTION = """Take the noise out of audio files: wav, flac, ogg, opus or mp3, at any rate, any number of channels.
+DESCRIPTION = """Take the noise out of audio files: wav, flac, ogg, opus or mp3, at any rate, any number of channels;
+with the extra media also m4a, mp4, mov, mkv, webm, wma and amr.
 One file goes to a file; several files or folders go into a folder, with the same tree, names and formats.
 Files that fail are named and do not stop the others. No input is ever written over."""
 
 EPILOG = """examples:
   frcrn enhance noisy.wav -o clean.wav
+  frcrn enhance noisy.wav                           writes noisy.clean.wav beside it
+  frcrn enhance talk.mp4 -o clean.mp4               the picture is copied as it is
+  frcrn enhance - -o - < noisy.flac > clean.flac
   frcrn enhance recordings/ -o cleaned/             the same tree, names and formats
   frcrn enhance recordings/ -o cleaned/             once more: only what is new or has changed
   frcrn enhance 'calls/**/*.mp3' -o cleaned/        a pattern, quoted so that no shell expands it
@@ -47,7 +52,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("inputs", nargs="*", metavar="IN", help="an audio file, a folder with such files, or a pattern")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the file or folder to write")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="the file or folder to write, - for standard output (NAME.clean beside IN)",
+    )
     add_model_option(parser)
     parser.add_argument("--strength", type=float, default=1.0, metavar="S", help="how much noise goes, 0 to 1 (1)")
     parser.add_argument(
@@ -58,12 +68,21 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--repair", action="store_true", help="put zeros for NaN and Inf samples, and take what is left of cut files"
     )
+    parser.add_argument("--track", type=int, metavar="N", help="the audio track of a video to enhance (1)")
     parser.add_argument(
         "--runtime",
         choices=RUNTIMES,
         default="torch",
         help="what runs the network (torch)",
     )
+    add_band_option(parser)
+    parser.add_argument(
+        "--normalise", type=float, metavar="LUFS", help="bring the result to this loudness, such as -16 (as it comes)"
+    )
+    add_device_option(parser)
+    loud = parser.add_mutually_exclusive_group()
+    loud.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    loud.add_argument("-v", "--verbose", action="store_true", help="print what the library notes while it works")
     many = parser.add_argument_group("many files")
     many.add_argument("--from-file", metavar="LIST", help="read more inputs from a file, one a line")
     many.add_argument(
@@ -77,28 +96,49 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(args: argparse.Namespace) -> int:
     """Enhance everything, naming what failed."""
-    from frcrn.inference.paths import plan
+    from frcrn.inference.paths import beside, plan
 
+    if args.verbose:
+        logging.basicConfig(level=logging.INFO, format="frcrn: %(message)s")
     if args.jobs is not None and args.jobs < 1:
         raise ValueError(f"--jobs {args.jobs}: accepted are whole numbers from 1")
     settings, listed = _settings(args), _listed(args.from_file)
     if not args.inputs and not listed:
         raise ValueError("nothing to enhance: give files, folders or patterns, or a list with --from-file")
-    return _work(args, settings, plan(args.inputs, args.output, listed))
+    choose_threads()
+    if "-" in (args.output, *args.inputs):
+        return _through(args, settings)
+    if args.output is None:
+        return max(_work(args, settings, plan([place], out), out) for place, out in beside([*args.inputs, *listed]))
+    return _work(args, settings, plan(args.inputs, args.output, listed), args.output)
 
 
-def _work(args: argparse.Namespace, settings: Settings, jobs: Sequence[Job]) -> int:
+def _through(args: argparse.Namespace, settings: Settings) -> int:
+    """Enhance one recording from standard input, to standard output, or both."""
+    from frcrn.inference.one_file import through
+
+    if len(args.inputs) != 1 or args.from_file or args.json or args.dry_run:
+        raise ValueError("- stands for one recording; give one input, without --from-file, --json and --dry-run")
+    output = "-" if args.output is None else args.output
+    if output == "-" and sys.stdout.isatty():
+        raise ValueError("standard output is a terminal; send the sound to a file or a program, or name a file with -o")
+    source = sys.stdin.buffer if args.inputs[0] == "-" else args.inputs[0]
+    through(source, sys.stdout.buffer if output == "-" else output, settings)
+    return 0
+
+
+def _work(args: argparse.Namespace, settings: Settings, jobs: Sequence[Job], output: str | Path) -> int:
     from frcrn.cli.enhance_log import Log, rehearse
     from frcrn.inference import folder as batch
     from frcrn.inference.manifest import Manifest
 
-    folder = _folder(args, jobs)
+    folder = _folder(Path(output), jobs)
     manifest = None if folder is None else Manifest(folder)
     if args.dry_run:
         mark = batch.mark_of(settings.identity())
         work = batch.tasks(jobs, mark, manifest, force=args.force)
         return rehearse(work, as_json=args.json, repair=args.repair)
-    with Log(jobs, folder, as_json=args.json) as log:
+    with Log(jobs, folder, as_json=args.json, quiet=args.quiet) as log:
         outcomes = batch.enhance_all(jobs, settings, manifest, force=args.force, count=args.jobs, progress=log.partly)
         with closing(outcomes):
             for outcome in outcomes:
@@ -106,9 +146,8 @@ def _work(args: argparse.Namespace, settings: Settings, jobs: Sequence[Job]) -> 
     return log.code
 
 
-def _folder(args: argparse.Namespace, jobs: Sequence[Job]) -> Path | None:
+def _folder(output: Path, jobs: Sequence[Job]) -> Path | None:
     """Return the folder that gets a manifest; none where one file goes to a file, or nothing can be done."""
-    output = Path(args.output)
     if all(job.problem for job in jobs) or (len(jobs) == 1 and jobs[0].target == output):
         return None
     return output
@@ -124,7 +163,11 @@ def _settings(args: argparse.Namespace) -> Settings:
         residual=args.residual,
         mono=args.mono,
         repair=args.repair,
+        band=args.band,
         runtime=args.runtime,
+        track=args.track,
+        device=args.device,
+        normalise=args.normalise,
     )
 
 

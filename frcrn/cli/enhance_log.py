@@ -19,14 +19,13 @@ if TYPE_CHECKING:
     from frcrn.inference.paths import Job
 
 FAILURES = "failures.csv"
-REPEATED = 10
-"""How many failures are said once more at the end, where they have long scrolled away."""
 
 
 class Log:
     """What became of each file, told as it comes; use as a context manager, at whose end comes the summary."""
 
-    def __init__(self, jobs: Sequence[Job], folder: Path | None, *, as_json: bool) -> None:
+    def __init__(self, jobs: Sequence[Job], folder: Path | None, *, as_json: bool, quiet: bool = False) -> None:
+        self.quiet = quiet
         self.total, self.as_json, self.folder = len(jobs), as_json, folder
         self.sizes = {job: size_of(job.source) for job in jobs}
         self.counts = {"enhanced": 0, "done before": 0, "failed": 0}
@@ -34,7 +33,6 @@ class Log:
         self._begun = time.monotonic()
         self._stack = ExitStack()
         self._failures: Any = None
-        self._errors: list[Exception] = []
 
     @property
     def code(self) -> int:
@@ -82,9 +80,8 @@ class Log:
         if self.as_json:
             print(json.dumps(as_dict(outcome)), flush=True)
         elif outcome.error is not None:
-            self._errors.append(named(outcome.error, outcome.job))
-            report_error(self._errors[-1])
-        elif outcome.status == "enhanced":
+            report_error(named(outcome.error, outcome.job))
+        elif outcome.status == "enhanced" and not self.quiet:
             print(f"{outcome.job.source} -> {outcome.job.target}", flush=True)
 
     def _list(self, path: Path, job: Job, reason: str) -> None:
@@ -102,15 +99,12 @@ class Log:
             counts = {"files": self.total, "enhanced": enhanced, "done_before": before, "failed": failed}
             times = {"seconds_of_audio": round(self.seconds, 3), "elapsed": round(elapsed, 3)}
             print(json.dumps({"summary": counts | times | {"stopped": stopped}}), flush=True)
-        elif self.total > 1:
+        elif self.total > 1 and not (self.quiet and not failed and not stopped):
             text = f"{enhanced} of {self.total} files enhanced, {failed} failed"
             text += f", {before} done before" if before else ""
             text += f"; the reasons are in {self.folder / FAILURES}" if failed and self.folder else ""
             text += "; give the same command again to go on" if stopped else ""
             print(text, file=sys.stderr if failed or stopped else sys.stdout, flush=True)
-            if enhanced + failed > 2 * REPEATED:
-                for error in self._errors[:REPEATED]:
-                    report_error(error)
 
 
 def rehearse(work: Sequence[Task], *, as_json: bool, repair: bool) -> int:

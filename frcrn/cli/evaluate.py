@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frcrn.cli.common import compute_on_one_thread, progress_bar
+from frcrn.cli.common import add_device_option, compute_on_one_thread, progress_bar
 
 if TYPE_CHECKING:
     from frcrn.data.pairs import Pairs
@@ -26,6 +26,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     evaluate = commands.add_parser("evaluate", help="score a model on noisy and clean clips")
     evaluate.add_argument("--model", "-m", default="default", help="a model, a peer's JSON, or enhanced files")
     evaluate.add_argument("--out", "-o", type=Path, help="where scores.csv, summary.json and report.html go")
+    add_device_option(evaluate)
     _add_common(evaluate)
     evaluate.set_defaults(run=run_evaluate)
 
@@ -75,11 +76,14 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from frcrn.evaluation.evaluate import run
     from frcrn.evaluation.report.page import write_report
     from frcrn.evaluation.report.tables import markdown
-    from frcrn.evaluation.systems import open_system
+    from frcrn.evaluation.systems import Network, open_system
+    from frcrn.inference.one_file import placed
 
     pairs, options = _pairs(args), _options(args)
     compute_on_one_thread()  # the scores take the other cores
     system = open_system(args.model)
+    if isinstance(system, Network):
+        system.model = placed(system.model, args.device)
     with _progress(system.label) as progress:
         report = run(system, pairs, options, args.out, progress)
     print(markdown([report.summary]))

@@ -71,7 +71,7 @@ def run_live(args: argparse.Namespace) -> int:
     model = load_model(args)
     # at the network's own rate nothing is resampled, which would add latency
     rate = args.rate or common_rate(source, target, args.channels, model.sample_rate)
-    stream = model.stream(rate, args.channels, args.strength)
+    stream = model.stream(rate, args.channels, args.strength, args.band)
     block = max(1, round(model.hop * rate / model.sample_rate))
     with ExitStack() as stack:
         tap = _both_sides(stack, args.record, rate, args.channels) if args.record else None
@@ -184,7 +184,7 @@ def run_record(args: argparse.Namespace) -> int:
         raise ValueError(f"{args.seconds:g} seconds: more than 0 are needed")
     source = choose("input", args.input)
     rate = checked_rate(args.rate or source.rate)
-    stream = load_model(args).stream(rate, args.channels, args.strength) if args.enhance else None
+    stream = load_model(args).stream(rate, args.channels, args.strength, args.band) if args.enhance else None
     recorder = Recorder(round(args.seconds * rate))
     with writer(args.output, rate, args.channels, frames=recorder.length) as append:
         with microphone(source, rate, rate // 50, args.channels, recorder.hear) as flow:

@@ -7,7 +7,7 @@ import sys
 from importlib import util
 from typing import TYPE_CHECKING, BinaryIO
 
-from frcrn.cli.common import RUNTIMES, add_model_option
+from frcrn.cli.common import RUNTIMES, add_band_option, add_device_option, add_model_option
 
 if TYPE_CHECKING:
     from frcrn.models.base import Enhancer
@@ -24,7 +24,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--format",
         default="auto",
         metavar="F",
-        help="wav, or raw samples as s16le, f32le, s24le, s32le, u8 or f64le (wav where there is a header, else s16le)",
+        help="wav, or raw samples as s16le, f32le, s24le, s32le, u8 or f64le (without this: wav where there is a "
+        "header, else s16le, answered as wav; with this, raw samples are answered raw)",
     )
     stream.add_argument("--rate", type=int, metavar="HZ", help="of raw samples (the model's)")
     stream.add_argument("--channels", type=int, metavar="N", help="of raw samples (1)")
@@ -41,6 +42,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         choices=RUNTIMES,
         help="what runs the network (the fastest that is there: native, which needs a C compiler, else onnx or torch)",
     )
+    add_band_option(parser)
+    add_device_option(parser)
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the network (1)")
 
 
@@ -61,6 +64,7 @@ def load_model(args: argparse.Namespace) -> Enhancer:
     import torch
 
     from frcrn.export.runtime import with_runtime
+    from frcrn.inference.one_file import placed
     from frcrn.models.checkpoint import load
 
     if args.threads < 1:
@@ -69,6 +73,10 @@ def load_model(args: argparse.Namespace) -> Enhancer:
     model = load(args.model)
     if model.lookahead:
         return model  # a stream refuses it, and says why
+    if args.device == "cuda":
+        if args.runtime not in (None, "torch"):
+            raise ValueError(f"--device cuda: runs with --runtime torch, not {args.runtime}")
+        return placed(with_runtime(model), "cuda")
     if args.runtime:
         return with_runtime(model, args.runtime, args.threads, live=True)
     return _fastest(model, args.threads)
@@ -101,6 +109,7 @@ def _pass_through(args: argparse.Namespace, source: BinaryIO, name: str) -> int:
         rate=args.rate,
         channels=args.channels,
         strength=args.strength,
+        band=args.band,
     )
     if trouble:
         print(f"frcrn: {name}: {trouble}", file=sys.stderr)

@@ -141,7 +141,17 @@ class HfPairs(Pairs):
 
 
 def open_pairs(noisy: Location, clean: Location | None = None, *, rate: int = 16000, split: str | None = None) -> Pairs:
-    """Open a folder that holds `noisy` and `clean`, a saved Hugging Face set, or a noisy and a clean folder."""
+    """Open clips with their clean form, which are read when they are asked for.
+
+    Args:
+        noisy: a folder that holds `noisy` and `clean`, a saved Hugging Face set, or a folder of noisy files.
+        clean: the folder of clean files, where `noisy` is one of noisy files.
+        rate: the rate to resample to.
+        split: which part of a Hugging Face set.
+
+    Example:
+        >>> name, noisy, clean = open_pairs("pairs")[0]
+    """
     first = Path(noisy)
     if clean is None and _is_set(first):
         dataset, folder = open_rows(HfConfig(str(first), split=split))

@@ -46,10 +46,17 @@ def compare(
     options: Options | None = None,
     watch: Watch = lambda label: nullcontext(),
 ) -> Comparison:
-    """Score systems on the same clips; the first is what the others are measured against.
+    """Score systems on the same clips; the others are measured against the first one.
 
-    `out` gets one folder of scores a system, comparison.md, comparison.json and report.html; `watch` is
-    entered once a system and gives its progress function.
+    Args:
+        systems: what `open_system` opened.
+        pairs: (name, noisy [T], clean [T]) of each clip, such as `open_pairs` gives.
+        out: gets one folder of scores a system, comparison.md, comparison.json and report.html.
+        options: how to score; None is `Options()`.
+        watch: entered once a system, to show its progress.
+
+    Example:
+        >>> compare([open_system("noisy"), open_system("default")], open_pairs("pairs"), "comparison")
     """
     options, folder = options or Options(probes=20), Path(out)
     folders = _folders([system.label for system in systems])

@@ -92,9 +92,19 @@ def evaluate(
     progress: Progress | None = None,
     **options: Any,
 ) -> Report:
-    """Enhance and score each (name, noisy [T], clean [T]); with `out`, go on where an earlier run stopped.
+    """Enhance and score clips; where `out` holds the scores of an earlier run of the same kind, it goes on from there.
 
-    `out` gets scores.csv, summary.json and report.html; further `options` are those of `Options`.
+    Args:
+        model: a network, or a system that `open_system` opened.
+        pairs: (name, noisy [T], clean [T]) of each clip, such as `open_pairs` gives.
+        names: the metrics.
+        workers: processes that compute metrics; None is one a core.
+        out: a folder for scores.csv, summary.json and report.html; None writes nothing.
+        progress: called as clips are done.
+        **options: those of `Options`.
+
+    Example:
+        >>> report = evaluate(frcrn.load(), open_pairs("pairs"), out="scores")
     """
     chosen = Options(names=tuple(names), workers=workers, **({"probes": 20 if out else 0} | options))
     system = Network(model) if isinstance(model, Enhancer) else model

@@ -98,15 +98,24 @@ class EnhancedFolder:
 
 
 def open_system(text: str) -> System:
-    """Open what `LABEL=PLACE` or `PLACE` says: `noisy`, a model, a peer's JSON, or a folder of enhanced files."""
-    label, place = _split(text)
+    """Open something that can be compared.
+
+    Args:
+        text: "noisy" (the input itself), a model, the JSON file of an ONNX model of others, or a folder of enhanced
+            files; "LABEL=PLACE" names it.
+
+    Example:
+        >>> open_system("before=runs/old/output")
+    """
+    label, place = labelled(text)
     system = _open(place)
     if label:
         system.label = label
     return system
 
 
-def _split(text: str) -> tuple[str, str]:
+def labelled(text: str) -> tuple[str, str]:
+    """Return the label (or nothing) and the place of "LABEL=PLACE"; a file that has such a name is a place."""
     label, sign, place = text.partition("=")
     return (label, place) if sign and not os.path.exists(text) else ("", text)
 

@@ -158,7 +158,18 @@ def checked_runtime(name: str) -> str:
 def with_runtime(
     model: Enhancer, runtime: str = "torch", threads: int | None = None, *, live: bool = False
 ) -> Enhancer:
-    """Return a network in the form that a runtime runs; `live` means hop by hop, which native always is."""
+    """Return a network in the form that a runtime runs, to use like any other.
+
+    Args:
+        model: a network as it was loaded.
+        runtime: "torch", "onnx", "openvino", or "native" (plain C, which needs a C compiler).
+        threads: how many threads it may use; None leaves it to the runtime.
+        live: run hop by hop, as streams do; native runs causal networks so in any case.
+
+    Example:
+        >>> fast = with_runtime(frcrn.load(), "native", threads=1)
+        >>> clean = fast.enhance(noisy, 16000)
+    """
     if checked_runtime(runtime) == "torch":
         return model.optimize()
     if runtime == "native":

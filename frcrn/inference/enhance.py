@@ -17,7 +17,9 @@ from frcrn import audio
 from frcrn.audio import BLOCK, AudioError, Reader, Samples, Source, loudness
 from frcrn.audio.arrays import Wave
 from frcrn.audio.fifo import Queue
+from frcrn.audio.normalising import normalised
 from frcrn.inference import blockwise
+from frcrn.inference.fullband import FullBand, checked_band
 from frcrn.models.base import Enhancer
 
 Progress = Callable[[float], None]
@@ -57,6 +59,7 @@ def enhance(
     max_attenuation_db: float | None = None,
     residual: bool = False,
     repair: bool = False,
+    band: str = "full",
 ) -> Wave:
     """Return the clean form of a wave [T] or [C, T]: numpy or torch, same shape, rate, level and dtype.
 
@@ -68,7 +71,8 @@ def enhance(
     floats = audio.as_floats(wave)
     samples = np.atleast_2d(floats)
     if samples.ndim > 2 or len(samples) > max(MOST_CHANNELS, samples.shape[1]):
-        raise AudioError(f"wave of shape {tuple(wave.shape)}: expected [time] or [channels, time]")
+        turned = "; of soundfile's [time, channels], give wave.T" if samples.ndim == 2 else ""
+        raise AudioError(f"wave of shape {tuple(wave.shape)}: expected [time] or [channels, time]{turned}")
     if not samples.size:
         raise AudioError(f"wave of shape {tuple(wave.shape)}: it holds no samples; at least one is needed")
     samples = audio.finite(samples, "wave", rate, repair=repair)
@@ -77,7 +81,7 @@ def enhance(
         return (samples[:, start : start + BLOCK] for start in range(0, samples.shape[1], BLOCK))
 
     recording = Recording(blocks, rate, len(samples), f"wave of shape {tuple(wave.shape)}")
-    clean = np.concatenate(list(enhanced(model, recording, measured(model, recording), mix)), axis=1)
+    clean = np.concatenate(list(enhanced(model, recording, measured(model, recording), mix, band)), axis=1)
     return audio.like(wave, clean.reshape(floats.shape))
 
 
@@ -91,31 +95,56 @@ def enhance_file(
     residual: bool = False,
     mono: bool = False,
     repair: bool = False,
+    band: str = "full",
+    track: int | None = None,
+    normalise: float | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write the clean form of an audio file of any length: same length, rate, channels, level and format.
 
-    The extension of `target` chooses the format; where it is the source's own, the source's is kept exactly. `mono`
-    mixes the channels; `progress` is called with the part that is done, 0..1; the rest is as for `enhance`.
+    Args:
+        source: a path, the bytes of a file, or an open one.
+        target: the file to write; its extension chooses the format, and the source's own is kept exactly.
+        model: a network, or what `load` takes.
+        strength: how much of the noise is removed, 0 to 1.
+        max_attenuation_db: attenuate by at most this many dB; None is unlimited.
+        residual: write what was removed in place of what is left.
+        mono: mix the channels to one.
+        repair: put zeros in place of NaN and Inf, and take of a damaged file what can be read.
+        band: "full" keeps and cleans what lies above the network's band (8 kHz), "speech" leaves it out.
+        track: which audio track of a video, from 1; None is the first.
+        normalise: bring the result to this loudness in LUFS (ITU-R BS.1770; needs PyAV); None leaves it.
+        progress: called with the part that is done, 0 to 1.
+
+    Example:
+        >>> frcrn.enhance_file("noisy.flac", "clean.flac", strength=0.9)
     """
     mix = checked_mix(strength, max_attenuation_db, residual)
     network = model if isinstance(model, Enhancer) else _loaded(model)
-    with _recording(source, mono=mono, repair=repair) as (recording, found):
+    with _recording(source, mono=mono, repair=repair, track=track) as (recording, found, origin):
         form = _form(found, recording.name, Path(target))
         measure = measured(network, recording)
-        with audio.writer(target, recording.rate, recording.channels, form, frames=measure.length) as append:
+        sound = (recording.rate, recording.channels, form)
+        with audio.writer(target, *sound, frames=measure.length, origin=origin) as append:
             done = 0
-            for block in enhanced(network, recording, measure, mix):
+            clean = enhanced(network, recording, measure, mix, band)
+            if normalise is not None:
+                clean = normalised(clean, normalise, recording.rate, recording.channels)
+            for block in clean:
                 append(block)
                 done += block.shape[1]
                 if progress:
                     progress(done / measure.length)
 
 
-def enhanced(model: Enhancer, recording: Recording, measure: Measure, mix: Mix) -> Iterator[Samples]:
+def enhanced(
+    model: Enhancer, recording: Recording, measure: Measure, mix: Mix, band: str = "full"
+) -> Iterator[Samples]:
     """Yield the clean form of a recording in blocks [C, n], aligned with it and as long."""
     for_network, for_mixing = itertools.tee(recording.blocks())
-    clean = Queue(through(model, recording, for_network, measure), recording.channels)
+    whole = checked_band(band) == "full" and recording.rate > model.sample_rate
+    route = through_both_bands if whole else through
+    clean = Queue(route(model, recording, for_network, measure), recording.channels)
     audible = (measure.peak > 0).astype(np.float32)[:, None]
 
     def mixed() -> Iterator[tuple[Samples, Samples]]:
@@ -134,6 +163,26 @@ def through(model: Enhancer, recording: Recording, noisy: Iterator[Samples], mea
     length = max(1, math.ceil(measure.length * model.sample_rate / rate))
     clean = (_checked(block, recording) for block in blockwise.run(model, fed, length, channels))
     return _times(audio.resampled(clean, model.sample_rate, rate, channels=channels), 1 / gain)
+
+
+def through_both_bands(
+    model: Enhancer, recording: Recording, noisy: Iterator[Samples], measure: Measure
+) -> Iterator[Samples]:
+    """Do as `through` does, and keep what lies above the network's band, weighed."""
+    bands = FullBand(recording.rate, model.sample_rate, recording.channels)
+
+    def low() -> Iterator[Samples]:
+        for block in _times(noisy, measure.gain):
+            yield bands.split(block)
+        yield bands.split(np.zeros((recording.channels, 0), np.float32), last=True)
+
+    def clean() -> Iterator[Samples]:
+        length = math.ceil(measure.length * model.sample_rate / recording.rate)
+        for block in blockwise.run(model, low(), length, recording.channels):
+            yield bands.join(_checked(block, recording))
+        yield bands.join(np.zeros((recording.channels, 0), np.float32), last=True)
+
+    return _times(clean(), 1 / measure.gain)
 
 
 def measured(model: Enhancer, recording: Recording) -> Measure:
@@ -179,20 +228,22 @@ def evaluating(model: Enhancer) -> Iterator[None]:
 
 
 @contextmanager
-def _recording(source: Source, *, mono: bool, repair: bool) -> Iterator[tuple[Recording, audio.AudioFormat]]:
+def _recording(
+    source: Source, *, mono: bool, repair: bool, track: int | None
+) -> Iterator[tuple[Recording, audio.AudioFormat, audio.Origin]]:
     """Open a file once, so that reading it again reads the same, and say in which format it is."""
     name = audio.name_of(source)
     stream, ours = audio.open_source(source, name)
 
     def blocks() -> Iterator[Samples]:
-        with Reader(stream, repair=repair, name=name) as reader:
+        with Reader(stream, repair=repair, name=name, track=track) as reader:
             for block in reader.blocks():
                 yield block.mean(axis=0, keepdims=True) if mono else block
 
     try:
-        with Reader(stream, repair=repair, name=name) as reader:
+        with Reader(stream, repair=repair, name=name, track=track) as reader:
             recording = Recording(blocks, reader.rate, 1 if mono else reader.channels, name)
-        yield recording, reader.format
+        yield recording, reader.format, audio.Origin(stream, name, track)
     finally:
         if ours:
             stream.close()

@@ -46,10 +46,20 @@ def enhance_folder(
     progress: Callable[[int, int], None] | None = None,
     **settings: Any,
 ) -> list[Outcome]:
-    """Enhance folders, files and patterns into a folder, as `frcrn enhance` does, and say what became of each file.
+    """Enhance folders, files and patterns into a folder, and return what became of each file.
 
-    What an earlier run did is not done again; what fails is an outcome with an `error`. `jobs` are processes (None:
-    one a core, at most 8), `progress` gets the files done and the files in all, the rest is as for `enhance_file`.
+    What an earlier run finished is not done again; a file that fails is an outcome with an `error`.
+
+    Args:
+        inputs: a folder, a file, a pattern such as "in/*.wav", or several of these.
+        output: the folder to write; it gets the same tree, names and formats.
+        jobs: processes; None is one a core, at most 8.
+        force: redo finished files.
+        progress: called with the files done and the files in all.
+        **settings: as for `enhance_file`.
+
+    Example:
+        >>> outcomes = frcrn.enhance_folder("recordings", "cleaned")
     """
     planned = plan([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs, os.path.join(output, ""))
     manifest = None if all(job.problem for job in planned) else Manifest(Path(output))

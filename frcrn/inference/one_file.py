@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-import soundfile
 import torch
 
-from frcrn.audio import AudioError
+from frcrn.audio import AudioError, Reader, Source, format_for, name_of, open_source
+from frcrn.audio.formats import CONTAINERS, MEDIA
 from frcrn.export.runtime import checked_runtime, with_runtime
 from frcrn.files import digest
+from frcrn.inference import enhance
 from frcrn.inference.enhance import Progress, checked_mix
+from frcrn.inference.fullband import checked_band
 from frcrn.inference.manifest import Record
 from frcrn.inference.paths import Job
 from frcrn.models import Enhancer
 
-OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair")
+OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair", "band", "track", "normalise")
 """The settings that `enhance_file` takes by these names."""
 
 
@@ -33,23 +38,41 @@ class Settings:
     residual: bool = False
     mono: bool = False
     repair: bool = False
+    band: str = "full"
     runtime: str = "torch"
+    track: int | None = None
+    device: str = "auto"
+    normalise: float | None = None
 
     def __post_init__(self) -> None:
         checked_mix(self.strength, self.max_attenuation_db, self.residual)
+        checked_band(self.band)
         checked_runtime(self.runtime)
+        if self.normalise is not None and not -70 < self.normalise <= 0:
+            raise ValueError(f"normalise {self.normalise}: accepted are loudnesses from -70 to 0 LUFS, such as -16")
 
     def open(self) -> Enhancer:
         """Return the network in its inference form, with as many threads as torch has."""
         from frcrn.models.checkpoint import load
 
-        return with_runtime(load(self.model), self.runtime, torch.get_num_threads())
+        model = with_runtime(load(self.model), self.runtime, torch.get_num_threads())
+        return placed(model, self.device) if self.runtime == "torch" else model
 
     def identity(self) -> dict[str, Any]:
         """Return the options and a hash of the model; where the model lies is no part of it."""
         from frcrn.models.checkpoint import fingerprint, load
 
-        return dataclasses.asdict(self) | {"model": fingerprint(load(self.model))[:32]}
+        return {key: value for key, value in dataclasses.asdict(self).items() if key != "device"} | {
+            "model": fingerprint(load(self.model))[:32]
+        }
+
+
+def placed(model: Enhancer, device: str) -> Enhancer:
+    """Put a network on `cpu` or `cuda`; `auto` is cuda where there is one."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device cuda: torch finds no CUDA device here; choose cpu or auto")
+    found = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return model.to(found)
 
 
 class Task(NamedTuple):
@@ -103,21 +126,21 @@ def enhance_one(task: Task, settings: Settings, model: Callable[[], Enhancer], p
 
 
 def _enhanced(task: Task, settings: Settings, model: Enhancer, progress: Progress | None) -> Outcome:
-    # looked up here, so that whoever replaces it is heard
-    from frcrn.inference.enhance import enhance_file
-
     job = task.job
     source = digest(job.source) if task.record and job.source.is_file() else ""
     job.target.parent.mkdir(parents=True, exist_ok=True)
     options = {name: getattr(settings, name) for name in OPTIONS}
-    enhance_file(job.source, job.target, model=model, progress=progress, **options)
+    enhance.enhance_file(job.source, job.target, model=model, progress=progress, **options)
     record = Record(source, task.settings, digest(job.target)) if source else None
     return Outcome(job, None, _seconds(job.target), record)
 
 
 def _seconds(path: Path) -> float:
     """Return the duration of a file; a device or a pipe has none."""
-    return float(soundfile.info(path).duration) if path.is_file() else 0.0
+    if not path.is_file():
+        return 0.0
+    with Reader(path, repair=True) as reader:
+        return reader.seconds or 0.0
 
 
 def _portable(error: Exception) -> Exception:
@@ -126,3 +149,38 @@ def _portable(error: Exception) -> Exception:
         return error
     foreseen = isinstance(error, (ValueError, OSError, ImportError))
     return ValueError(str(error)) if foreseen else RuntimeError(f"{type(error).__name__}: {error}")
+
+
+def through(source: Source, target: BinaryIO | str, settings: Settings) -> None:
+    """Enhance one recording into a file, or into an open one in the source's format (wav, where that cannot be)."""
+    from frcrn.inference.enhance import enhance_file
+
+    options = {name: getattr(settings, name) for name in OPTIONS}
+    with tempfile.TemporaryDirectory(prefix="frcrn-") as folder, opened(source) as stream:
+        if isinstance(target, str):
+            enhance_file(stream, target, model=settings.open(), **options)
+            return
+        clean = Path(folder, f"clean{extension_of(stream)}")
+        enhance_file(stream, clean, model=settings.open(), **options)
+        with clean.open("rb") as sound:
+            shutil.copyfileobj(sound, target)
+        target.flush()
+
+
+@contextmanager
+def opened(source: Source) -> Iterator[BinaryIO]:
+    """Give a source as something that can be read more than once."""
+    stream, ours = open_source(source, name_of(source))
+    try:
+        yield stream
+    finally:
+        if ours:
+            stream.close()
+
+
+def extension_of(stream: BinaryIO) -> str:
+    """Return the extension for what a stream holds; .wav where that cannot be written."""
+    with Reader(stream, repair=True) as reader:
+        form = reader.format
+    found = (suffix for suffix in (*CONTAINERS, *MEDIA) if format_for(f"x{suffix}", form) == form)
+    return next(found, ".wav")

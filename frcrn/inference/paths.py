@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from frcrn.audio import ACCEPTED, AudioError, find, is_audio_name
+from frcrn.audio import ACCEPTED, AudioError, find, is_audio_name, is_media_name
 
 Place = str | os.PathLike[str]
 
@@ -36,6 +36,22 @@ def plan(inputs: Sequence[Place], output: Place, listed: Sequence[Place] = ()) -
     return list(_without_overwriting(list(_without_collisions(jobs))))
 
 
+def beside(places: Iterable[Place]) -> Iterator[tuple[Place, Path]]:
+    """Yield each input and where it goes without an output: NAME.clean.EXT for a file, NAME.clean/ for a folder."""
+    for place in places:
+        path = Path(place)
+        if _is_pattern(place):
+            yield from beside(name for name in sorted(glob.glob(os.fspath(place), recursive=True)) if _is_sound(name))
+        elif path.is_dir():
+            yield place, path.resolve().with_name(f"{path.resolve().name}.clean") / ""
+        else:
+            yield place, path.with_name(f"{path.stem}.clean{path.suffix}")
+
+
+def _is_sound(name: str) -> bool:
+    return (is_audio_name(name) or is_media_name(name)) and os.path.isfile(name)
+
+
 def is_folder(output: Place) -> bool:
     """Say whether an output is meant as a folder."""
     path = Path(output)
@@ -60,7 +76,7 @@ def _is_pattern(path: Place) -> bool:
 def _into_folder(inputs: Sequence[Place], folder: Path, listed: Sequence[Place]) -> list[Job]:
     if folder.exists() and not folder.is_dir():
         raise AudioError(f"{folder}: is a file; several files or a folder need a folder to go to")
-    if not folder.exists() and is_audio_name(folder):
+    if not folder.exists() and (is_audio_name(folder) or is_media_name(folder)):
         raise AudioError(f"{folder}: names a file; several files or a folder go to a folder, such as {folder.stem}/")
     several = len(inputs) > 1 or bool(listed)
     jobs = [job for path in inputs for job in _jobs(path, folder, keep_name=several)]
@@ -73,9 +89,9 @@ def _jobs(place: Place, folder: Path, *, keep_name: bool) -> list[Job]:
     if _is_pattern(place):
         root, what = _fixed_part(path), "no audio files match this pattern"
         names = sorted(glob.glob(os.fspath(place), recursive=True))
-        files = [Path(name) for name in names if is_audio_name(name) and os.path.isfile(name)]
+        files = [Path(name) for name in names if (is_audio_name(name) or is_media_name(name)) and os.path.isfile(name)]
     elif path.is_dir():
-        root, what, files = path, "no audio files in this folder", find([path])
+        root, what, files = path, "no audio files in this folder", find([path], media=True)
     else:
         return [Job(path, folder / path.name)]
     if folder.resolve() == root.resolve():
@@ -98,7 +114,7 @@ def _outside(folder: Path, file: Path) -> bool:
 
 
 def _listed(paths: Sequence[Path], folder: Path) -> list[Job]:
-    files = [(path, Path(os.path.abspath(path))) for path in find(paths)]
+    files = [(path, Path(os.path.abspath(path))) for path in find(paths, media=True)]
     if not files:
         return []
     shared = os.path.commonpath([full.parent for _, full in files])

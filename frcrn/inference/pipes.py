@@ -106,6 +106,8 @@ def layout_of(inlet: Inlet, form: str, rate: int | None, channels: int | None, m
     if form == "wav" or (form == "auto" and _is_wav(inlet)):
         return _agreed(read_header(inlet), inlet, rate, channels)
     layout = Layout("s16le" if form == "auto" else form, checked_rate(rate or model_rate), channels or 1)
+    if form == "auto" and 1 <= layout.channels < 1 << 15:
+        layout = layout._replace(fmt=_described_as(layout))  # so that whoever reads the pipe knows what comes
     if layout.channels < 1:
         raise ValueError(f"channels {layout.channels}: at least 1 is needed")
     return layout
@@ -170,6 +172,11 @@ def _described(fmt: bytes, name: str) -> Layout:
     return layout
 
 
+def _described_as(layout: Layout) -> bytes:
+    """The chunk of a wav header for 16-bit samples."""
+    return struct.pack("<HHIIHH", 1, layout.channels, layout.rate, layout.rate * layout.frame, layout.frame, 16)
+
+
 def header(layout: Layout) -> bytes:
     """Return the wav header for samples that lie like this; nothing for raw ones."""
     if not layout.fmt:
@@ -183,11 +190,14 @@ def header(layout: Layout) -> bytes:
 class Passage:
     """What runs through a pipe, from its first byte to its last."""
 
-    def __init__(self, model: Enhancer, layout: Layout, sink: BinaryIO, strength: float = 1.0) -> None:
+    def __init__(
+        self, model: Enhancer, layout: Layout, sink: BinaryIO, strength: float = 1.0, band: str = "full"
+    ) -> None:
         self.layout, self._sink, self._left = layout, sink, b""
-        self._stream = Stream(model, layout.rate, layout.channels, strength)
+        self._stream = Stream(model, layout.rate, layout.channels, strength, band)
         self.written = 0
-        self._put(header(layout))
+        # goes out with the first samples: sox goes back to the start of what it read first, and only of that
+        self._header = header(layout)
 
     def push(self, data: bytes) -> None:
         """Take bytes in and write what is ready at once."""
@@ -200,6 +210,7 @@ class Passage:
     def finish(self) -> str | None:
         """Write what is still inside; say what was wrong with the end of the input, if anything."""
         self._write(self._stream.flush())
+        self._put(b"")
         size = self.layout.size
         if size is not None and self.written < size:
             return f"the header announces {size} bytes of samples, {self.written} came"
@@ -216,7 +227,8 @@ class Passage:
             self._put(data)
 
     def _put(self, data: bytes) -> None:
-        self._sink.write(data)
+        self._sink.write(self._header + data)
+        self._header = b""
         self._sink.flush()
 
 
@@ -230,6 +242,7 @@ def pass_through(
     rate: int | None = None,
     channels: int | None = None,
     strength: float = 1.0,
+    band: str = "full",
 ) -> str | None:
     """Enhance everything that comes; return what was wrong with the end of the input, None where nothing was.
 
@@ -237,7 +250,7 @@ def pass_through(
     """
     inlet = Inlet(source, name)
     layout = layout_of(inlet, form, rate, channels, model.sample_rate)
-    passage = Passage(model, layout, sink, strength)
+    passage = Passage(model, layout, sink, strength, band)
     pieces = inlet.pieces(layout.size)
     while piece := _next(pieces, passage):
         passage.push(piece)

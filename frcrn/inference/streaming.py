@@ -14,6 +14,7 @@ import torch
 
 from frcrn.audio import AudioError, Samples, as_floats, checked_rate, exactly, finite, like, resampled_length
 from frcrn.audio.fifo import Fifo
+from frcrn.inference.fullband import FullBand, checked_band
 from frcrn.models import Enhancer
 
 _MOST_HOPS = 64  # of one stream in one step, so that a long chunk needs no more memory than a short one
@@ -42,10 +43,43 @@ class Resampler:
         return resampled
 
 
+class SpeechBand:
+    """The way to a network and back in which what lies above its band is left out."""
+
+    def __init__(self, rate: int, low_rate: int, channels: int) -> None:
+        self._rates = (rate, low_rate)
+        self._down, self._up = Resampler(rate, low_rate, channels), Resampler(low_rate, rate, channels)
+
+    def reset(self) -> None:
+        """Begin another sound."""
+        self._down.reset()
+        self._up.reset()
+
+    def split(self, sound: Samples, last: bool = False) -> Samples:
+        """[C, n] -> what is ready for the network, [C, m]."""
+        return self._down.push(sound, last)
+
+    def low_length(self, length: int) -> int:
+        """Count the samples for the network in a sound of this length."""
+        return resampled_length(length, *self._rates)
+
+    def join(self, clean: Samples, last: bool = False) -> Samples:
+        """Take the network's answer [C, m] and return what is ready of it, [C, n]."""
+        return self._up.push(clean, last)
+
+
+def route(rate: int, low_rate: int, channels: int, band: str) -> FullBand | SpeechBand:
+    """Return the way to a network and back; at the network's rate or below there is nothing above its band."""
+    kind = FullBand if checked_band(band) == "full" and rate > low_rate else SpeechBand
+    return kind(rate, low_rate, channels)
+
+
 class Stream:
     """One stream through a causal network; what comes out is in time with what went in, and as long in the end."""
 
-    def __init__(self, model: Enhancer, rate: int | None = None, channels: int = 1, strength: float = 1.0) -> None:
+    def __init__(
+        self, model: Enhancer, rate: int | None = None, channels: int = 1, strength: float = 1.0, band: str = "full"
+    ) -> None:
         if model.lookahead:
             raise ValueError(
                 f"this {type(model).__name__} looks {model.lookahead} samples ahead and cannot stream; "
@@ -58,8 +92,8 @@ class Stream:
         self.model = inference_form(model)
         self.strength = strength
         self._overlap = model.window - model.hop
-        self._down = Resampler(self.rate, model.sample_rate, channels)
-        self._up = Resampler(model.sample_rate, self.rate, channels)
+        self.band = band
+        self._route = route(self.rate, model.sample_rate, channels, band)
         self._pending, self._original = Fifo(channels), Fifo(channels)
         self._like: Any = np.zeros(0 if channels == 1 else (channels, 0), np.float32)
         self.reset()
@@ -83,31 +117,41 @@ class Stream:
     @property
     def latency(self) -> int:
         """Samples, at the stream's rate, after which a sample that went in has come out at the latest."""
-        return longest_delay(self.rate, self.model.sample_rate, self.model.window, self.model.hop)
+        return longest_delay(self.rate, self.model.sample_rate, self.model.window, self.model.hop, self.band)
 
     def reset(self) -> None:
         """Forget everything heard: the next push is the beginning of another sound."""
         self._state = self.model.initial_state(self.channels)
         self._pending.clear()
         self._original.clear()
-        self._down.reset()
-        self._up.reset()
+        self._route.reset()
         self._taken = self._given = self._fed = 0
         self._mixed = self._strength
 
     def push(self, chunk: Any) -> Any:
-        """[T] or [C, T], numpy or torch, any T -> what is ready, of the same kind."""
+        """Take a chunk in, and return what is ready.
+
+        Args:
+            chunk: [T] of one channel, [C, T] of several; numpy or torch, of any length.
+
+        Example:
+            >>> out = stream.push(chunk)
+        """
         return push_together([self], [chunk])[0]
 
     def flush(self) -> Any:
-        """Return what is still inside, so that as much came out as went in, and reset."""
-        self._pending.append(self._down.push(np.zeros((self.channels, 0), np.float32), last=True))
-        whole = resampled_length(self._taken, self.rate, self.model.sample_rate)
+        """Return what is still inside, so that as much came out as went in, and begin anew.
+
+        Example:
+            >>> tail = stream.flush()
+        """
+        self._pending.append(self._route.split(np.zeros((self.channels, 0), np.float32), last=True))
+        whole = self._route.low_length(self._taken)
         done, hop = self._fed, self.model.hop
         self._pending.cut(max(0, whole - done))
         self._pending.cut(-(-(whole + self._overlap) // hop) * hop - done)
         clean = np.concatenate([np.zeros((self.channels, 0), np.float32), *advance([self])[0]], axis=1)
-        clean = self._up.push(exactly(clean, whole - max(0, done - self._overlap)), last=True)
+        clean = self._route.join(exactly(clean, whole - max(0, done - self._overlap)), last=True)
         result = self._mix(exactly(clean, self._taken - self._given))
         self.reset()
         return result
@@ -117,7 +161,7 @@ class Stream:
         self._like = chunk[..., :0]  # what it is made of, without its samples
         self._taken += samples.shape[1]
         self._original.append(samples)
-        self._pending.append(self._down.push(np.where(np.abs(samples) < _TINY, np.float32(0), samples)))
+        self._pending.append(self._route.split(np.where(np.abs(samples) < _TINY, np.float32(0), samples)))
 
     def _hops(self) -> int:
         """Whole hops that wait for the network, as many as may go into one step."""
@@ -142,7 +186,15 @@ class Stream:
 
 
 def push_together(streams: Sequence[Stream], chunks: Sequence[Any]) -> list[Any]:
-    """Push one chunk into each of several streams of one model; what can go through the network together does."""
+    """Push one chunk into each of several streams of one model; what can go through the network together does.
+
+    Args:
+        streams: different streams that `model.stream` opened.
+        chunks: one for each.
+
+    Example:
+        >>> outs = push_together([left, right], [chunk, other])
+    """
     if len(streams) != len(chunks) or len({id(stream) for stream in streams}) != len(streams):
         raise ValueError(f"{len(streams)} streams, {len(chunks)} chunks: give one chunk for each of different streams")
     if any(stream.model is not streams[0].model for stream in streams):
@@ -154,7 +206,7 @@ def push_together(streams: Sequence[Stream], chunks: Sequence[Any]) -> list[Any]
     results = []
     for stream, parts in zip(streams, advance(streams), strict=True):
         clean = np.concatenate([np.zeros((stream.channels, 0), np.float32), *parts], axis=1)
-        results.append(stream._mix(stream._up.push(clean)))
+        results.append(stream._mix(stream._route.join(clean)))
     return results
 
 
@@ -208,18 +260,18 @@ def inference_form(model: Enhancer) -> Enhancer:
 
 
 @lru_cache
-def longest_delay(rate: int, model_rate: int, window: int, hop: int) -> int:
+def longest_delay(rate: int, model_rate: int, window: int, hop: int, band: str) -> int:
     """Samples at `rate` by which a stream's output trails its input at most, found by counting a second of silence."""
     if rate == model_rate:
         return window
-    down, up = Resampler(rate, model_rate, 1), Resampler(model_rate, rate, 1)
+    way = route(rate, model_rate, 1, band)
     size = max(1, rate // 1000)
     taken = given = heard = said = longest = 0
-    while taken < 2 * rate:
+    while taken < (rate // 2 if isinstance(way, FullBand) else 2 * rate):
         taken += size
         longest = max(longest, taken - given)
-        heard += down.push(np.zeros((1, size), np.float32)).shape[1]
+        heard += way.split(np.zeros((1, size), np.float32)).shape[1]
         ready = max(0, heard // hop * hop - (window - hop)) - said
         said += ready
-        given += up.push(np.zeros((1, ready), np.float32)).shape[1]
+        given += way.join(np.zeros((1, ready), np.float32)).shape[1]
     return longest

@@ -60,6 +60,7 @@ class Enhancer(nn.Module):
         max_attenuation_db: float | None = None,
         residual: bool = False,
         repair: bool = False,
+        band: str = "full",
     ) -> Wave:
         """Return the clean form of a wave: numpy or torch, same shape, rate, level and dtype.
 
@@ -70,6 +71,7 @@ class Enhancer(nn.Module):
             max_attenuation_db: attenuate by at most this many dB; None is unlimited.
             residual: return what was removed in place of what is left.
             repair: put zeros in place of NaN and Inf, which are an error otherwise.
+            band: "full" keeps and cleans what lies above the network's band (8 kHz), "speech" leaves it out.
 
         Example:
             >>> clean = frcrn.load().enhance(noisy, 16000)
@@ -84,15 +86,17 @@ class Enhancer(nn.Module):
             max_attenuation_db=max_attenuation_db,
             residual=residual,
             repair=repair,
+            band=band,
         )
 
-    def stream(self, rate: int | None = None, channels: int = 1, strength: float = 1.0) -> Stream:
+    def stream(self, rate: int | None = None, channels: int = 1, strength: float = 1.0, band: str = "full") -> Stream:
         """Open a stream, which takes sound in chunks of any size while it is recorded; causal networks only.
 
         Args:
             rate: samples a second of what is pushed; None is the network's own rate.
             channels: 1 for chunks [T], more for chunks [C, T].
             strength: how much of the noise is removed, 0 to 1; can be changed while the stream runs.
+            band: "full" keeps and cleans what lies above the network's band (8 kHz), "speech" leaves it out.
 
         Example:
             >>> stream = frcrn.load().stream(rate=48000)
@@ -101,7 +105,7 @@ class Enhancer(nn.Module):
         """
         from frcrn.inference.streaming import Stream
 
-        return Stream(self, rate, channels, strength)
+        return Stream(self, rate, channels, strength, band)
 
     def forward(self, wave: Tensor) -> Estimate:
         """[B, T] -> Estimate with wave [B, T]."""
@@ -116,7 +120,14 @@ class Enhancer(nn.Module):
         raise TypeError(f"{type(self).__name__} looks ahead and cannot stream; build it with causal=True")
 
     def optimize(self, precision: str = "fp32") -> Enhancer:
-        """Return a copy for inference: same output, fewer operations; precision is fp32 or bf16."""
+        """Return a copy for inference: the same output from fewer operations.
+
+        Args:
+            precision: "fp32", or "bf16" where the processor or GPU has it.
+
+        Example:
+            >>> fast = frcrn.load().optimize()
+        """
         raise TypeError(f"{type(self).__name__} does not define optimize")
 
 

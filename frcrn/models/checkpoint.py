@@ -42,7 +42,14 @@ def names() -> list[str]:
 def load(source: str | os.PathLike[str] = DEFAULT, **changes: Any) -> Enhancer:
     """Return the network, ready for use, that a name, a model directory or a checkpoint file holds.
 
-    `changes` replace values of its configuration: `causal=True` turns an offline network into a causal one.
+    Args:
+        source: a bundled model's name, a model directory, or a file of weights; one of the released form implies its
+            configuration.
+        **changes: values that replace those of its configuration; `causal=True` makes an offline network causal.
+
+    Example:
+        >>> model = frcrn.load()
+        >>> model = frcrn.load("path/to/model", causal=True)
     """
     if str(source) in names() and not Path(source).exists():
         return load_bundled(str(source), changes)
@@ -181,7 +188,18 @@ def save(
     half: bool = False,
     trained: bool = True,
 ) -> None:
-    """Write a network's weights: safetensors with the configuration inside, or the released `.bin` form."""
+    """Write a network's weights to a file, which `load` reads.
+
+    Args:
+        model: a network as it was trained, not one that `optimize` returned.
+        path: where to; `.safetensors` holds the configuration too, any other name is written by torch.
+        official_form: write the form of the released checkpoint, of the released network only.
+        half: store matrices and kernels in half precision.
+        trained: whether the file is to say that its weights were trained.
+
+    Example:
+        >>> save(model, "model.safetensors", half=True)
+    """
     path = Path(path)
     refuse_to_save(model, official_form)
     entries = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
@@ -216,7 +234,17 @@ def halved(value: Tensor) -> Tensor:
 def save_directory(
     model: Enhancer, directory: str | os.PathLike[str], *, extra: Mapping[str, Any] | None = None, trained: bool = True
 ) -> None:
-    """Write a complete model directory, for `load`, the pipeline and the trainer; `extra` joins its configuration."""
+    """Write a complete model directory, for `load`, the pipeline and the trainer.
+
+    Args:
+        model: a network as it was trained, not one that `optimize` returned.
+        directory: the folder; it is made where it is missing.
+        extra: sections that join its configuration.json.
+        trained: whether it is to say that its weights were trained.
+
+    Example:
+        >>> save_directory(frcrn.load(), "model")
+    """
     refuse_to_save(model, official_form=False)
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
@@ -237,7 +265,15 @@ def save_directory(
 
 
 def describe(model: Enhancer) -> dict[str, Any]:
-    """Return the facts about a network that a person asks for first."""
+    """Return the facts about a network: its size, rate, window, latency and configuration.
+
+    Args:
+        model: any network.
+
+    Example:
+        >>> describe(frcrn.load())["latency_ms"]
+        40.0
+    """
     return {
         "network": arguments_of(model)["network"],
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

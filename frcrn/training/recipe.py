@@ -127,7 +127,15 @@ def by_name(losses: Any, where: str) -> Any:
 
 
 def read(path: str | Path, changes: Iterable[str] = ()) -> Recipe:
-    """Return the recipe in a JSON file after changes such as "train.max_steps=100"."""
+    """Return the recipe in a JSON file.
+
+    Args:
+        path: the file.
+        changes: settings to replace, such as "train.max_steps=100".
+
+    Example:
+        >>> recipe = read("configs/own_data.json", ["train.max_minutes=30"])
+    """
     return parse(tables(path, changes))
 
 

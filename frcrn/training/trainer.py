@@ -33,7 +33,19 @@ Watcher = Callable[[int, float, Mapping[str, float]], None]
 
 
 class Trainer(Scoring):
-    """One training run in a folder; every part of the recipe can be replaced by an object."""
+    """One training run in a folder; each part of the recipe can be replaced by an object.
+
+    Args:
+        recipe: what `read` returned, or its tables.
+        work_dir: the folder of the run: its log, checkpoints, and `output/` with the model.
+        model: a network in place of the recipe's.
+        train_data: examples in place of the recipe's: `len`, and `data[epoch, index]` with noisy and clean waves [T].
+        valid_data: the same for validation.
+        watcher: called after each step.
+
+    Example:
+        >>> Trainer(read("configs/tiny_smoke.json"), work_dir="runs/smoke").train()
+    """
 
     def __init__(
         self,
@@ -68,7 +80,14 @@ class Trainer(Scoring):
         self.tracker: Tracker | None = None
 
     def train(self, resume: bool = False) -> Result:
-        """Run until the budget is used, nothing improves any more, or a signal asks to stop."""
+        """Run until the budget is used, nothing improves any more, or a signal asks to stop; return how it ended.
+
+        Args:
+            resume: go on from the newest whole checkpoint in the folder.
+
+        Example:
+            >>> result = trainer.train(resume=True)
+        """
         plan = self.recipe.train
         saved = self.claim_folder(resume)
         self.stepper = Stepper(self.model.train(), self.average, self.losses, plan, self.processes)

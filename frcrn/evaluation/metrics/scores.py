@@ -233,7 +233,18 @@ def score(
     *,
     dnsmos_folder: str | Path | None = None,
 ) -> Scores:
-    """Score [T] against [T]; a metric without a value is named with its reason, never dropped."""
+    """Score an enhanced clip against the clean one; a metric without a value is named with its reason, never dropped.
+
+    Args:
+        clean: [T].
+        enhanced: [T].
+        rate: samples a second of both.
+        names: the metrics.
+        dnsmos_folder: where the models of DNSMOS are, for its metrics.
+
+    Example:
+        >>> score(clean, enhanced, 16000, ["si_snr", "stoi"]).values
+    """
     names = check_names(names)
     clean, enhanced = np.asarray(clean), np.asarray(enhanced)
     if problem := _problem(clean, enhanced):

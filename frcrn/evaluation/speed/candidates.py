@@ -17,6 +17,7 @@ import torch
 from frcrn.audio import Samples
 from frcrn.evaluation.peers import Peer
 from frcrn.evaluation.speed.operations import macs, of_graph
+from frcrn.evaluation.systems import labelled
 from frcrn.export.native.library import compiler
 from frcrn.export.onnx.folder import ABOUT, described
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED, open_session
@@ -65,9 +66,7 @@ def subjects_of(place: str, runtimes: Sequence[str] | None, threads: Sequence[in
 
     None stands for the runtimes that are there and run such a model. Hop by hop, the native one knows one thread only.
     """
-    label, sign, name = place.partition("=")
-    if not sign or os.path.exists(place):
-        label, name = "", place
+    label, name = labelled(place)
     path = Path(name)
     if is_exported(path):
         return [exported_subject(place, path, label, count) for count in threads]

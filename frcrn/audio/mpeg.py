@@ -1,0 +1,247 @@
+"""MP3 frames: count them, since headers that announce a length are missing, wrong, or speak of one part of several."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple, cast
+
+# kbit/s of layer III by the header's four bits, for MPEG 1 and for MPEG 2 and 2.5
+BITRATES = {
+    True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
+    False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
+}
+_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+_PIECE = 1 << 20
+_SEARCH = 1 << 16  # how far a first frame is looked for
+_ENOUGH = 200  # bytes of a frame that holds an info header and what LAME adds
+
+
+class Frame(NamedTuple):
+    """Where a frame begins, its bytes and how it is coded."""
+
+    start: int
+    size: int
+    rate: int
+    kbps: int
+    channels: int
+    side: int
+    """The bytes between the header and the data: there an info header begins."""
+
+
+class Layout(NamedTuple):
+    """What an MP3 file holds: stretches of frames (start, end), their number, how many have each bitrate."""
+
+    stretches: list[tuple[int, int]]
+    frames: int
+    kbps: Counter[int]
+    info: bytes
+    """The first frame where it is an info header (Xing, Info) and no sound."""
+    plain: bool
+    """Nothing stands between the frames."""
+    missing: int
+    """Bytes of the last frame that are not there."""
+
+    @property
+    def mean_kbps(self) -> float:
+        """Return the mean bitrate."""
+        return self.kbps.total() and sum(kbps * count for kbps, count in self.kbps.items()) / self.kbps.total()
+
+
+def layout(stream: BinaryIO) -> Layout | None:
+    """Walk through the frames of a file; None where it is no MP3 of layer III, or one of free bitrate."""
+    if not looks_like_mp3(stream):
+        return None
+    size = stream.seek(0, io.SEEK_END)
+    stretches: list[tuple[int, int]] = []
+    kbps: Counter[int] = Counter()
+    info, end = b"", 0
+    window = _Window(stream)
+    for frame in _frames(window, size):
+        head = window.at(frame.start, min(frame.size, 200))
+        if is_info(head, frame):
+            info = info or (window.at(frame.start, frame.size) if not kbps else b"")
+            continue
+        if stretches and frame.start == end:
+            stretches[-1] = (stretches[-1][0], frame.start + frame.size)
+        else:
+            stretches.append((frame.start, frame.start + frame.size))
+        end = frame.start + frame.size
+        kbps[frame.kbps] += 1
+    if not stretches:
+        return None
+    return Layout(stretches, kbps.total(), kbps, info, len(stretches) == 1, max(0, end - size))
+
+
+def looks_like_mp3(stream: BinaryIO) -> bool:
+    """Tell whether a file begins as MP3 files do."""
+    stream.seek(0)
+    head = stream.read(4)
+    return head[:3] == b"ID3" or (len(head) == 4 and parsed(head, 0) is not None)
+
+
+def parsed(head: bytes, start: int) -> Frame | None:
+    """Read the four bytes of a frame's header; None where they are something else."""
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0 or head[1] & 6 != 2:
+        return None
+    version, code, rate, padding = head[1] >> 3 & 3, head[2] >> 4, head[2] >> 2 & 3, head[2] >> 1 & 1
+    kbps = BITRATES[version == 3][code]
+    if version == 1 or not kbps or rate == 3 or head[3] & 3 == 2:
+        return None
+    hertz, channels = _RATES[version][rate], 1 if head[3] >> 6 == 3 else 2
+    size = (144 if version == 3 else 72) * kbps * 1000 // hertz + padding
+    side = {(True, 2): 32, (True, 1): 17, (False, 2): 17, (False, 1): 9}[version == 3, channels]
+    return Frame(start, size, hertz, kbps, channels, 4 + side)
+
+
+def is_info(head: bytes, frame: Frame) -> bool:
+    """Tell whether a frame announces lengths and holds no sound."""
+    return head[frame.side : frame.side + 4] in (b"Xing", b"Info") or head[36:40] == b"VBRI"
+
+
+def compression(kbps: float, rate: int) -> float:
+    """Return the level, 0 to 1, by which libsndfile means a bitrate."""
+    low, high = (32, 320) if rate >= 32_000 else (8, 160) if rate >= 16_000 else (8, 64)
+    return min(0.999, max(0.0, (high - kbps) / (high - low)))
+
+
+def counted(stream: BinaryIO) -> BinaryIO | None:
+    """Return a copy whose header announces the frames that are there; None where it does, or it is no MP3."""
+    found = layout(stream)
+    if found is None or found.missing or _is_right(found):
+        return None
+    copy = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+    _pour(stream, copy, 0, after_tag(stream))
+    copy.write(_header(stream, found))
+    for start, end in found.stretches:
+        _pour(stream, copy, start, end)
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(max(0, size - 128))
+    copy.write(tail if (tail := stream.read(128))[:3] == b"TAG" else b"")
+    copy.seek(0)
+    return copy
+
+
+def _pour(source: BinaryIO, sink: BinaryIO, start: int, end: int) -> None:
+    """Copy the bytes from `start` to `end`."""
+    source.seek(start)
+    while start < end and (piece := source.read(min(_PIECE, end - start))):
+        sink.write(piece)
+        start += len(piece)
+
+
+def after_tag(stream: BinaryIO, start: int = 0) -> int:
+    """The offset of what follows an ID3 tag at `start`; its size is stored seven bits a byte."""
+    stream.seek(start)
+    head = stream.read(10)
+    if head[:3] != b"ID3" or len(head) < 10:
+        return start
+    return start + 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0), strict=True))
+
+
+class _Window:
+    """Bytes of a file by their offset, read a piece at once."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream, self._start, self._held = stream, 0, b""
+
+    def at(self, start: int, count: int) -> bytes:
+        """Return the bytes there, fewer at the end."""
+        inside = start - self._start
+        if not 0 <= inside <= len(self._held) - count:
+            self.stream.seek(start)
+            self._start, self._held, inside = start, self.stream.read(_PIECE), 0
+        return self._held[inside : inside + count]
+
+
+def _frames(window: _Window, size: int) -> Iterator[Frame]:
+    """Yield the frames; between them, tags and other things are passed over."""
+    at = after_tag(window.stream)
+    first: Frame | None = None
+    while at < size:
+        frame = parsed(window.at(at, 4), at)
+        if frame is None or (first and (frame.rate, frame.channels) != (first.rate, first.channels)):
+            frame = _next(window, at, size, first)
+            if frame is None:
+                return
+        first = first or frame
+        yield frame
+        at = frame.start + frame.size
+
+
+def _next(window: _Window, at: int, size: int, like: Frame | None) -> Frame | None:
+    """Find the next frame that is followed by another: two headers in a row are no accident."""
+    end = size if like else min(size, at + _SEARCH)
+    while at < end:
+        if window.at(at, 3) == b"ID3":
+            at = max(at + 1, after_tag(window.stream, at))
+            continue
+        piece = window.at(at, 4096)
+        step = piece.find(b"\xff")
+        tag = piece.find(b"ID3")
+        if tag >= 0 and (step < 0 or tag < step):
+            at += tag
+            continue
+        if step < 0:
+            at += len(piece) - 2 if len(piece) > 2 else 3
+            continue
+        at += step
+        frame = parsed(window.at(at, 4), at)
+        if frame and _agrees(frame, like) and _agrees(parsed(window.at(at + frame.size, 4), at), frame):
+            return frame
+        at += 1
+    return None
+
+
+def _agrees(frame: Frame | None, other: Frame | None) -> bool:
+    return frame is not None and (other is None or frame[2::2] == other[2::2])
+
+
+def _is_right(found: Layout) -> bool:
+    """Tell whether the info header agrees with the frames; encoders count its own frame, or not."""
+    place, info = _place(found.info), found.info
+    if place < 0 or not info[place + 7] & 1 or not found.plain:
+        return False
+    frames, size = (int.from_bytes(info[at : at + 4], "big") for at in (place + 8, place + 12))
+    there = sum(end - start for start, end in found.stretches)
+    return 0 <= frames - found.frames <= 1 and (not info[place + 7] & 2 or abs(size - there) < 0.01 * there + len(info))
+
+
+def _place(info: bytes) -> int:
+    """Where in its frame the info header begins; -1 where there is none."""
+    return max(info.find(b"Xing"), info.find(b"Info"))
+
+
+def _header(stream: BinaryIO, found: Layout) -> bytes:
+    """Make an info frame that announces what is there; what an encoder noted about its own delay is kept."""
+    stream.seek(found.stretches[0][0])
+    head = bytearray(stream.read(4))
+    head[1] |= 1  # no checksum
+    head[2] = head[2] & 0x0D | _wide_enough(bytes(head)) << 4
+    frame = cast(Frame, parsed(bytes(head), 0))
+    size = frame.size + sum(end - start for start, end in found.stretches)
+    body = b"Info" + (3).to_bytes(4, "big") + found.frames.to_bytes(4, "big") + size.to_bytes(4, "big")
+    return (bytes(head).ljust(frame.side, b"\0") + body + _lame(found.info)).ljust(frame.size, b"\0")[: frame.size]
+
+
+def _wide_enough(head: bytes) -> int:
+    """The smallest bitrate's code whose frame holds the header."""
+    codes = (code for code in range(1, 15) if _size(head, code) >= _ENOUGH)
+    return next(codes, 14)
+
+
+def _size(head: bytes, code: int) -> int:
+    frame = parsed(bytes([head[0], head[1], head[2] & 0x0D | code << 4, head[3]]), 0)
+    return frame.size if frame else 0
+
+
+def _lame(info: bytes) -> bytes:
+    """What LAME and ffmpeg add to an info header: among others the samples to leave out at both ends."""
+    place = _place(info)
+    if place < 0:
+        return b""
+    flags = info[place + 7]
+    fields = 4 * bool(flags & 1) + 4 * bool(flags & 2) + 100 * bool(flags & 4) + 4 * bool(flags & 8)
+    return info[place + 8 + fields : place + 8 + fields + 36]

@@ -1,0 +1,72 @@
+"""Bring a recording to a loudness in LUFS, measured as ITU-R BS.1770 says by ffmpeg's `ebur128`, through PyAV."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import IO
+
+import numpy as np
+
+from frcrn.audio.formats import MissingPackage
+from frcrn.audio.loudness import CEILING, bounded
+from frcrn.audio.reading import BLOCK, Samples
+
+SILENCE_LUFS = -69.0
+"""What `ebur128` says of a recording in which nothing is above its gate; it is left as it is."""
+
+
+def normalised(blocks: Iterable[Samples], lufs: float, rate: int, channels: int) -> Iterator[Samples]:
+    """Blocks [C, n] -> the same at that loudness; peaks that would be clipped are turned down smoothly."""
+    with tempfile.TemporaryFile() as kept:
+        found = integrated(_keeping(blocks, kept), rate, channels)
+        gain = 1.0 if found <= SILENCE_LUFS else 10 ** ((lufs - found) / 20)
+        kept.seek(0)
+        yield from bounded(_pairs(kept, gain, channels), np.full(channels, CEILING))
+
+
+def integrated(blocks: Iterable[Samples], rate: int, channels: int) -> float:
+    """Return the integrated loudness of blocks [C, n] in LUFS, -70 for silence."""
+    try:
+        import av
+        from av.filter import Graph
+    except ImportError as error:
+        raise MissingPackage('normalise measures loudness with PyAV: pip install "frcrn[media]"') from error
+    layout = {1: "mono", 2: "stereo"}.get(channels, f"{channels}c")
+    graph = Graph()
+    source = graph.add_abuffer(sample_rate=rate, format="flt", layout=layout, time_base=Fraction(1, rate))
+    meter, sink = graph.add("ebur128", "metadata=1"), graph.add("abuffersink")
+    source.link_to(meter)
+    meter.link_to(sink)
+    graph.configure()
+    found, at = -70.0, 0
+    for block in _and_quiet(blocks, rate, channels):
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T).reshape(1, -1), "flt", layout)
+        frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), at
+        at += block.shape[1]
+        graph.push(frame)
+        while True:
+            try:
+                found = float(graph.pull().metadata.get("lavfi.r128.I", found))
+            except (av.error.BlockingIOError, av.error.EOFError):
+                break
+    return found
+
+
+def _and_quiet(blocks: Iterable[Samples], rate: int, channels: int) -> Iterator[Samples]:
+    """Add half a second of silence, so that the meter's last window, and that of a very short sound, fills."""
+    yield from blocks
+    yield np.zeros((channels, rate // 2), np.float32)
+
+
+def _keeping(blocks: Iterable[Samples], kept: IO[bytes]) -> Iterator[Samples]:
+    for block in blocks:
+        kept.write(np.ascontiguousarray(block.T, np.float32).tobytes())
+        yield block
+
+
+def _pairs(kept: IO[bytes], gain: float, channels: int) -> Iterator[tuple[Samples, Samples]]:
+    while data := kept.read(4 * channels * BLOCK):
+        wave = (np.frombuffer(data, np.float32).reshape(-1, channels).T * gain).astype(np.float32)
+        yield wave, np.zeros_like(wave)

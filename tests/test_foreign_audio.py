@@ -1,0 +1,166 @@
+"""Files that other programs made, as people have them: ffmpeg, lame and sox say what is in them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frcrn import audio
+from frcrn.audio import AudioError, Samples, ogg
+
+RATE = 48_000
+
+
+def program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"needs the program {name}")
+    return found
+
+
+def ffmpeg(*arguments: object) -> None:
+    subprocess.run([program("ffmpeg"), "-v", "error", "-y", *map(str, arguments)], check=True, capture_output=True)
+
+
+def decoded(path: Path, rate: int = RATE) -> Samples:
+    """What ffmpeg hears in the first audio track: [C, T]."""
+    said = ["-map", "0:a:0", "-f", "f32le", "-ar", str(rate), "-"]
+    run = subprocess.run([program("ffmpeg"), "-v", "error", "-i", path, *said], check=True, capture_output=True)
+    return np.frombuffer(run.stdout, "<f4").reshape(-1, 1).T
+
+
+def speechlike(folder: Path, seconds: float = 5, rate: int = RATE, name: str = "in.wav") -> Path:
+    """A mono wav whose every half second is different, so that no part can stand for another."""
+    time = np.arange(int(seconds * rate)) / rate
+    wave = 0.3 * np.sin(2 * np.pi * (300 * time + 40 * time**2)) * (0.6 + 0.4 * np.sin(2 * np.pi * 1.3 * time))
+    audio.write(folder / name, wave.astype(np.float32), rate)
+    return folder / name
+
+
+def likeness(one: Samples, other: Samples) -> float:
+    length = min(one.shape[1], other.shape[1])
+    return float(np.corrcoef(one[0, :length], other[0, :length])[0, 1])
+
+
+# Opus whose positions were rounded on the way
+
+
+def opus_from_mkv(folder: Path) -> Path:
+    """Matroska rounds time stamps to milliseconds, and what is encoded from there inherits them."""
+    ffmpeg("-i", speechlike(folder, rate=44_100), "-c:a", "mp3", folder / "a.mkv")
+    ffmpeg("-i", folder / "a.mkv", "-c:a", "libopus", folder / "a.opus")
+    return folder / "a.opus"
+
+
+def opus_cut_from_webm(folder: Path) -> Path:
+    ffmpeg("-i", speechlike(folder), "-c:a", "libopus", folder / "a.webm")
+    ffmpeg("-ss", "0.513", "-i", folder / "a.webm", "-c", "copy", folder / "a.opus")
+    return folder / "a.opus"
+
+
+def opus_of_shaken_clock(folder: Path) -> Path:
+    shaken = "asetpts=PTS+(random(0)-0.5)*200"
+    ffmpeg("-i", speechlike(folder), "-af", shaken, "-c:a", "libopus", folder / "a.opus")
+    return folder / "a.opus"
+
+
+@pytest.mark.parametrize("made", [opus_from_mkv, opus_cut_from_webm, opus_of_shaken_clock])
+def test_opus_with_rounded_positions_is_read_to_its_end(tmp_path: Path, made) -> None:  # noqa: ANN001
+    path = made(tmp_path)
+    ours, theirs = audio.read(path).samples, decoded(path)
+    assert abs(ours.shape[1] - theirs.shape[1]) < 0.025 * RATE  # ffmpeg too may lose a packet where positions disagree
+    assert likeness(ours, theirs) > 0.99
+
+
+def shaken(content: Path, by: dict[int, int]) -> bytes:
+    """The same Ogg file, the positions of some pages moved."""
+    with content.open("rb") as stream:
+        pages = list(ogg.pages(stream))
+    return b"".join(page._replace(position=page.position + by.get(page.number, 0)).encoded() for page in pages)
+
+
+@pytest.mark.parametrize("by", [{2: -24}, {3: -48}, {3: 48}, {2: 489, 3: 0}, {2: -72, 3: 30, 4: -11}])
+def test_positions_that_disagree_with_the_packets_change_nothing(tmp_path: Path, by: dict[int, int]) -> None:
+    path = tmp_path / "a.opus"
+    audio.write(path, audio.read(speechlike(tmp_path)).samples, RATE)
+    assert shaken(path, {}) == path.read_bytes()
+    np.testing.assert_array_equal(audio.read(shaken(path, by)).samples, audio.read(path).samples)
+
+
+def test_a_missing_page_is_not_taken_for_a_shaken_clock(tmp_path: Path) -> None:
+    path = tmp_path / "a.opus"
+    audio.write(path, audio.read(speechlike(tmp_path)).samples, RATE)
+    with path.open("rb") as stream:
+        pages = [page for page in ogg.pages(stream) if page.number != 3]
+        assert ogg.steadied(stream) is None
+    with pytest.raises(AudioError, match="truncated"):
+        audio.read(b"".join(page.encoded() for page in pages))
+
+
+# MP3 as it is
+
+
+def lame(folder: Path, name: str, *options: str, seconds: float = 5, rate: int = 44_100) -> Path:
+    source = speechlike(folder, seconds, rate, f"{name}.wav")
+    subprocess.run([program("lame"), "--quiet", *options, source, folder / name], check=True, capture_output=True)
+    return folder / name
+
+
+def with_info(content: bytes, **fields: int) -> bytes:
+    """The same MP3 file with other numbers of frames or bytes in its Xing header."""
+    place = max(content.find(b"Xing"), content.find(b"Info"))
+    changed = bytearray(content)
+    for name, value in fields.items():
+        at = place + {"frames": 8, "size": 12}[name]
+        changed[at : at + 4] = value.to_bytes(4, "big")
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    "options", [("-b", "128"), ("-b", "320"), ("-V", "2"), ("--abr", "90"), ("-b", "64", "-m", "m")]
+)
+@pytest.mark.parametrize("header", [True, False])
+def test_an_mp3_is_read_to_its_end_with_and_without_a_xing_header(
+    tmp_path: Path, options: tuple[str, ...], header: bool
+) -> None:
+    path = lame(tmp_path, "a.mp3", *(() if header else ("-t",)), *options)
+    ours, theirs = audio.read(path).samples, decoded(path, 44_100)
+    # without the header nobody knows what the encoder put before and after
+    assert ours.shape[1] == 5 * 44_100 if header else abs(ours.shape[1] - theirs.shape[1]) < 1152
+    theirs = theirs[:, 529 * (not header) :][:, : ours.shape[1]]
+    np.testing.assert_allclose(ours[:, : theirs.shape[1]], theirs, atol=1e-4)  # at seams of blocks too
+
+
+@pytest.mark.parametrize("fields", [{"frames": 40}, {"frames": 900}, {"size": 5000}, {"frames": 900, "size": 10**6}])
+def test_a_wrong_xing_header_changes_nothing(
+    tmp_path: Path, fields: dict[str, int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    content = lame(tmp_path, "a.mp3", "-b", "128").read_bytes()
+    np.testing.assert_array_equal(audio.read(with_info(content, **fields)).samples, audio.read(content).samples)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("options", [("-b", "128"), ("-V", "2", "-t"), ("-V", "2", "--add-id3v2", "--tt", "title")])
+def test_joined_mp3_files_give_both_halves(tmp_path: Path, options: tuple[str, ...]) -> None:
+    one, two = lame(tmp_path, "a.mp3", *options, seconds=4), lame(tmp_path, "b.mp3", *options, seconds=3)
+    joined = tmp_path / "joined.mp3"
+    joined.write_bytes(one.read_bytes() + two.read_bytes())
+    ours = audio.read(joined).samples
+    assert 7 * 44_100 <= ours.shape[1] < 7 * 44_100 + 5 * 1152
+    for half, start in ((one, 0), (two, 4 * 44_100)):
+        probe = audio.read(half).samples[:, 44_100 : 2 * 44_100]
+        found = ours[:, start + 43_000 : start + 2 * 44_100 + 5000]
+        place = max(range(5000), key=lambda place: likeness(found[:, place : place + 2000], probe[:, :2000]))
+        assert likeness(found[:, place:], probe) > 0.99
+
+
+def test_an_mp3_is_called_truncated_only_where_it_is(tmp_path: Path) -> None:
+    for options in (("-b", "128"), ("-V", "2", "-t")):
+        content = lame(tmp_path, "a.mp3", *options).read_bytes()
+        with pytest.raises(AudioError, match="truncated: its last frame ends 100 bytes later"):
+            audio.read(content[:-100])
+        assert audio.read(content + b"TAG" + bytes(125)).samples.shape == audio.read(content).samples.shape

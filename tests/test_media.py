@@ -1,0 +1,173 @@
+"""Videos and the recordings of phones: made by ffmpeg, enhanced, and looked at with ffmpeg again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from frcrn import audio
+from frcrn.audio import AudioError
+from frcrn.cli import main
+from frcrn.inference.paths import plan
+from tests.test_foreign_audio import RATE, decoded, ffmpeg, likeness, program, speechlike
+
+pytest.importorskip("av")
+
+SOUNDS = {"m4a": ("-c:a", "aac"), "wma": ("-c:a", "wmav2"), "mka": ("-c:a", "libopus"), "aac": ("-c:a", "aac")}
+FILMS = {
+    "mp4": ("-c:v", "mpeg4", "-c:a", "aac"),
+    "mov": ("-c:v", "mpeg4", "-c:a", "pcm_s16le"),
+    "mkv": ("-c:v", "mpeg4", "-c:a", "libopus"),
+    "webm": ("-c:v", "libvpx", "-c:a", "libopus"),
+}
+
+
+def film(folder: Path, kind: str, *more: str) -> Path:
+    picture = ("-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=3")
+    path = folder / f"talk.{kind}"
+    ffmpeg(*picture, "-i", speechlike(folder, 3), *more, *FILMS[kind], "-metadata", "title=Talk", path)
+    return path
+
+
+def picture(path: Path) -> str:
+    """A hash of the coded pictures."""
+    run = [program("ffmpeg"), "-v", "error", "-i", path, "-map", "0:v", "-c", "copy", "-f", "md5", "-"]
+    return subprocess.run(run, check=True, capture_output=True, text=True).stdout
+
+
+def probe(path: Path) -> dict:
+    run = [program("ffprobe"), "-v", "error", "-show_format", "-show_streams", "-of", "json", path]
+    return json.loads(subprocess.run(run, check=True, capture_output=True).stdout)
+
+
+@pytest.mark.parametrize("kind", SOUNDS)
+def test_what_phones_record_is_read_as_ffmpeg_reads_it(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    ffmpeg("-i", speechlike(tmp_path, 3), *SOUNDS[kind], path)
+    ours, theirs = audio.read(path), decoded(path)
+    assert ours.rate == RATE
+    assert abs(ours.samples.shape[1] - theirs.shape[1]) < 3000
+    assert likeness(ours.samples, theirs) > 0.999
+
+
+@pytest.mark.parametrize("kind", FILMS)
+def test_a_video_keeps_its_picture_and_its_time(tmp_path: Path, kind: str) -> None:
+    path, out = film(tmp_path, kind), tmp_path / f"clean.{kind}"
+    assert main(["enhance", str(path), "-o", str(out), "--strength", "0"]) == 0
+    assert picture(out) == picture(path)
+    assert probe(out)["format"]["tags"].get("title", "Talk") == "Talk"
+    before, after = decoded(path), decoded(out)
+    assert abs(before.shape[1] - after.shape[1]) < 2100
+    assert likeness(before[:, :120_000], after[:, :120_000]) > 0.99  # not a sample later
+
+
+@pytest.mark.parametrize("track", [1, 2])
+def test_one_of_several_audio_tracks_is_chosen(tmp_path: Path, track: int) -> None:
+    other = speechlike(tmp_path, 2, name="other.wav")
+    path = film(tmp_path, "mp4", "-i", str(other), "-map", "0:v", "-map", "1:a", "-map", "2:a")
+    out = tmp_path / "clean.wav"
+    assert main(["enhance", str(path), "-o", str(out), "--track", str(track)]) == 0
+    assert audio.read(out).samples.shape[1] / RATE == pytest.approx(3 if track == 1 else 2, abs=0.1)
+
+
+def test_a_track_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = film(tmp_path, "mp4")
+    assert main(["enhance", str(path), "-o", str(tmp_path / "x.mp4"), "--track", "2"]) == 2
+    assert "track 2: the file has 1 audio tracks" in capsys.readouterr().err
+
+
+def test_a_video_without_sound_says_so(tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "testsrc=s=64x48:d=1", "-c:v", "mpeg4", tmp_path / "a.mp4")
+    with pytest.raises(AudioError, match="no sound"):
+        audio.read(tmp_path / "a.mp4")
+
+
+def test_a_cut_video_says_so(tmp_path: Path) -> None:
+    content = film(tmp_path, "mp4").read_bytes()
+    with pytest.raises(AudioError, match="damaged or truncated"):
+        audio.read(content[: len(content) // 2])
+
+
+def test_an_m4a_keeps_bitrate_and_tags(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.m4a", tmp_path / "b.m4a"
+    ffmpeg("-i", speechlike(tmp_path, 3), "-b:a", "160k", "-metadata", "artist=A", path)
+    assert main(["enhance", str(path), "-o", str(out), "--strength", "0"]) == 0
+    assert probe(out)["format"]["tags"]["artist"] == "A"
+    before, after = (float(probe(place)["streams"][0]["bit_rate"]) for place in (path, out))
+    assert after == pytest.approx(before, rel=0.1)
+
+
+def test_folders_take_such_files(tmp_path: Path) -> None:
+    film(tmp_path, "mp4")
+    names = {job.source.name for job in plan([tmp_path], tmp_path / "out")}
+    assert names == {"talk.mp4", "in.wav"}
+
+
+def test_without_the_extra_the_error_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = film(tmp_path, "mp4")
+    monkeypatch.setattr("frcrn.audio.reading.media_installed", lambda: False)
+    with pytest.raises(AudioError, match=r'MPEG-4.*pip install "frcrn\[media\]"'):
+        audio.read(path)
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(AudioError, match=r'pip install "frcrn\[media\]"'):
+        audio.write(tmp_path / "x.m4a", np.zeros((1, 9), np.float32), RATE)
+
+
+@pytest.mark.parametrize("lufs", [-30, -23, -16])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_normalising_gives_the_loudness_that_ffmpeg_measures(tmp_path: Path, lufs: float, channels: int) -> None:
+    out = tmp_path / "out.wav"
+    wave = audio.read(speechlike(tmp_path, 4)).samples
+    audio.write(tmp_path / "in.wav", np.repeat(wave, channels, axis=0), RATE)
+    arguments = ["--strength", "0", "--normalise", str(lufs)]
+    assert main(["enhance", str(tmp_path / "in.wav"), "-o", str(out), *arguments]) == 0
+    measure = [program("ffmpeg"), "-i", out, "-af", "ebur128", "-f", "null", "-"]
+    said = subprocess.run(measure, check=True, capture_output=True, text=True).stderr
+    found = float(said.rpartition("I:")[2].split()[0])
+    assert found == pytest.approx(lufs, abs=0.3)
+
+
+def test_normalising_clips_nothing_and_leaves_silence(tmp_path: Path) -> None:
+    for scale in (0.0, 1.0):
+        audio.write(tmp_path / "in.wav", scale * audio.read(speechlike(tmp_path, 2, name="x.wav")).samples, RATE)
+        out = tmp_path / "out.wav"
+        assert main(["enhance", str(tmp_path / "in.wav"), "-o", str(out), "--strength", "0", "--normalise", "-1"]) == 0
+        assert np.abs(audio.read(out).samples).max() < 1
+
+
+def test_without_the_extra_a_folder_names_what_it_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    film(tmp_path, "mp4")
+    monkeypatch.setattr("frcrn.audio.reading.media_installed", lambda: False)
+    assert main(["enhance", str(tmp_path), "-o", str(tmp_path / "out"), "--dry-run"]) == 2
+    assert main(["enhance", str(tmp_path), "-o", str(tmp_path / "out"), "--jobs", "1"]) == 2
+    assert (tmp_path / "out/in.wav").is_file()
+    (line,) = (tmp_path / "out/failures.csv").read_text().splitlines()[1:]
+    assert "talk.mp4" in line and "frcrn[media]" in line
+
+
+def test_vorbis_in_a_video_becomes_what_can_be_written(tmp_path: Path) -> None:
+    ffmpeg("-i", film(tmp_path, "mkv"), "-c:v", "copy", "-c:a", "libvorbis", tmp_path / "v.mkv")
+    assert main(["enhance", str(tmp_path / "v.mkv"), "-o", str(tmp_path / "out.mkv"), "--strength", "0"]) == 0
+    assert likeness(decoded(tmp_path / "v.mkv")[:, :90_000], decoded(tmp_path / "out.mkv")[:, :90_000]) > 0.98
+
+
+def test_amr_is_written_and_read(tmp_path: Path) -> None:
+    out, again = tmp_path / "x.amr", tmp_path / "again.amr"
+    assert main(["enhance", str(speechlike(tmp_path, 2)), "-o", str(out)]) == 0
+    assert audio.read(out).samples.shape[1] / 8000 == pytest.approx(2, abs=0.05)
+    assert likeness(audio.read(out).samples, decoded(out, 8000)) > 0.99
+    assert main(["enhance", str(out), "-o", str(again)]) == 0
+
+
+def test_an_audio_track_in_another_container_keeps_its_tags_as_words(tmp_path: Path) -> None:
+    ffmpeg("-i", speechlike(tmp_path, 1), "-metadata", "artist=A", "-c:a", "aac", tmp_path / "a.m4a")
+    for name in ("b.flac", "b.mp3", "b.opus"):
+        assert main(["enhance", str(tmp_path / "a.m4a"), "-o", str(tmp_path / name)]) == 0
+        found = probe(tmp_path / name)
+        tags = found["format"].get("tags", {}) | found["streams"][0].get("tags", {})
+        assert {key.lower(): value for key, value in tags.items()}["artist"] == "A"
