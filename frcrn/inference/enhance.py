@@ -199,10 +199,10 @@ def measured(model: Enhancer, recording: Recording) -> Measure:
     if model.level_dbfs is None:
         return Measure(length, peak, inside)
 
-    def heard() -> Iterator[Samples]:
+    def fed() -> Iterator[Samples]:
         return _to_model_rate(model, recording, _times(recording.blocks(), inside))
 
-    power = loudness.active_power(heard(), loudness.loudness(heard(), recording.channels).power)
+    power = loudness.active_power(fed(), loudness.loudness(fed(), recording.channels).power)
     return Measure(length, peak, inside * loudness.gain_to(model.level_dbfs, power))
 
 

@@ -77,11 +77,11 @@ class SiSnr:
 
     def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
         """Return the loss, a scalar."""
-        heard = audible(clean)
+        sounding = audible(clean)
         return over_stages(
             estimate,
             self.stages,
-            lambda stage: -(scale_invariant_snr(stage.wave, clean, self.ceiling_db) * heard).mean(),
+            lambda stage: -(scale_invariant_snr(stage.wave, clean, self.ceiling_db) * sounding).mean(),
         )
 
 
@@ -239,11 +239,11 @@ class PerceivedQuality:
 
     def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
         """Return the loss, a scalar."""
-        heard = audible(clean)
+        sounding = audible(clean)
         return over_stages(
             estimate,
             self.stages,
-            lambda stage: ((BEST - quality(stage.wave, clean, self.sample_rate)) * heard).mean(),
+            lambda stage: ((BEST - quality(stage.wave, clean, self.sample_rate)) * sounding).mean(),
         )
 
 
