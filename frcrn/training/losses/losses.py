@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from frcrn.config import require
+from frcrn.evaluation.metrics.ratios import projection
 from frcrn.models.base import Estimate, Stage
 from frcrn.training.losses.pesq import BEST, quality
 from frcrn.training.losses.spectra import TINY_POWER, frames, power, spectrum
@@ -59,8 +60,7 @@ def audible(clean: Tensor) -> Tensor:
 
 def scale_invariant_snr(estimate: Tensor, clean: Tensor, ceiling_db: float | None = None) -> Tensor:
     """[B, T], [B, T] -> [B] in dB; with a ceiling it flattens out there, and better examples stop pulling."""
-    dot = (estimate * clean).sum(dim=1, keepdim=True)
-    target = dot / (clean.square().sum(dim=1, keepdim=True) + TINY_POWER) * clean
+    target = projection(estimate, clean, TINY_POWER)
     kept = target.square().sum(dim=1)
     lost = (estimate - target).square().sum(dim=1) + TINY_POWER
     if ceiling_db is not None:
