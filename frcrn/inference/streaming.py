@@ -85,7 +85,7 @@ class Stream:
                 f"this {type(model).__name__} looks {model.lookahead} samples ahead and cannot stream; "
                 "load it with causal=True, or use enhance"
             )
-        if channels < 1:
+        if not isinstance(channels, int) or channels < 1:
             raise ValueError(f"channels {channels}: at least 1 is needed")
         self.rate = model.sample_rate if rate is None else checked_rate(rate)
         self.channels = channels
