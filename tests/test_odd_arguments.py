@@ -47,6 +47,9 @@ def test_a_file_that_claims_a_rate_of_a_hertz_is_refused_by_name(tmp_path: Path)
     import soundfile
 
     soundfile.write(tmp_path / "slow.wav", WAVE, 1)
-    with pytest.raises(ValueError, match=r"slow\.wav: sample rate 1: expected a positive whole number of samples a second, 1000 to 768000"):
+    with pytest.raises(
+        ValueError,
+        match=r"slow\.wav: sample rate 1: expected a positive whole number of samples a second, 1000 to 768000",
+    ):
         frcrn.enhance_file(tmp_path / "slow.wav", tmp_path / "out.wav", model=MODEL)
     assert [path.name for path in tmp_path.iterdir()] == ["slow.wav"]
