@@ -23,7 +23,7 @@ import soundfile
 import torch
 
 from frcrn.data import Mixing, build
-from frcrn.training.batches import Batch, Stream, batches
+from frcrn.training.batches import Batch, BatchOrder, batches
 
 RATE = 16000
 
@@ -94,7 +94,7 @@ def per_core(args: argparse.Namespace, temporary: Path) -> float:
 def loader(args: argparse.Namespace, temporary: Path) -> Iterator[Batch]:
     """Return endless batches of mixed examples."""
     data = dataset(args, temporary)
-    return batches(data, Stream(len(data), args.batch, seed=0), args.workers)
+    return batches(data, BatchOrder(len(data), args.batch, seed=0), args.workers)
 
 
 def dataset(args: argparse.Namespace, temporary: Path) -> Mixing:

@@ -42,6 +42,11 @@ SHOWN = {
     ),
 }
 
+BLOCK = """<!-- check: parse -->
+```python
+{code}
+```"""
+
 HEAD = """# Python interface
 
 Everything below is for use in your own programs. `import frcrn` gives what is under `frcrn` itself; import the rest
@@ -69,8 +74,11 @@ def signature(name: str, thing: Callable[..., Any]) -> str:
     arguments = [each.replace(annotation=inspect.Parameter.empty) for each in shown.parameters.values()]
     arguments = [each for each in arguments if each.name != "self"]
     text = str(shown.replace(parameters=arguments, return_annotation=inspect.Signature.empty))
-    short = name.rpartition(".")[2] if thing.__qualname__.count(".") == 0 else thing.__qualname__
-    return re.sub(r"<function <lambda>[^>]*>", "None", re.sub(r"<object object[^>]*>", "...", f"{short}{text}"))
+    return re.sub(
+        r"<function <lambda>[^>]*>",
+        "None",
+        re.sub(r"<object object[^>]*>", "...", f"def {name.rpartition('.')[2]}{text}: ..."),
+    )
 
 
 def entry(name: str) -> str:
@@ -80,13 +88,13 @@ def entry(name: str) -> str:
     before, _, rest = text.partition("\nArgs:\n")
     arguments, _, example = rest.partition("\nExample:\n") if rest else ("", "", text.partition("\nExample:\n")[2])
     before = before.partition("\nExample:\n")[0].strip()
-    parts = [f"### `{name}`", f"```text\n{signature(name, thing)}\n```", before]
+    parts = [f"### `{name}`", BLOCK.format(code=signature(name, thing)), before]
     if rows := re.findall(r"^    (\*{0,2}\w+): (.+(?:\n        .+)*)", arguments, re.MULTILINE):
         lines = ("| `" + key + "` | " + " ".join(value.split()) + " |" for key, value in rows)
         parts.append("| argument | |\n|---|---|\n" + "\n".join(lines))
     if example:
         code = "\n".join(re.sub(r"^(>>>|\.\.\.) ?", "", line) for line in inspect.cleandoc(example).splitlines())
-        parts.append(f"```text\n{code}\n```")
+        parts.append(BLOCK.format(code=code))
     return "\n\n".join(parts)
 
 

@@ -395,7 +395,7 @@ def test_find_lists_a_tree(tmp_path: Path) -> None:
 # rates
 
 
-@given(st.integers(1, 400), st.sampled_from([(48000, 16000), (44100, 16000), (16000, 44100), (16000, 3)]))
+@given(st.integers(1, 400), st.sampled_from([(48000, 16000), (44100, 16000), (16000, 44100), (16000, 1000)]))
 def test_resampling_keeps_the_time(length: int, rates: tuple[int, int]) -> None:
     old, new = rates
     assert audio.resample(noise(2, length), old, new).shape == (2, int(length * new / old + 0.5))

@@ -215,7 +215,7 @@ def test_markdown_says_what_was_measured() -> None:
     facts = Facts("a|b", 1_234_567, 0.5, 16000, 320, 640)
     speed = benchmark.Speed("a|b", "onnx", 2, 0.1, 0.2, 100, 0.001, 0.0025, 0.02, 0.985, 512.4, 88.6)
     made_on = {"processor": "P", "cores": 4, "seconds": 10.0, "load_before": None, "versions": {"torch": "2"}}
-    text = tables.markdown(benchmark.Result(made_on, [facts], [speed]))
+    text = tables.markdown(benchmark.Measurements(made_on, [facts], [speed]))
     assert r"| a\|b | 1,234,567 | 0.500 | 20.0 | 40.0 |" in text
     assert r"| a\|b | onnx | 2 | 0.100 | 0.200 | 1.00 | 2.50 | 20.00 | 98.5 % | 512 (+89) |" in text
 

@@ -14,7 +14,7 @@ from frcrn.cli import main
 from frcrn.evaluation.compare import compare, worse_than
 from frcrn.evaluation.evaluate import Options, open_pairs
 from frcrn.evaluation.metrics.scores import Scores
-from frcrn.evaluation.peers import Description, Graph, Peer, describe, taper
+from frcrn.evaluation.peers import Description, Peer, PeerGraph, describe, taper
 from frcrn.evaluation.statistics import Report, Row, summarise
 from frcrn.evaluation.systems import Network, Unprocessed, open_system
 from tests.fakes import Gain
@@ -333,7 +333,7 @@ def test_places_are_opened_as_what_they_are(tmp_path: Path) -> None:
     assert open_system(f"theirs={path}").label == "theirs"
     assert isinstance(open_system("noisy"), Unprocessed)
     assert isinstance(open_system("default"), Network) and open_system("default").label == "default"
-    assert isinstance(describe(path), Description) and isinstance(describe(path).graphs[0], Graph)
+    assert isinstance(describe(path), Description) and isinstance(describe(path).graphs[0], PeerGraph)
 
 
 def test_a_network_and_a_peer_stand_side_by_side(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_any_rate_comes_back_in_place(network: Enhancer, rate: int) -> None:
     assert_allclose(clean[:, edge:-edge], 0.5 * wave[:, edge:-edge], atol=1e-3)
 
 
-@given(st.sampled_from([7, 3000, 11025, 44100, 48000, 384000]), st.integers(1, 300))
+@given(st.sampled_from([1000, 3000, 11025, 44100, 48000, 384000]), st.integers(1, 300))
 def test_very_short_waves_keep_their_length(rate: int, length: int) -> None:
     for network in (Gain(), CausalGain()):
         clean = enhance(network, noise(length, 2), rate)

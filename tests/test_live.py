@@ -180,15 +180,15 @@ def test_what_stops_the_network_is_raised_where_it_is_looked_at() -> None:
 def test_levels_and_load() -> None:
     live = Step(MODEL.stream(strength=0), BLOCK, slow=lambda done: False)
     with live:
-        assert live.status().heard == live.status().played == SILENT
+        assert live.status().recorded == live.status().played == SILENT
         for number in range(10):
             live.exchange(np.full((1, BLOCK), 0.5, np.float32))
             settled(live, number + 1)
         status = live.status()
-        assert status.heard == pytest.approx(-6.02, abs=0.01)
+        assert status.recorded == pytest.approx(-6.02, abs=0.01)
         assert status.played == pytest.approx(-6.02, abs=0.01)
         assert status.load > 0
-        assert live.status().heard == SILENT
+        assert live.status().recorded == SILENT
     assert dbfs(0) == SILENT
 
 

@@ -22,7 +22,7 @@ from frcrn.cli import main
 from frcrn.data import DnsConfig, MixingConfig
 from frcrn.models import FRCRN, Estimate
 from frcrn.training import Train, Trainer, checkpoints, parse, tables
-from frcrn.training.batches import Stream, batches, collate
+from frcrn.training.batches import BatchOrder, batches, collate
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.recipe import build_model
 from frcrn.training.schedule import Progress, learning_rate, note_score, share
@@ -74,7 +74,7 @@ def test_batch_norms_of_an_average_fit_what_it_makes_of_the_last_examples(tmp_pa
     seen: list[torch.Tensor] = []
     norm.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
     plan = run.recipe.train
-    stream = Stream(
+    stream = BatchOrder(
         len(run.train_data), plan.batch_size, seed=plan.seed, start=run.progress.examples - 20 * plan.batch_size
     )
     loaded = batches(run.train_data, stream, 0)
@@ -200,18 +200,18 @@ def test_samples_that_are_no_numbers_become_silence():
 
 
 def test_every_epoch_has_every_example_once_in_an_order_of_its_own():
-    taken = iter(Stream(7, 3, seed=1))
+    taken = iter(BatchOrder(7, 3, seed=1))
     places = [place for _ in range(14) for place in next(taken)]
     epochs = [[index for epoch, index in places if epoch == number] for number in range(6)]
     assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
-    assert epochs[0] != [index for _, index in [Stream(7, 3, seed=2).example(place) for place in range(7)]]
+    assert epochs[0] != [index for _, index in [BatchOrder(7, 3, seed=2).example(place) for place in range(7)]]
 
 
 @pytest.mark.parametrize("parts", [2, 3])
 def test_processes_share_the_batches_that_one_would_take(parts: int):
-    whole = iter(Stream(7, 2 * parts, seed=1, start=5))
-    shares = [iter(Stream(7, 2, seed=1, start=5, part=part, parts=parts)) for part in range(parts)]
+    whole = iter(BatchOrder(7, 2 * parts, seed=1, start=5))
+    shares = [iter(BatchOrder(7, 2, seed=1, start=5, part=part, parts=parts)) for part in range(parts)]
     for _ in range(9):
         assert next(whole) == [place for share_of in shares for place in next(share_of)]
 

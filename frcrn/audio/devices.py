@@ -11,7 +11,7 @@ import numpy as np
 from frcrn.audio import MissingPackage, Samples
 
 Exchange = Callable[[Samples], Samples]
-"""[C, n] heard -> [C, n] to play, at once."""
+"""[C, n] recorded -> [C, n] to play, at once."""
 
 KINDS = ("input", "output")
 
@@ -136,18 +136,18 @@ def played_channels(target: Device, channels: int) -> int:
     return channels if channels > 1 else min(2, target.outputs)
 
 
-def checked(heard: Any) -> Samples:
+def checked(recorded: Any) -> Samples:
     """[n, C] in the device's memory -> [C, n] of our own, whatever a driver puts there: finite and in full scale."""
-    return np.nan_to_num(np.clip(np.asarray(heard, np.float32).T, -1, 1), copy=False)
+    return np.nan_to_num(np.clip(np.asarray(recorded, np.float32).T, -1, 1), copy=False)
 
 
 @contextmanager
 def duplex(source: Device, target: Device, rate: int, block: int, channels: int, exchange: Exchange) -> Iterator[Flow]:
     """Run blocks from one device to another; mono is played on both loudspeakers."""
 
-    def callback(heard: Any, out: Any, frames: int, time: Any, status: Any) -> None:
+    def callback(recorded: Any, out: Any, frames: int, time: Any, status: Any) -> None:
         flow.lost += bool(status)
-        out[:] = exchange(checked(heard)).T  # mono spreads over the channels
+        out[:] = exchange(checked(recorded)).T  # mono spreads over the channels
 
     with _opened(
         "Stream",
@@ -165,9 +165,9 @@ def duplex(source: Device, target: Device, rate: int, block: int, channels: int,
 def microphone(source: Device, rate: int, block: int, channels: int, hear: Callable[[Samples], None]) -> Iterator[Flow]:
     """Run blocks from a device."""
 
-    def callback(heard: Any, frames: int, time: Any, status: Any) -> None:
+    def callback(recorded: Any, frames: int, time: Any, status: Any) -> None:
         flow.lost += bool(status)
-        hear(checked(heard))
+        hear(checked(recorded))
 
     with _opened(
         "InputStream",

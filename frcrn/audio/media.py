@@ -16,7 +16,7 @@ GAP = 0.1
 """Seconds that time stamps must leave out before silence fills them; less is rounding."""
 
 
-class View(io.RawIOBase):
+class ByteView(io.RawIOBase):
     """A file read from a place of its own, so that several can read the same one in turn."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -68,7 +68,7 @@ def open_container(stream: BinaryIO, name: str) -> Any:
         stream.seek(0)
         raise AudioError(needs_media(name, kind_of(stream.read(512), damaged=False))) from None
     try:
-        return av.open(View(stream), metadata_errors="replace")
+        return av.open(ByteView(stream), metadata_errors="replace")
     except av.error.FFmpegError as error:
         stream.seek(0)
         found = f"{kind_of(stream.read(512), damaged=False)}, damaged or truncated ({error.strerror})"

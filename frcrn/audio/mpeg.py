@@ -31,7 +31,7 @@ class Frame(NamedTuple):
     """The bytes between the header and the data: there an info header begins."""
 
 
-class Layout(NamedTuple):
+class FrameLayout(NamedTuple):
     """What an MP3 file holds: stretches of frames (start, end), their number, how many have each bitrate."""
 
     stretches: list[tuple[int, int]]
@@ -50,7 +50,7 @@ class Layout(NamedTuple):
         return self.kbps.total() and sum(kbps * count for kbps, count in self.kbps.items()) / self.kbps.total()
 
 
-def layout(stream: BinaryIO) -> Layout | None:
+def layout(stream: BinaryIO) -> FrameLayout | None:
     """Walk through the frames of a file; None where it is no MP3 of layer III, or one of free bitrate."""
     if not looks_like_mp3(stream):
         return None
@@ -72,7 +72,7 @@ def layout(stream: BinaryIO) -> Layout | None:
         kbps[frame.kbps] += 1
     if not stretches:
         return None
-    return Layout(stretches, kbps.total(), kbps, info, len(stretches) == 1, max(0, end - size))
+    return FrameLayout(stretches, kbps.total(), kbps, info, len(stretches) == 1, max(0, end - size))
 
 
 def looks_like_mp3(stream: BinaryIO) -> bool:
@@ -199,7 +199,7 @@ def _agrees(frame: Frame | None, other: Frame | None) -> bool:
     return frame is not None and (other is None or frame[2::2] == other[2::2])
 
 
-def _is_right(found: Layout) -> bool:
+def _is_right(found: FrameLayout) -> bool:
     """Tell whether the info header agrees with the frames; encoders count its own frame, or not."""
     place, info = _place(found.info), found.info
     if place < 0 or not info[place + 7] & 1 or not found.plain:
@@ -214,7 +214,7 @@ def _place(info: bytes) -> int:
     return max(info.find(b"Xing"), info.find(b"Info"))
 
 
-def _header(stream: BinaryIO, found: Layout) -> bytes:
+def _header(stream: BinaryIO, found: FrameLayout) -> bytes:
     """Make an info frame that announces what is there; what an encoder noted about its own delay is kept."""
     stream.seek(found.stretches[0][0])
     head = bytearray(stream.read(4))

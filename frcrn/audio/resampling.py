@@ -11,6 +11,8 @@ from frcrn.audio.formats import AudioError
 from frcrn.audio.reading import Audio, Samples
 
 _PIECE = 1 << 16
+LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
+"""What is taken for a rate at all; a damaged header that says less or more would ask for hours of work or memory."""
 
 
 def resampled_length(length: int, rate: int, new_rate: int) -> int:
@@ -49,9 +51,11 @@ def exactly(samples: Samples, length: int) -> Samples:
 
 
 def checked_rate(rate: int) -> int:
-    """Return the rate where it is a positive whole number of samples a second."""
-    if rate != int(rate) or rate <= 0:
-        raise AudioError(f"sample rate {rate}: expected a positive whole number of samples a second")
+    """Return the rate where it is a whole number of samples a second within what recordings have."""
+    whole = isinstance(rate, (int, float, np.integer, np.floating)) and rate == rate // 1
+    if not (whole and LOWEST_RATE <= rate <= HIGHEST_RATE):
+        accepted = f"{LOWEST_RATE} to {HIGHEST_RATE}"
+        raise AudioError(f"sample rate {rate}: expected a positive whole number of samples a second, {accepted}")
     return int(rate)
 
 

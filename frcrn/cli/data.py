@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from frcrn.cli.common import progress_bar
 
 if TYPE_CHECKING:
-    from frcrn.data.check import Report
+    from frcrn.data.check import CorpusReport
     from frcrn.data.corpus import Share
 
 Commands = argparse._SubParsersAction  # noqa: SLF001
@@ -198,7 +198,7 @@ def run_check(args: argparse.Namespace) -> int:
     return WRONG if report.findings else 0
 
 
-def _print_summary(report: Report) -> None:
+def _print_summary(report: CorpusReport) -> None:
     print(f"{report.files} files, {report.seconds / 3600:.3f} h")
     if report.snr_db:
         most = max(count for _, count in report.histogram())

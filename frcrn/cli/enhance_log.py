@@ -116,7 +116,7 @@ def rehearse(work: Sequence[Task], *, as_json: bool, repair: bool) -> int:
     for task in work:
         job, seconds, error = task.job, None, None
         if not (done := job.problem is None and is_done(task)):
-            seconds, error = looked_at(job, repair=repair)
+            seconds, error = examined(job, repair=repair)
         status = "done before" if done else "would fail" if error else "would enhance"
         counts[status] += 1
         total += seconds or 0.0
@@ -134,7 +134,7 @@ def rehearse(work: Sequence[Task], *, as_json: bool, repair: bool) -> int:
     return 2 if failed else 0
 
 
-def looked_at(job: Job, *, repair: bool) -> tuple[float | None, Exception | None]:
+def examined(job: Job, *, repair: bool) -> tuple[float | None, Exception | None]:
     """Return how long a file says that it is, or why it cannot be read."""
     from frcrn.audio import Reader
 

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 LIVE = """Take the noise out of what a microphone hears, and play it, until q or Ctrl-C. Keys: space switches the
 enhancement off and on, + and - change its strength."""
-RECORD = """Record from a microphone, with --enhance without its noise. Ctrl-C ends it early; what was heard is kept."""
+RECORD = (
+    """Record from a microphone, with --enhance without its noise. Ctrl-C ends it early; what was recorded is kept."""
+)
 
 BAR = 12  # characters of a level meter
 FLOOR_DB = -60  # where it begins
@@ -106,7 +108,7 @@ def _list() -> int:
 
 
 def _both_sides(stack: ExitStack, path: Path, rate: int, channels: int) -> Tap:
-    """Open a file for what is heard and one for what is made of it."""
+    """Open a file for what is recorded and one for what is made of it."""
     from frcrn.audio import writer
 
     noisy, clean = (
@@ -114,8 +116,8 @@ def _both_sides(stack: ExitStack, path: Path, rate: int, channels: int) -> Tap:
         for side in ("noisy", "clean")
     )
 
-    def tap(heard: Samples, made: Samples) -> None:
-        noisy(heard)
+    def tap(recorded: Samples, made: Samples) -> None:
+        noisy(recorded)
         clean(made)
 
     return tap
@@ -156,7 +158,7 @@ def _line(status: Status, strength: float) -> str:
     """Say how it goes in one line."""
     mode = f"strength {strength:.1f}" if strength else "bypassed"
     return (
-        f"in {_meter(status.heard)}  out {_meter(status.played)}  load {status.load:4.0%}  "
+        f"in {_meter(status.recorded)}  out {_meter(status.played)}  load {status.load:4.0%}  "
         f"underruns {status.underruns}  {mode}"
     )
 
@@ -188,14 +190,14 @@ def run_record(args: argparse.Namespace) -> int:
     recorder = Recorder(round(args.seconds * rate))
     with writer(args.output, rate, args.channels, frames=recorder.length) as append:
         with microphone(source, rate, rate // 50, args.channels, recorder.hear) as flow:
-            heard, interrupted = _hear(recorder, stream, append, rate)
-        if not heard:
+            recorded, interrupted = _hear(recorder, stream, append, rate)
+        if not recorded:
             raise DeviceError(f"{source.name} gave no sound; nothing is written")
         if stream:
             append(stream.flush().reshape(args.channels, -1))
-    print(f"{args.output}: {heard / rate:.1f} s, {flow.lost} blocks lost by the device", file=sys.stderr)
-    if heard < recorder.length and not interrupted:
-        raise DeviceError(f"{source.name} stopped after {heard / rate:.1f} s; was it pulled out?")
+    print(f"{args.output}: {recorded / rate:.1f} s, {flow.lost} blocks lost by the device", file=sys.stderr)
+    if recorded < recorder.length and not interrupted:
+        raise DeviceError(f"{source.name} stopped after {recorded / rate:.1f} s; was it pulled out?")
     return 0
 
 
@@ -203,14 +205,14 @@ def _hear(recorder: Recorder, stream: Stream | None, append: Append, rate: int) 
     """Take in what comes; return how many samples that were, and whether a person ended it."""
     from frcrn.inference.live import dbfs
 
-    heard = 0
+    recorded = 0
     try:
         for block in recorder.blocks(PATIENCE):
             append(stream.push(block) if stream else block)
-            heard += block.shape[1]
-            _draw(f"{_meter(dbfs(recorder.peak))}  {heard / rate:.1f} s")
+            recorded += block.shape[1]
+            _draw(f"{_meter(dbfs(recorder.peak))}  {recorded / rate:.1f} s")
     except KeyboardInterrupt:
-        return heard, True
+        return recorded, True
     finally:
         _draw("")
-    return heard, False
+    return recorded, False

@@ -43,7 +43,7 @@ class Limits(NamedTuple):
 
 
 @dataclass
-class Report:
+class CorpusReport:
     """What was looked at and found; `snr_db` has one entry a pair, -inf for pure noise and inf for pure speech."""
 
     findings: list[Finding] = field(default_factory=list)
@@ -82,9 +82,9 @@ def check(
     test: Sequence[str | Path] = (),
     limits: Limits | None = None,
     progress: Progress | None = None,
-) -> Report:
+) -> CorpusReport:
     """Look at all files of the training `folders` and the `test` ones, and at each pair of a folder in DNS form."""
-    limits, report = limits or Limits(), Report()
+    limits, report = limits or Limits(), CorpusReport()
     sides = [[Path(folder) for folder in side] for side in (folders, test)]
     for folder in sides[0] + sides[1]:
         if not folder.is_dir():
@@ -185,7 +185,7 @@ def _duplicates(train: list[Inspected], test: list[Inspected]) -> list[Finding]:
     ]
 
 
-def _check_pairs(folder: Path, report: Report) -> None:
+def _check_pairs(folder: Path, report: CorpusReport) -> None:
     """Match noisy with clean files, and measure each pair's SNR."""
     named, leftovers = match(folder / "noisy", folder / "clean")
     report.findings += [Finding("unmatched", path, "has no partner in noisy or clean") for path in leftovers]
@@ -195,7 +195,7 @@ def _check_pairs(folder: Path, report: Report) -> None:
             _check_pair(noisy, clean, report)
 
 
-def _check_pair(noisy: Path, clean: Path, report: Report) -> None:
+def _check_pair(noisy: Path, clean: Path, report: CorpusReport) -> None:
     (mixed, rate, _), (target, other, _) = read(noisy), read(clean)
     if rate != other or mixed.shape[1] != target.shape[1]:
         found = f"{mixed.shape[1]} samples at {rate} Hz, its clean file {target.shape[1]} at {other} Hz"

@@ -151,17 +151,17 @@ class Mixing(Dataset[dict[str, Tensor]]):
             noise = self._microphone(rng, self._noises(rng))[0]
             silence = np.zeros_like(noise)
             return self._finish(rng, silence, silence, noise, float("-inf"))
-        heard, target = self._speech(rng)
+        spoken, target = self._speech(rng)
         if kind < config.noise_only_share + config.clean_only_share:
             (target,) = self._microphone(rng, target)
             return self._finish(rng, target, target, np.zeros_like(target), float("inf"))
-        heard, target, noise = self._microphone(rng, heard, target, self._noises(rng))
+        spoken, target, noise = self._microphone(rng, spoken, target, self._noises(rng))
         snr = rng.uniform(*config.snr_db)
-        gain = (active_power(heard, self.sample_rate) / max(power(noise), 1e-20) * 10 ** (-snr / 10)) ** 0.5
-        return self._finish(rng, heard, target, noise * np.float32(gain), snr)
+        gain = (active_power(spoken, self.sample_rate) / max(power(noise), 1e-20) * 10 ** (-snr / 10)) ** 0.5
+        return self._finish(rng, spoken, target, noise * np.float32(gain), snr)
 
     def _speech(self, rng: np.random.Generator) -> tuple[Wave, Wave]:
-        """Draw speech as it is heard in a room, and the target [T] each."""
+        """Draw speech as it sounds in a room, and the target [T] each."""
         config = self.config
         speed = rng.uniform(*config.speech_speed) if rng.random() < config.speed_share else 1.0
         dry = at_speed(talk(self.speech, rng, round(self.samples * speed), config.pause_share), speed, self.samples)
@@ -223,9 +223,9 @@ class Mixing(Dataset[dict[str, Tensor]]):
         seen: dict[int, Wave] = {id(wave): spectrum.filtered(wave, gains, rate) for wave in waves}
         return tuple(seen[id(wave)] for wave in waves)
 
-    def _finish(self, rng: np.random.Generator, heard: Wave, target: Wave, noise: Wave, snr: float) -> Example:
+    def _finish(self, rng: np.random.Generator, spoken: Wave, target: Wave, noise: Wave, snr: float) -> Example:
         """Set the level of the scene, and damage what the microphone delivers."""
-        config, noisy = self.config, heard + noise
+        config, noisy = self.config, spoken + noise
         wanted = 10 ** (rng.uniform(*config.level_dbfs) / 20)
         peak = max(float(np.abs(noisy).max()), float(np.abs(target).max()), 1e-9)
         gain = np.float32(min(wanted / max(power(noisy), 1e-20) ** 0.5, 0.99 / peak))
@@ -270,11 +270,11 @@ def in_room(dry: Wave, response: Wave, rate: int, config: MixingConfig) -> tuple
     """[T] -> the wave with all of the room, and the target with its early part or nothing of it."""
     size = spectrum.good_size(len(dry) + len(response))
     speech = spectrum.rfft(dry, size)
-    heard = spectrum.irfft(speech * spectrum.rfft(response, size), size, len(dry))
+    spoken = spectrum.irfft(speech * spectrum.rfft(response, size), size, len(dry))
     if config.room_target == "dry":
-        return heard, dry
+        return spoken, dry
     early = early_part(response, round(config.early_ms * rate / 1000))
-    return heard, spectrum.irfft(speech * spectrum.rfft(early, size), size, len(dry))
+    return spoken, spectrum.irfft(speech * spectrum.rfft(early, size), size, len(dry))
 
 
 def early_part(response: Wave, length: int) -> Wave:

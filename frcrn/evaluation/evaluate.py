@@ -127,7 +127,7 @@ def run(
     scorers = Scorers(options.measured, rate=options.rate, workers=options.workers, dnsmos_folder=options.dnsmos_folder)
     journal = Journal(folder, identity, options.columns, options.fresh) if folder else None
     with scorers, journal or nullcontext():
-        work = Work(system, options, scorers, {} if journal is None else journal.rows)
+        work = ClipWork(system, options, scorers, {} if journal is None else journal.rows)
         rows = _run(work, pairs, journal, progress)
         known = read_json(folder / SUMMARY) if folder else {}
         summary = summarise(rows, options.columns) | {
@@ -145,7 +145,7 @@ def run(
     return Report(system.label, tuple(rows), summary)
 
 
-class Work(NamedTuple):
+class ClipWork(NamedTuple):
     """What every clip needs."""
 
     system: System
@@ -155,7 +155,7 @@ class Work(NamedTuple):
 
 
 def _run(
-    work: Work, pairs: Sequence[tuple[str, Samples, Samples]], journal: Journal | None, progress: Progress | None
+    work: ClipWork, pairs: Sequence[tuple[str, Samples, Samples]], journal: Journal | None, progress: Progress | None
 ) -> list[Row]:
     rows: list[Row] = []
     seen: set[str] = set()
@@ -182,7 +182,7 @@ class Started(NamedTuple):
     scores: Future[Scores] | None
 
 
-def _start(work: Work, name: str, noisy: Samples, clean: Samples) -> Started:
+def _start(work: ClipWork, name: str, noisy: Samples, clean: Samples) -> Started:
     """Enhance one clip and queue its scoring, unless its scores are known."""
     noisy, clean = np.asarray(noisy, dtype=np.float32), np.asarray(clean, dtype=np.float32)
     mark = digest(noisy, clean)
@@ -226,7 +226,7 @@ def _complete(started: Started) -> Row:
 
 
 def _harm(
-    work: Work, pairs: Sequence[tuple[str, Samples, Samples]], known: Mapping[str, Any], summary: Mapping[str, Any]
+    work: ClipWork, pairs: Sequence[tuple[str, Samples, Samples]], known: Mapping[str, Any], summary: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Measure the harm on clips spread over the set, unless an earlier run did so on the same."""
     probes = work.options.probes

@@ -45,20 +45,26 @@ def clips(folder: str | Path | None, rate: int) -> Sequence[Pair]:
 
 def int8(model: Enhancer, name: str, graph: Written, pairs: Sequence[Pair], max_loss: float = MAX_LOSS) -> Written:
     """Return a graph of whole numbers, calibrated on one half of the clips and scored on the other, or refuse it."""
-    heard, judged = (pairs[::2], pairs[1::2]) if len(pairs) > 1 else (pairs, pairs)
+    calibrating, scoring = (pairs[::2], pairs[1::2]) if len(pairs) > 1 else (pairs, pairs)
     exact = open_session(graph.content, "onnx", 1)
-    feeds = [feed for pair in heard for feed in inputs(exact, model, graph, pair.noisy)]
+    feeds = [feed for pair in calibrating for feed in inputs(exact, model, graph, pair.noisy)]
     content = quantized(graph.content, feeds)
-    before = quality(exact, model, graph, judged)
-    after = quality(open_session(content, "onnx", 1), model, graph, judged)
+    before = quality(exact, model, graph, scoring)
+    after = quality(open_session(content, "onnx", 1), model, graph, scoring)
     loss = {metric: before[metric] - after[metric] for metric in NAMES}
     if not (loss["pesq"] <= max_loss and loss["si_sdr"] <= DB_A_POINT * max_loss):
         raise ValueError(
             f"{name} in int8 loses {loss['pesq']:.3f} PESQ and {loss['si_sdr']:.2f} dB SI-SDR; "
             f"accepted are {max_loss:g} and {DB_A_POINT * max_loss:g} dB"
         )
-    said = {"clips_calibrated": len(heard), "clips_scored": len(judged), "fp32": before, "int8": after, "lost": loss}
-    return Written(content, graph.states, {"quality": said})
+    facts = {
+        "clips_calibrated": len(calibrating),
+        "clips_scored": len(scoring),
+        "fp32": before,
+        "int8": after,
+        "lost": loss,
+    }
+    return Written(content, graph.states, {"quality": facts})
 
 
 def quality(session: Session, model: Enhancer, graph: Written, pairs: Sequence[Pair]) -> dict[str, float]:

@@ -36,7 +36,7 @@ TAPERS = ("rectangular", "hann", "sqrt_hann", "hamming")
 
 
 @dataclass(frozen=True)
-class Graph:
+class PeerGraph:
     """One ONNX file and what its inputs and outputs mean."""
 
     file: str
@@ -59,7 +59,7 @@ class Description:
     sample_rate: int
     window: int
     hop: int
-    graphs: tuple[Graph, ...]
+    graphs: tuple[PeerGraph, ...]
     taper: str = "sqrt_hann"
     scale: float = 1.0
     """What the overlapped frames are multiplied by, where the tapers do not add up to one."""
@@ -102,7 +102,7 @@ def taper(name: str, window: int) -> Array:
 class Runner:
     """One ONNX graph with its states."""
 
-    def __init__(self, graph: Graph, folder: Path, threads: int = 1) -> None:
+    def __init__(self, graph: PeerGraph, folder: Path, threads: int = 1) -> None:
         self.graph, self.file = graph, folder / graph.file
         self.session = _session(self.file, threads)
         self.shapes = {item.name: _shape(item.shape) for item in self.session.get_inputs()}

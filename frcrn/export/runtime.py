@@ -170,6 +170,8 @@ def with_runtime(
         >>> fast = with_runtime(frcrn.load(), "native", threads=1)
         >>> clean = fast.enhance(noisy, 16000)
     """
+    if threads is not None and not (isinstance(threads, int) and threads >= 1):
+        raise ValueError(f"threads {threads!r}: expected a whole number from 1, or None")
     if checked_runtime(runtime) == "torch":
         return model.optimize()
     if runtime == "native":

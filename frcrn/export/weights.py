@@ -10,7 +10,7 @@ import numpy as np
 from frcrn.models.layers.specs import Array, AttentionSpec, ConvolutionSpec, MemorySpec
 
 
-class Kernel:
+class KernelWeights:
     """The real kernels of a complex layer, one for each image: [frames, 2 out, 2 C, taps], the oldest frame first."""
 
     def __init__(self, spec: ConvolutionSpec, channels: Sequence[int]) -> None:
@@ -21,7 +21,7 @@ class Kernel:
         pieces = np.split(parts, np.cumsum(channels)[:-1], axis=3)
         self.weights = [piece.reshape(self.frames, 2 * self.out, -1, self.taps) for piece in pieces]
 
-    def phases(self, counts: Sequence[int]) -> list[Kernel]:
+    def phases(self, counts: Sequence[int]) -> list[KernelWeights]:
         """Cut the kernel of a step up by groups of phases, each group with one tap at the front fewer than the last."""
         pieces, start = [], 0
         width = 2 * self.out // sum(counts)
@@ -56,7 +56,7 @@ class BinMemory:
         self.taps = np.tile(spec.taps_f, (2, 1))[:, None, :, None]
 
 
-class Gate:
+class GateWeights:
     """The gates of a squeeze-excitation as two matrices; hidden and gates are ordered f(re), g(re), f(im), g(im)."""
 
     def __init__(self, spec: AttentionSpec) -> None:

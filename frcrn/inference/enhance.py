@@ -199,16 +199,16 @@ def measured(model: Enhancer, recording: Recording) -> Measure:
     if model.level_dbfs is None:
         return Measure(length, peak, inside)
 
-    def heard() -> Iterator[Samples]:
+    def fed() -> Iterator[Samples]:
         return _to_model_rate(model, recording, _times(recording.blocks(), inside))
 
-    power = loudness.active_power(heard(), loudness.loudness(heard(), recording.channels).power)
+    power = loudness.active_power(fed(), loudness.loudness(fed(), recording.channels).power)
     return Measure(length, peak, inside * loudness.gain_to(model.level_dbfs, power))
 
 
 def checked_mix(strength: float, max_attenuation_db: float | None, residual: bool) -> Mix:
     """Check the settings and bring both limits to one: how much of the input stays."""
-    if not 0 <= strength <= 1:
+    if not (isinstance(strength, (int, float)) and 0 <= strength <= 1):
         raise ValueError(f"strength {strength}: accepted are numbers from 0 to 1")
     if max_attenuation_db is not None and not max_attenuation_db >= 0:
         raise ValueError(f"max_attenuation_db {max_attenuation_db}: accepted are numbers from 0, in dB")
@@ -242,11 +242,19 @@ def _recording(
 
     try:
         with Reader(stream, repair=repair, name=name, track=track) as reader:
-            recording = Recording(blocks, reader.rate, 1 if mono else reader.channels, name)
+            rate = _believed(reader.rate, name)
+            recording = Recording(blocks, rate, 1 if mono else reader.channels, name)
         yield recording, reader.format, audio.Origin(stream, name, track)
     finally:
         if ours:
             stream.close()
+
+
+def _believed(rate: int, name: str) -> int:
+    try:
+        return audio.checked_rate(rate)
+    except AudioError as error:
+        raise AudioError(f"{name}: {error}") from None
 
 
 def _form(found: audio.AudioFormat, name: str, target: Path) -> audio.AudioFormat:

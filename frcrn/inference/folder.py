@@ -61,15 +61,20 @@ def enhance_folder(
     Example:
         >>> outcomes = frcrn.enhance_folder("recordings", "cleaned")
     """
-    planned = plan([inputs] if isinstance(inputs, (str, os.PathLike)) else inputs, os.path.join(output, ""))
+    places = [inputs] if isinstance(inputs, (str, os.PathLike)) else inputs
+    if not isinstance(places, Sequence) or any(
+        not isinstance(place, (str, os.PathLike)) or place == "" for place in places
+    ):
+        raise ValueError(f"inputs {inputs!r}: expected folders, files or patterns")
+    planned = plan(places, os.path.join(output, ""))
     manifest = None if all(job.problem for job in planned) else Manifest(Path(output))
     outcomes = []
     for outcome in enhance_all(planned, Settings(**settings), manifest, force=force, count=jobs):
         outcomes.append(outcome)
         if progress:
             progress(len(outcomes), len(planned))
-    places = {job: place for place, job in enumerate(planned)}
-    return sorted(outcomes, key=lambda outcome: places[outcome.job])
+    order = {job: number for number, job in enumerate(planned)}
+    return sorted(outcomes, key=lambda outcome: order[outcome.job])
 
 
 def enhance_all(

@@ -26,13 +26,13 @@ _PATIENCE = 0.5  # seconds that may wait for the network before it leaves out wh
 _MEMORY = 0.9  # of the load shown, from one block to the next
 
 Tap = Callable[[Samples, Samples], None]
-"""Gets what was heard and what was made of it, in time with each other in the end."""
+"""Gets what was recorded and what was made of it, in time with each other in the end."""
 
 
 class Status(NamedTuple):
     """How it goes: levels in dBFS since the last look, the network's share of the time, blocks that came too late."""
 
-    heard: float
+    recorded: float
     played: float
     load: float
     underruns: int
@@ -54,7 +54,7 @@ class Live:
         """Samples from a sound's going in to its coming out, without what the device adds."""
         self.underruns = 0
         self.error: Exception | None = None
-        self._load = self._heard = self._played = 0.0
+        self._load = self._recorded = self._played = 0.0
         self._owed = 0  # samples of silence that were played in place of some that will come too late
         self._inbox: queue.SimpleQueue[Samples | None] = queue.SimpleQueue()
         self._waiting = 0  # samples in the inbox
@@ -77,19 +77,19 @@ class Live:
             nothing = np.zeros((self.stream.channels, 0), np.float32)
             self._tap(nothing, np.reshape(self.stream.flush(), (self.stream.channels, -1)))
 
-    def exchange(self, heard: Samples) -> Samples:
-        """[C, n] heard -> [C, n] to play; never waits for the network."""
-        out = np.zeros_like(heard)
+    def exchange(self, recorded: Samples) -> Samples:
+        """[C, n] recorded -> [C, n] to play; never waits for the network."""
+        out = np.zeros_like(recorded)
         with self._lock:
-            self._waiting += heard.shape[1]
-            ready = self._outbox.take(heard.shape[1])
+            self._waiting += recorded.shape[1]
+            ready = self._outbox.take(recorded.shape[1])
             out[:, : ready.shape[1]] = ready
-            if missing := heard.shape[1] - ready.shape[1]:
+            if missing := recorded.shape[1] - ready.shape[1]:
                 self._owed += missing
                 self.underruns += 1
-            self._heard = max(self._heard, _peak(heard))
+            self._recorded = max(self._recorded, _peak(recorded))
             self._played = max(self._played, _peak(out))
-        self._inbox.put(heard)
+        self._inbox.put(recorded)
         return out
 
     def status(self) -> Status:
@@ -97,17 +97,17 @@ class Live:
         if self.error is not None:
             raise self.error
         with self._lock:
-            status = Status(dbfs(self._heard), dbfs(self._played), self._load, self.underruns)
-            self._heard = self._played = 0.0
+            status = Status(dbfs(self._recorded), dbfs(self._played), self._load, self.underruns)
+            self._recorded = self._played = 0.0
         return status
 
     def _work(self) -> None:
         try:
-            while (heard := self._inbox.get()) is not None:
-                if not self._left_out(heard.shape[1]):
-                    self._enhance(heard)
+            while (recorded := self._inbox.get()) is not None:
+                if not self._left_out(recorded.shape[1]):
+                    self._enhance(recorded)
                 elif self._tap:
-                    self._tap(heard, np.zeros_like(heard))
+                    self._tap(recorded, np.zeros_like(recorded))
         except Exception as error:  # whatever it is, it belongs to the thread that looks at the status
             self.error = error
 
@@ -119,17 +119,17 @@ class Live:
             self._waiting -= count
         return skipped
 
-    def _enhance(self, heard: Samples) -> None:
+    def _enhance(self, recorded: Samples) -> None:
         began = time.perf_counter()
-        clean = self.stream.push(heard)
-        share = (time.perf_counter() - began) * self.stream.rate / heard.shape[1]
+        clean = self.stream.push(recorded)
+        share = (time.perf_counter() - began) * self.stream.rate / recorded.shape[1]
         with self._lock:
             late = min(self._owed, clean.shape[1])
             self._owed -= late
             self._outbox.append(clean[:, late:])
             self._load = _MEMORY * self._load + (1 - _MEMORY) * share
         if self._tap:
-            self._tap(heard, clean)
+            self._tap(recorded, clean)
 
 
 class Recorder:

@@ -114,7 +114,7 @@ def layout_of(inlet: Inlet, form: str, rate: int | None, channels: int | None, m
 
 
 def _is_wav(inlet: Inlet) -> bool:
-    """Tell wav from raw samples; refuse what is another kind of file, which would be heard as noise."""
+    """Tell wav from raw samples; refuse what is another kind of file, which would sound like noise."""
     head = inlet.peek(12)
     if not head:
         raise AudioError(f"{inlet.name}: is empty; expected raw samples or wav")

@@ -85,7 +85,7 @@ class Stream:
                 f"this {type(model).__name__} looks {model.lookahead} samples ahead and cannot stream; "
                 "load it with causal=True, or use enhance"
             )
-        if channels < 1:
+        if not isinstance(channels, int) or channels < 1:
             raise ValueError(f"channels {channels}: at least 1 is needed")
         self.rate = model.sample_rate if rate is None else checked_rate(rate)
         self.channels = channels
@@ -120,7 +120,7 @@ class Stream:
         return longest_delay(self.rate, self.model.sample_rate, self.model.window, self.model.hop, self.band)
 
     def reset(self) -> None:
-        """Forget everything heard: the next push is the beginning of another sound."""
+        """Forget everything received: the next push is the beginning of another sound."""
         self._state = self.model.initial_state(self.channels)
         self._pending.clear()
         self._original.clear()
@@ -266,12 +266,12 @@ def longest_delay(rate: int, model_rate: int, window: int, hop: int, band: str) 
         return window
     way = route(rate, model_rate, 1, band)
     size = max(1, rate // 1000)
-    taken = given = heard = said = longest = 0
+    taken = given = received = returned = longest = 0
     while taken < (rate // 2 if isinstance(way, FullBand) else 2 * rate):
         taken += size
         longest = max(longest, taken - given)
-        heard += way.split(np.zeros((1, size), np.float32)).shape[1]
-        ready = max(0, heard // hop * hop - (window - hop)) - said
-        said += ready
+        received += way.split(np.zeros((1, size), np.float32)).shape[1]
+        ready = max(0, received // hop * hop - (window - hop)) - returned
+        returned += ready
         given += way.join(np.zeros((1, ready), np.float32)).shape[1]
     return longest

@@ -51,6 +51,10 @@ def load(source: str | os.PathLike[str] = DEFAULT, **changes: Any) -> Enhancer:
         >>> model = frcrn.load()
         >>> model = frcrn.load("path/to/model", causal=True)
     """
+    if not isinstance(source, (str, os.PathLike)):
+        raise CheckpointError(
+            f"expected the name of a model, a directory or a checkpoint file, found {type(source).__name__}"
+        )
     if str(source) in names() and not Path(source).exists():
         return load_bundled(str(source), changes)
     path = Path(source)

@@ -143,7 +143,7 @@ class FRCRN(MaskEnhancer):
         super().__init__(stft, features)
         self.config: FRCRNConfig = config
         self.sample_rate, self.level_dbfs = config.sample_rate, config.level_dbfs
-        self.causal, self.mask_bound = config.causal, config.mask_bound
+        self.causal = config.causal
         self.unets = nn.ModuleList(UNet(config.levels, self.shape(stage)) for stage in range(config.stages))
         look = sum(level.kernel[1] - 1 for level in config.levels) * config.stages
         # a network that pools over the whole clip looks ahead even where no kernel does

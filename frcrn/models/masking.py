@@ -35,12 +35,16 @@ class MaskEnhancer(Enhancer):
 
     memory_format = torch.channels_last
     causal: bool
-    mask_bound: float = 1.0
 
     def __init__(self, stft: STFT, features: Features) -> None:
         super().__init__()
         self.stft, self.features = stft, features
         self.hop, self.window = stft.hop, stft.window
+
+    @property
+    def mask_bound(self) -> float:
+        """What the mask's magnitude stays below; the configuration's, so that it can be set anew after training."""
+        return float(getattr(self.config, "mask_bound", 1.0))
 
     def wire(self, at: Backend[X], x: X) -> Iterator[X]:
         """Features [2 channels, bands] -> what each stage returns, [2, bands], before it is bounded, one by one."""

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 Batch = dict[str, Tensor]
 
 
-class Stream(Sampler[list[tuple[int, int]]]):
+class BatchOrder(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, index) without end: each epoch in its own order, batches run on across epochs.
 
     Each process takes its part of every batch, so that their union is the batch that one process would take.
@@ -59,7 +59,7 @@ def leave_signals_to_parent(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def batches(data: Any, stream: Stream, workers: int) -> Iterator[Batch]:
+def batches(data: Any, stream: BatchOrder, workers: int) -> Iterator[Batch]:
     """Return the batches of a stream, loaded by `workers` processes, or in this one."""
     # a generator of its own: the loader must not draw from the one that the network draws from
     loader = DataLoader(

@@ -19,7 +19,7 @@ from frcrn.training.losses.objective import build_losses
 from frcrn.training.outcome import Result
 from frcrn.training.recipe import Recipe, Train, build_model, differences, parse
 from frcrn.training.schedule import seconds_left
-from frcrn.training.stages import Stage, shares_of, stages_of
+from frcrn.training.stages import RecipeStage, shares_of, stages_of
 from frcrn.training.trainer import Trainer
 from frcrn.training.weights import mean, set_level
 
@@ -74,7 +74,7 @@ def train(
     return Series(stages, folder, watcher, parts).train(resume)
 
 
-def only(stage: Stage, folder: Path, resume: bool, watcher: Watcher | None, parts: Mapping[str, Any]) -> Result:
+def only(stage: RecipeStage, folder: Path, resume: bool, watcher: Watcher | None, parts: Mapping[str, Any]) -> Result:
     """Train a recipe without stages."""
     trainer = Trainer(started_as(folder, stage.recipe) if resume else stage.recipe, work_dir=folder, **parts)
     if watcher is not None:
@@ -100,7 +100,7 @@ def recipe_in(folder: Path) -> Recipe | None:
         return None
 
 
-def check(stages: Sequence[Stage], parts: Mapping[str, Any]) -> None:
+def check(stages: Sequence[RecipeStage], parts: Mapping[str, Any]) -> None:
     """Refuse what a later stage cannot do before the first one has begun."""
     by_name = {stage.name: stage.recipe for stage in stages}
     network = choose_model(stages[0].recipe, None)
@@ -125,7 +125,7 @@ class Series:
     """The stages of a recipe in one folder."""
 
     def __init__(
-        self, stages: Sequence[Stage], folder: Path, watcher: Watcher | None, parts: Mapping[str, Any]
+        self, stages: Sequence[RecipeStage], folder: Path, watcher: Watcher | None, parts: Mapping[str, Any]
     ) -> None:
         self.stages, self.folder, self.watcher, self.parts = stages, folder, watcher, parts
 
@@ -167,7 +167,7 @@ class Series:
         stage = next(stage for stage in self.stages if stage.name == name)
         return self.folder / stage.folder / ("mean" if stage.mean_with else "output")
 
-    def leave(self, stage: Stage, trainer: Trainer, result: Result) -> Result:
+    def leave(self, stage: RecipeStage, trainer: Trainer, result: Result) -> Result:
         """Write what a stage leaves, as its own and as the recipe's output, and note that it is done."""
         left, output = self.left_by(stage.name), self.folder / "output"
         facts: dict[str, Any] = {"stage": stage.name, "step": result.step, "weights": result.held}
@@ -183,7 +183,7 @@ class Series:
         trainer.processes.wait()
         return result
 
-    def mean_of(self, stage: Stage, trainer: Trainer) -> Enhancer:
+    def mean_of(self, stage: RecipeStage, trainer: Trainer) -> Enhancer:
         """Return the mean of a stage's weights and those of earlier ones, at the level that the recipe asks for."""
         model = load(self.folder / stage.folder / "output")
         mean(model, [(load(self.left_by(name)), share) for name, share in stage.mean_with.items()])
@@ -213,7 +213,7 @@ class Series:
         whole = sum(shares[:place]) + shares[place] * done
         return State(self.stages[place].name, whole / sum(shares), None if left is None else left + rest)
 
-    def warn_of_changes(self, stage: Stage) -> None:
+    def warn_of_changes(self, stage: RecipeStage) -> None:
         """Say which settings of a stage that is done were changed, and have no effect."""
         before = recipe_in(self.folder / stage.folder)
         if before is not None:
@@ -221,7 +221,7 @@ class Series:
                 logger.warning("%s: %s differs from what it was trained with; the stage is done", stage.name, name)
 
 
-def amounts_of(stages: Sequence[Stage]) -> list[float]:
+def amounts_of(stages: Sequence[RecipeStage]) -> list[float]:
     """Return how much of the work each stage is; where nothing says so, all are alike."""
     try:
         return shares_of(stages)

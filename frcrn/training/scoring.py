@@ -10,7 +10,7 @@ from torch import Tensor
 
 from frcrn.models.base import Enhancer
 from frcrn.training import checkpoints
-from frcrn.training.batches import Stream, batches
+from frcrn.training.batches import BatchOrder, batches
 from frcrn.training.distributed import Processes
 from frcrn.training.ema import Average, settle
 from frcrn.training.logs import Tracker
@@ -53,7 +53,7 @@ class Scoring:
             return average
         if plan.ema_decay > 0:
             size = plan.batch_size * self.processes.count
-            last = Stream(len(self.train_data), size, seed=plan.seed, start=max(0, examples - SETTLING * size))
+            last = BatchOrder(len(self.train_data), size, seed=plan.seed, start=max(0, examples - SETTLING * size))
             loaded = batches(self.train_data, last, 0)
             settle(average, (next(loaded)["noisy"].to(self.processes.device) for _ in range(SETTLING)))
         if plan.set_level:
@@ -72,9 +72,9 @@ class Scoring:
             raise ValueError("recipe.valid: evaluation needs a validation set, found none")
         model = self.settled() if checkpoint is None else self.weights_of(checkpoint)
         share_of = {"part": self.processes.rank, "parts": self.processes.count}
-        totals, heard = validate(model, self.valid_data, self.losses, self.recipe.evaluation, **share_of)
+        totals, kept = validate(model, self.valid_data, self.losses, self.recipe.evaluation, **share_of)
         if samples and self.tracker is not None:
-            for number, sample in enumerate(heard):
+            for number, sample in enumerate(kept):
                 self.tracker.samples(self.progress.step, sample._asdict(), self.model.sample_rate, f"example_{number}")
         everyone = Totals()
         for each in self.processes.all(totals):

@@ -46,7 +46,7 @@ class Changes:
 
 
 @dataclass(frozen=True)
-class Stage:
+class RecipeStage:
     """One run of a recipe; a recipe without stages is one without a name."""
 
     name: str
@@ -59,17 +59,17 @@ class Stage:
     minutes: float | None = None
 
 
-def stages_of(values: Mapping[str, Any], *, max_minutes: float | None = None) -> tuple[Stage, ...]:
+def stages_of(values: Mapping[str, Any], *, max_minutes: float | None = None) -> tuple[RecipeStage, ...]:
     """Return the runs that a recipe's tables ask for, in order, all of them checked; a time limit is shared out."""
     if "stages" not in values:
         if max_minutes is not None:
             values = merged(dict(values), {"train": {"max_minutes": max_minutes}})
-        return (Stage("", "", parse(values)),)
+        return (RecipeStage("", "", parse(values)),)
     entries = values["stages"]
     if not isinstance(entries, list) or not entries:
         raise ValueError(f"recipe.stages: expected a list of stages, found {entries!r}")
     common: dict[str, Any] = {key: value for key, value in values.items() if key != "stages"}
-    stages: list[Stage] = []
+    stages: list[RecipeStage] = []
     for number, entry in enumerate(entries):
         where = f"recipe.stages[{number}]"
         changes, common = changed(common, entry, where)
@@ -96,7 +96,7 @@ def without_start(train: Any) -> Any:
     return {key: value for key, value in train.items() if key not in ONCE} if isinstance(train, Mapping) else train
 
 
-def stage_of(changes: Changes, tables: Mapping[str, Any], before: list[Stage], where: str) -> Stage:
+def stage_of(changes: Changes, tables: Mapping[str, Any], before: list[RecipeStage], where: str) -> RecipeStage:
     """Return a stage after checking the names of those that it builds on."""
     known = [stage.name for stage in before]
     if changes.name in known:
@@ -112,16 +112,16 @@ def stage_of(changes: Changes, tables: Mapping[str, Any], before: list[Stage], w
         raise ValueError(f"{where}: {error}") from None
     start = changes.from_stage or (known[-1] if known else None)
     folder = f"{len(before) + 1:02}_{changes.name}"
-    return Stage(changes.name, folder, recipe, start, changes.mean_with, changes.minutes)
+    return RecipeStage(changes.name, folder, recipe, start, changes.mean_with, changes.minutes)
 
 
-def limited(stage: Stage, minutes: float) -> Stage:
+def limited(stage: RecipeStage, minutes: float) -> RecipeStage:
     """Return a stage that ends after so many minutes."""
     require(minutes > 0, "recipe.train.max_minutes", "more than 0", minutes)
     return replace(stage, recipe=replace(stage.recipe, train=replace(stage.recipe.train, max_minutes=minutes)))
 
 
-def shares_of(stages: Iterable[Stage]) -> list[float]:
+def shares_of(stages: Iterable[RecipeStage]) -> list[float]:
     """Return each stage's share of the time: by its minutes, or where none has any, by its steps."""
     known = list(stages)
     minutes = [stage.minutes or stage.recipe.train.max_minutes for stage in known]

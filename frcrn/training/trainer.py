@@ -13,7 +13,7 @@ from typing import Any
 
 from frcrn.models.base import Enhancer
 from frcrn.training import checkpoints, random_state
-from frcrn.training.batches import Batch, Stream, batches
+from frcrn.training.batches import Batch, BatchOrder, batches
 from frcrn.training.build import build_data, check_packages, check_plan, choose_model, take_settings
 from frcrn.training.distributed import Processes
 from frcrn.training.ema import Average
@@ -115,7 +115,7 @@ class Trainer(Scoring):
         """Take steps until there is a reason to stop, and return it."""
         plan, progress = self.recipe.train, self.progress
         place = {"start": progress.examples, "part": self.processes.rank, "parts": self.processes.count}
-        stream = Stream(len(self.train_data), plan.batch_size, seed=plan.seed, **place)
+        stream = BatchOrder(len(self.train_data), plan.batch_size, seed=plan.seed, **place)
         loaded = batches(self.train_data, stream, plan.workers)
         self.lap = (progress.elapsed, progress.audio)
         while (reason := self.reason_to_stop()) is None:

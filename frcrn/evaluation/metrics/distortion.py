@@ -62,8 +62,8 @@ def log_likelihood_ratios(clean: Wave, enhanced: Wave, rate: int) -> Array:
     """[T], [T] -> LLR of the linear predictors, one a frame [N]; frames without sound in either clip are left out."""
     order = 16 if rate >= 10000 else 10
     lags = [_autocorrelation(speech_frames(wave, rate), order) for wave in (clean, enhanced)]
-    heard = (lags[0][:, 0] > 0) & (lags[1][:, 0] > 0)
-    reference, other = lags[0][heard], lags[1][heard]
+    voiced = (lags[0][:, 0] > 0) & (lags[1][:, 0] > 0)
+    reference, other = lags[0][voiced], lags[1][voiced]
     return np.asarray(np.log(_residual(_predictor(other), reference) / _residual(_predictor(reference), reference)))
 
 

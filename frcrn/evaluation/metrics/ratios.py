@@ -55,10 +55,15 @@ def si_sdr(estimate: Wave | Tensor, target: Wave | Tensor) -> float | Tensor:
     return ratio_db(energy(scale * target), energy(estimate - scale * target))
 
 
+def projection(estimate: Tensor, target: Tensor, tiny: float = 1e-20) -> Tensor:
+    """[..., T], [..., T] -> [..., T]: the part of the estimate that is the target, scaled."""
+    product = (estimate * target).sum(dim=-1, keepdim=True)
+    return product / (target.square().sum(dim=-1, keepdim=True) + tiny) * target
+
+
 def _projected_db(estimate: Tensor, target: Tensor) -> Tensor:
     tiny = 1e-20
-    product = (estimate * target).sum(dim=-1, keepdim=True)
-    projected = product / (target.square().sum(dim=-1, keepdim=True) + tiny) * target
+    projected = projection(estimate, target, tiny)
     signal, noise = projected.square().sum(dim=-1) + tiny, (estimate - projected).square().sum(dim=-1) + tiny
     floor = 10 ** (-LIMIT_DB / 10)
     return 10 * (signal.clamp(min=noise.detach() * floor) / noise.clamp(min=signal.detach() * floor)).log10()

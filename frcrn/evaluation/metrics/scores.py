@@ -48,7 +48,7 @@ def _package(name: str) -> Any:
         raise MissingPackage(f'this metric needs the package {name}: pip install "frcrn[eval]"') from error
 
 
-class Clip:
+class ScoredClip:
     """One clean and enhanced pair, with what several metrics share computed once."""
 
     def __init__(self, clean: Wave, enhanced: Wave, rate: int, dnsmos_folder: Path | None = None) -> None:
@@ -155,7 +155,7 @@ class Clip:
 class Metric(NamedTuple):
     """One column of a score table."""
 
-    measure: Callable[[Clip], float]
+    measure: Callable[[ScoredClip], float]
     title: str
     about: str
     better: int
@@ -168,12 +168,14 @@ METRICS: dict[str, Metric] = {
     "pesq_nb": Metric(lambda clip: clip.pesq_nb, "PESQ-NB", "narrow-band PESQ, P.862.1, MOS-LQO", 1, 3),
     "stoi": Metric(lambda clip: clip.stoi(), "STOI", "short-time objective intelligibility, 0 to 1", 1, 3),
     "estoi": Metric(lambda clip: clip.stoi(extended=True), "ESTOI", "extended STOI, 0 to 1", 1, 3),
-    "si_snr": Metric(Clip.si_snr, "SI-SNR dB", "scale-invariant SNR, means removed", 1, 2),
-    "si_sdr": Metric(Clip.si_sdr, "SI-SDR dB", "scale-invariant SDR (Le Roux 2019), means kept", 1, 2),
-    "snr": Metric(Clip.snr, "SNR dB", "plain SNR, nothing scaled", 1, 2),
-    "seg_snr": Metric(Clip.segmental_snr, "segSNR dB", "mean SNR of 30 ms frames, each held within -10 to 35 dB", 1, 2),
+    "si_snr": Metric(ScoredClip.si_snr, "SI-SNR dB", "scale-invariant SNR, means removed", 1, 2),
+    "si_sdr": Metric(ScoredClip.si_sdr, "SI-SDR dB", "scale-invariant SDR (Le Roux 2019), means kept", 1, 2),
+    "snr": Metric(ScoredClip.snr, "SNR dB", "plain SNR, nothing scaled", 1, 2),
+    "seg_snr": Metric(
+        ScoredClip.segmental_snr, "segSNR dB", "mean SNR of 30 ms frames, each held within -10 to 35 dB", 1, 2
+    ),
     "lsd": Metric(
-        Clip.log_spectral_distance, "LSD dB", "log-spectral distance, floored 60 dB under the clean peak", -1, 2
+        ScoredClip.log_spectral_distance, "LSD dB", "log-spectral distance, floored 60 dB under the clean peak", -1, 2
     ),
     "speech_level": Metric(
         lambda clip: clip.speech_kept[0],
@@ -249,7 +251,7 @@ def score(
     clean, enhanced = np.asarray(clean), np.asarray(enhanced)
     if problem := _problem(clean, enhanced):
         return Scores(failures=dict.fromkeys(names, problem))
-    clip, scores = Clip(clean, enhanced, rate, Path(dnsmos_folder) if dnsmos_folder else None), Scores()
+    clip, scores = ScoredClip(clean, enhanced, rate, Path(dnsmos_folder) if dnsmos_folder else None), Scores()
     for name in names:
         try:
             value = METRICS[name].measure(clip)

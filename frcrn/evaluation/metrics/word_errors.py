@@ -44,8 +44,8 @@ def _pocketsphinx() -> Recogniser:
         decoder.start_utt()
         decoder.process_raw((wave.clip(-1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
         decoder.end_utt()
-        heard = decoder.hyp()
-        return str(heard.hypstr) if heard else ""
+        recognised = decoder.hyp()
+        return str(recognised.hypstr) if recognised else ""
 
     return recognise
 
@@ -60,20 +60,20 @@ def words(text: str) -> list[str]:
     return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower())
 
 
-def word_errors(reference: Sequence[str], heard: Sequence[str]) -> int:
+def word_errors(reference: Sequence[str], recognised: Sequence[str]) -> int:
     """Count the least substitutions, insertions and deletions from one to the other."""
-    distances = np.arange(len(heard) + 1)
+    distances = np.arange(len(recognised) + 1)
     for place, word in enumerate(reference, start=1):
-        substituted = distances[:-1] + np.array([word != other for other in heard], dtype=int)
+        substituted = distances[:-1] + np.array([word != other for other in recognised], dtype=int)
         best = np.concatenate([[place], np.minimum(substituted, distances[1:] + 1)])
         # an insertion costs one more than its left neighbour: a running minimum once the slope is taken off
-        slope = np.arange(len(heard) + 1)
+        slope = np.arange(len(recognised) + 1)
         distances = np.minimum.accumulate(best - slope) + slope
     return int(distances[-1])
 
 
 def word_scores(recogniser: Recogniser, enhanced: Samples, clean: Samples, rate: int, said: str | None) -> Scores:
-    """Return the word error rate of an enhanced clip against `said`, or against what is heard in the clean clip."""
+    """Return the word error rate of an enhanced clip against `said`, or else the clean clip's words."""
     reference = words(recogniser(clean, rate) if said is None else said)
     if not reference:
         return Scores(failures=dict.fromkeys(COLUMNS, "there are no words to compare with"))

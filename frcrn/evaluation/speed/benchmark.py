@@ -49,7 +49,7 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class Result:
+class Measurements:
     """All of one run of the benchmark."""
 
     machine: dict[str, Any]
@@ -69,7 +69,7 @@ def benchmark(
     seconds: float = 10.0,
     memory: bool = True,
     progress: Progress = lambda done: None,
-) -> Result:
+) -> Measurements:
     """Measure how fast models run, all in turn in one run.
 
     Args:
@@ -102,7 +102,7 @@ def benchmark(
         pairs = zip(speeds, subjects, strict=True)
         speeds = [with_memory(each, *peaks[subject.place, subject.runtime]) for each, subject in pairs]
     models = {subject.facts.label: subject.facts for subject in subjects}
-    return Result(machine(seconds, before), list(models.values()), speeds)
+    return Measurements(machine(seconds, before), list(models.values()), speeds)
 
 
 def refuse_same_names(subjects: Sequence[Subject]) -> None:
@@ -157,12 +157,12 @@ def speed(subject: Subject, seconds: float) -> Speed:
     """Sum up what was measured."""
     clock = np.array(subject.clock)
     length = subject.facts.hop / subject.facts.sample_rate if subject.live else seconds
-    heard = len(clock) * length
+    audio = len(clock) * length
     frames: tuple[float | None, ...] = (None,) * 4
     if subject.live:
         under_half = float(np.mean(clock < length / 2))
         frames = (float(np.median(clock)), float(np.percentile(clock, 99)), float(clock.max()), under_half)
-    factors = float(clock.sum()) / heard, sum(subject.core) / heard
+    factors = float(clock.sum()) / audio, sum(subject.core) / audio
     return Speed(subject.facts.label, subject.runtime, subject.threads, *factors, len(clock), *frames)
 
 

@@ -140,12 +140,12 @@ def peer_subject(place: str, path: Path, label: str, threads: int) -> Subject:
     gmacs = sum(known) * about.sample_rate / about.hop / 1e9 if len(known) == len(counts) else None
     latency = (about.hop if peer.hops_out else about.window) + peer.delay
     facts = Facts(label or peer.label, sum(n for n, _ in counts), gmacs, about.sample_rate, about.hop, latency)
-    heard = np.zeros(about.window, np.float32)
+    latest = np.zeros(about.window, np.float32)
 
     def step(hop: Samples) -> Any:
-        heard[: -about.hop] = heard[about.hop :].copy()
-        heard[-about.hop :] = hop
-        return peer.step(heard)
+        latest[: -about.hop] = latest[about.hop :].copy()
+        latest[-about.hop :] = hop
+        return peer.step(latest)
 
     return Subject(place, facts, "onnx", threads, step)
 

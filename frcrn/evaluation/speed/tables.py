@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from frcrn.evaluation.report.tables import number
-from frcrn.evaluation.speed.benchmark import Result, Speed
+from frcrn.evaluation.speed.benchmark import Measurements, Speed
 from frcrn.evaluation.speed.candidates import Facts
 
 
-def markdown(result: Result) -> str:
+def markdown(result: Measurements) -> str:
     """Return a table of the models, one of their speeds, and how both came about."""
     return "\n".join([models(result.models), speeds(result.speeds), conditions(result)])
 
@@ -42,7 +42,7 @@ def row(cells: list[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def conditions(result: Result) -> str:
+def conditions(result: Measurements) -> str:
     """Say what the figures mean and what they were measured on."""
     about = result.machine
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())

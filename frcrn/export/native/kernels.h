@@ -2,6 +2,12 @@
  *
  * Sums stay in registers: a block of outputs for a block of bins. Weights lie in the order in which they are read:
  * for each block of `pack` outputs, for each input, `pack` weights (twice as many where they are complex).
+ *
+ * A complex product needs each weight once: for an input x + iy and a weight v + iw,
+ *     re += x v - y w        im += x w + y v
+ * so a loaded pair (v, w) serves two outputs and two inputs, where the block matrix [[v, -w], [w, v]] would be read as
+ * four numbers. With B bins and V vectors of outputs in registers, an input costs 2 B scalars and 2 V vectors to read
+ * for 4 B V products: COMPLEX_BINS and COMPLEX_VECTORS are the largest for which 2 B V sums stay in registers.
  */
 #ifndef FRCRN_KERNELS_H
 #define FRCRN_KERNELS_H

@@ -7,9 +7,12 @@ import hashlib
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import tempfile
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -61,11 +64,38 @@ def library() -> ctypes.CDLL:
 
 
 def loaded(path: Path, program: str) -> ctypes.CDLL:
-    """Load the interpreter from a file, compiled where it is not there yet."""
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        compile_to(path, program)
+    """Load the interpreter from a file, compiled where it is not there yet; refuse what others could have put there."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    require_ours(path.parent)
+    with alone(path.with_suffix(".lock")):
+        if not path.exists():
+            compile_to(path, program)
+    require_ours(path)
     return prototyped(ctypes.CDLL(str(path)))
+
+
+def require_ours(path: Path) -> None:
+    """Refuse a file or folder that is a link, or that another user owns or may change: code is run from there."""
+    if not hasattr(os, "getuid"):
+        return
+    found = path.lstat()
+    shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.getuid() or shared:
+        raise PermissionError(f"{path}: not loaded, as others may have put it there")
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Let one process at a time pass; where files cannot be locked, all of them."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    flags = os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
+    with open(os.open(path, flags, 0o600), "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def compile_to(path: Path, program: str) -> None:
@@ -78,6 +108,7 @@ def compile_to(path: Path, program: str) -> None:
             command = [program, *OPTIONS, *tuned, *files, "-o", str(beside), "-lm"]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode == 0:
+                beside.chmod(0o700)
                 return
         reason = (done.stderr.strip().splitlines() or ["it says nothing"])[0]
         raise MissingPackage(f"the runtime native needs a C compiler that works; {program} does not: {reason}")

@@ -33,6 +33,7 @@ class NativeStep:
 
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
         """[B, k hop] -> [B, k hop]; the state that goes in is used up."""
+        self._check(frame, state)
         waves, memory = frame.detach().float().contiguous(), state[MEMORY].contiguous()
         if not torch.equal(memory[:, :2].contiguous().view(torch.int64)[:, 0], state[FRAME]):
             raise ValueError("this state has been used up by a step; a copy of both its tensors would have kept it")
@@ -42,6 +43,22 @@ class NativeStep:
             for start in range(0, 4 * waves.shape[1], 4 * hop):
                 self._model.step(kept, scratch, noisy + start, enhanced + start)
         return clean, {MEMORY: memory, FRAME: state[FRAME] + waves.shape[1] // hop}
+
+    def _check(self, frame: Tensor, state: State) -> None:
+        """Refuse what does not fit: the program in C takes addresses, and trusts them."""
+        if frame.ndim != 2 or frame.shape[1] % self.hop or frame.device.type != "cpu":
+            raise ValueError(f"frame of shape {tuple(frame.shape)}: expected [batch, hops of {self.hop}] on the CPU")
+        wanted = {MEMORY: ((len(frame), self._model.state_size), torch.float32), FRAME: ((len(frame),), torch.int64)}
+        if state.keys() != wanted.keys():
+            raise ValueError(f"state of {', '.join(state) or 'nothing'}: expected {MEMORY} and {FRAME}")
+        for name, (shape, kind) in wanted.items():
+            value = state[name]
+            if tuple(value.shape) != shape or value.dtype != kind or value.device.type != "cpu":
+                raise ValueError(
+                    f"state {name} of shape {tuple(value.shape)}, {value.dtype}: expected {shape}, {kind}, on the CPU"
+                )
+        if bool((state[FRAME] < 0).any()):
+            raise ValueError(f"state {FRAME}: expected numbers from 0, found {int(state[FRAME].min())}")
 
     def _scratch(self) -> int:
         """Return the address of this thread's scratch memory."""

@@ -1,8 +1,13 @@
 """Fourier transforms of one frame in two small steps of matrix products each, real numbers only.
 
-A transform of N = rows x columns samples, n = columns n1 + n2 and k = k1 + rows k2, is one of `rows` samples for each
-n2, and then one of `columns` samples for each k1, in whose weights the twiddle factors are. For 640 samples that is a
-tenth of the weights of the plain matrix [640, 642], and reading weights is all that one frame costs.
+With N = rows x columns, n = columns n1 + n2 and k = k1 + rows k2, the exponent of exp(-2 pi i n k / N) is
+
+    n k / N = n1 k1 / rows + n2 (k1 + rows k2) / N        but for the whole number n1 k2
+
+so X[k1 + rows k2] = sum_n2 exp(-2 pi i n2 (k1 + rows k2) / N) sum_n1 exp(-2 pi i n1 k1 / rows) x[columns n1 + n2]: a
+transform of `rows` samples for each n2, and then one product over n2 for each k1, whose weights have taken in the
+twiddle factors exp(-2 pi i n2 k1 / N). For 640 samples that is a tenth of the weights of the plain matrix [640, 642],
+and reading weights is all that one frame costs.
 """
 
 from __future__ import annotations

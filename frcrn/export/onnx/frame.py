@@ -13,7 +13,7 @@ from torch import nn
 
 from frcrn.export.onnx.graph import Graph, States
 from frcrn.export.onnx.writer import FEW, OF_FG, OF_MEMORY, Image, Placed, Writer
-from frcrn.export.weights import Gate
+from frcrn.export.weights import GateWeights
 from frcrn.models.layers.attention import ComplexSE
 from frcrn.models.layers.specs import Array, AttentionSpec, MemorySpec
 from frcrn.models.layers.wiring import Layers
@@ -172,7 +172,7 @@ class Means:
 
     def pooled(self, spec: AttentionSpec, means: str) -> tuple[str, Array]:
         """Keep this frame's means; return them with what is left of the past, and the first matrix that takes both."""
-        squeeze, now = Gate(spec).squeeze, taps_of(spec)[-1][:, None]
+        squeeze, now = GateWeights(spec).squeeze, taps_of(spec)[-1][:, None]
         number = len(self.fresh)
         self.fresh.append(means)
         if not self.frames:

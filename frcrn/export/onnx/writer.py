@@ -13,7 +13,7 @@ import numpy as np
 
 from frcrn.export import backend
 from frcrn.export.onnx.graph import Graph, States
-from frcrn.export.weights import BinMemory, Gate, Kernel
+from frcrn.export.weights import BinMemory, GateWeights, KernelWeights
 from frcrn.models.layers.specs import Array, AttentionSpec, ConvolutionSpec, MemorySpec
 
 LEAK = 0.01
@@ -35,7 +35,7 @@ class Image(NamedTuple):
 class Placed(NamedTuple):
     """A kernel and how it goes along bins."""
 
-    kernel: Kernel
+    kernel: KernelWeights
     pads: tuple[int, int]
     stride: int = 1
 
@@ -85,7 +85,7 @@ class Writer(backend.Writer[Image]):
 
     def down(self, name: str, spec: ConvolutionSpec, x: Image) -> Image:
         """A complex convolution."""
-        kernel = Kernel(spec, [x.channels])
+        kernel = KernelWeights(spec, [x.channels])
         placed = Placed(kernel, (spec.padding, spec.padding), spec.stride)
         (y,) = self.products(name, [x], [placed], up=False)
         bins = (x.bins + 2 * spec.padding - kernel.taps) // spec.stride + 1
@@ -97,7 +97,7 @@ class Writer(backend.Writer[Image]):
 
     def up(self, name: str, spec: ConvolutionSpec, images: Sequence[Image]) -> Image:
         """A complex transposed convolution: a plain one to `stride` times the channels, interleaved along bins."""
-        kernel, graph, bins = Kernel(spec, [x.channels for x in images]), self.graph, images[0].bins
+        kernel, graph, bins = KernelWeights(spec, [x.channels for x in images]), self.graph, images[0].bins
         stride, taps = spec.stride, kernel.taps
         first, count, start = spec.positions()
         pads = (taps - 1 - first, max(0, count - bins + first))
@@ -135,6 +135,6 @@ class Writer(backend.Writer[Image]):
 
     def gated(self, spec: AttentionSpec, means: str, squeeze: Array | None = None) -> str:
         """Means [N, 2C] -> gates [N, 4C]."""
-        graph, gate = self.graph, Gate(spec)
+        graph, gate = self.graph, GateWeights(spec)
         hidden = graph.op("Gemm", means, gate.squeeze if squeeze is None else squeeze, gate.squeeze_bias)
         return graph.op("Sigmoid", graph.op("Gemm", graph.op("Relu", hidden), gate.excite, gate.excite_bias))

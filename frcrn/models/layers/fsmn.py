@@ -1,4 +1,16 @@
-"""Feed-forward sequential memory: a small network at each place, and a weighted memory of the places before it."""
+"""Feed-forward sequential memory: a small network at each place, and a weighted memory of the places before it.
+
+A real block with C features and a memory of N places takes x[t] (t along time, or along the bins of a frame) to
+
+    p[t] = project(relu(linear x[t] + bias))
+    f(x)[t] = x[t] + p[t] + sum_{i = 0}^{N - 1} a_i * p[t - i]        a_i [C], * feature by feature
+
+The sum is a depthwise convolution whose last tap is the present; adding one to that tap takes in the p[t] before it.
+
+A complex block has two of these, f and g, and is linear in i: (f + ig)(x + iy) = f(x) - g(y) + i (f(y) + g(x)). Both
+act on x and on y, so that one product with the rows of x and y gives all four, and the shortcuts x[t] of f and g come
+to (x - y) + i (x + y).
+"""
 
 from __future__ import annotations
 

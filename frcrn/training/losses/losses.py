@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from frcrn.config import require
+from frcrn.evaluation.metrics.ratios import projection
 from frcrn.models.base import Estimate, Stage
 from frcrn.training.losses.pesq import BEST, quality
 from frcrn.training.losses.spectra import TINY_POWER, frames, power, spectrum
@@ -59,8 +60,7 @@ def audible(clean: Tensor) -> Tensor:
 
 def scale_invariant_snr(estimate: Tensor, clean: Tensor, ceiling_db: float | None = None) -> Tensor:
     """[B, T], [B, T] -> [B] in dB; with a ceiling it flattens out there, and better examples stop pulling."""
-    dot = (estimate * clean).sum(dim=1, keepdim=True)
-    target = dot / (clean.square().sum(dim=1, keepdim=True) + TINY_POWER) * clean
+    target = projection(estimate, clean, TINY_POWER)
     kept = target.square().sum(dim=1)
     lost = (estimate - target).square().sum(dim=1) + TINY_POWER
     if ceiling_db is not None:
@@ -77,11 +77,11 @@ class SiSnr:
 
     def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
         """Return the loss, a scalar."""
-        heard = audible(clean)
+        sounding = audible(clean)
         return over_stages(
             estimate,
             self.stages,
-            lambda stage: -(scale_invariant_snr(stage.wave, clean, self.ceiling_db) * heard).mean(),
+            lambda stage: -(scale_invariant_snr(stage.wave, clean, self.ceiling_db) * sounding).mean(),
         )
 
 
@@ -239,11 +239,11 @@ class PerceivedQuality:
 
     def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
         """Return the loss, a scalar."""
-        heard = audible(clean)
+        sounding = audible(clean)
         return over_stages(
             estimate,
             self.stages,
-            lambda stage: ((BEST - quality(stage.wave, clean, self.sample_rate)) * heard).mean(),
+            lambda stage: ((BEST - quality(stage.wave, clean, self.sample_rate)) * sounding).mean(),
         )
 
 

@@ -62,7 +62,7 @@ class Ear(NamedTuple):
     width: Tensor
     """[K, 1], in Bark; the lowest band does not count."""
     threshold: Tensor
-    """[K, 1]: the least power that is heard."""
+    """[K, 1]: the least audible power."""
     exponent: Tensor
     """[K, 1]: of loudness over power."""
 
@@ -145,11 +145,11 @@ def audible(power: Tensor, threshold: Tensor) -> Tensor:
 
 def response(found: Tensor, target: Tensor, spoken: Tensor, hearing: Ear) -> Tensor:
     """Return how much louder each band is in all [B, K, 1], at most 20 dB either way: what only sounds coloured."""
-    heard = [
+    audible_powers = [
         torch.where((power > 100 * hearing.threshold) & spoken[:, None], power, 0.0).mean(dim=2, keepdim=True)
         for power in (found, target)
     ]
-    return ((heard[0] + 1000) / (heard[1] + 1000)).clamp(0.01, 100)
+    return ((audible_powers[0] + 1000) / (audible_powers[1] + 1000)).clamp(0.01, 100)
 
 
 def gain(found: Tensor, target: Tensor, hearing: Ear) -> Tensor:

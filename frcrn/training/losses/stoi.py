@@ -45,8 +45,8 @@ class Reference:
     def compared(self, found: Tensor) -> Tensor:
         """Envelopes [B, 15, N] -> [B]."""
         scores = [
-            correlation(mine[:, heard], theirs[:, heard]) if int(heard.sum()) >= SEGMENT else 0 * mine.sum()
-            for mine, theirs, heard in zip(found, self.target, self.spoken, strict=True)
+            correlation(mine[:, spoken], theirs[:, spoken]) if int(spoken.sum()) >= SEGMENT else 0 * mine.sum()
+            for mine, theirs, spoken in zip(found, self.target, self.spoken, strict=True)
         ]
         return torch.stack(scores)
 
