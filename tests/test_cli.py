@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ import torch
 import frcrn
 from frcrn import FRCRN, FRCRNConfig, audio
 from frcrn.audio.sample import sample
-from frcrn.cli import main
+from frcrn.cli import build_parser, main
 from frcrn.cli.common import clock, compute_on_one_thread, progress_bar, sentence
 from frcrn.models import checkpoint
 
@@ -168,11 +170,45 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 
 def test_wrong_usage_is_2(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in ([], ["unknown"], ["enhance", "--strength"]):
+    for arguments in (["unknown"], ["enhance", "--strength"]):
         with pytest.raises(SystemExit) as left:
             main(arguments)
         assert left.value.code == 2
         assert "usage: frcrn" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["data"]])
+def test_a_bare_command_shows_its_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    assert "usage: frcrn" in capsys.readouterr().out
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Yield a parser and those of its subcommands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for below in action.choices.values():
+                yield from parsers(below)
+
+
+@pytest.mark.parametrize("parser", [pytest.param(parser, id=parser.prog) for parser in parsers(build_parser())])
+def test_help_explains_every_command_and_option(parser: argparse.ArgumentParser) -> None:
+    assert parser.description
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            continue
+        assert action.help, action
+        valued = action.nargs != 0 and not action.required and action.default not in (None, [], "", argparse.SUPPRESS)
+        assert not valued or "default: " in action.help, (action.option_strings or action.dest, action.help)
+        if valued and type(action.default) is float and action.default < float("inf"):
+            assert f"default: {action.default}" in action.help
+        if "-o" in action.option_strings:
+            assert action.option_strings == ["-o", "--output"]
+
+
+def test_the_old_spelling_of_output_still_works() -> None:
+    assert build_parser().parse_args(["evaluate", "--data", "pairs", "--out", "report"]).output == Path("report")
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

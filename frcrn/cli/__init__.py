@@ -44,9 +44,10 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser with the commands of every group."""
     from frcrn import __version__
 
-    parser = argparse.ArgumentParser(prog="frcrn", description="Take the noise out of speech.")
+    parser = argparse.ArgumentParser(prog="frcrn", description="Remove noise from speech.")
     parser.add_argument("--version", action="version", version=f"frcrn {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    parser.set_defaults(run=lambda args: parser.print_help() or 0)
     for group in GROUPS:
         importlib.import_module(f"frcrn.cli.{group}").register(commands)
     return parser

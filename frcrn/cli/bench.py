@@ -18,7 +18,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser("bench", help="measure how fast models are here", description=DESCRIPTION)
     parser.add_argument(
-        "model", nargs="?", default="default", metavar="MODEL", help="as for --model, or an export (the bundled model)"
+        "model", nargs="?", default="default", metavar="MODEL", help="a model or export (default: the bundled model)"
     )
     parser.add_argument(
         "--vs",
@@ -27,12 +27,18 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="OTHER",
         help="more models, exports, or JSON files of ONNX peers; NAME=PLACE names one",
     )
-    parser.add_argument("--runtimes", nargs="+", metavar="R", help="torch, onnx, openvino, native (what is there)")
-    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2], metavar="N", help="(1 2)")
-    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of audio for each (10)")
-    parser.add_argument("--no-memory", action="store_true", help="leave out what needs a process for each")
+    parser.add_argument(
+        "--runtimes", nargs="+", metavar="R", help="torch, onnx, openvino, native (default: installed ones)"
+    )
+    parser.add_argument(
+        "--threads", nargs="+", type=int, default=[1, 2], metavar="N", help="numbers of threads (default: 1 2)"
+    )
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="seconds of audio (default: 10.0)")
+    parser.add_argument(
+        "--no-memory", action="store_true", help="do not measure memory, which needs a process per model"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
-    parser.add_argument("-o", "--out", type=Path, metavar="DIR", help="write bench.md and bench.json there")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="write bench.md and bench.json there")
     parser.set_defaults(run=run)
 
 
@@ -53,8 +59,8 @@ def run(args: argparse.Namespace) -> int:
         )
     texts = {"md": markdown(result), "json": json.dumps(result.as_dict(), indent=2) + "\n"}
     print(texts["json" if args.json else "md"], end="")
-    if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
+    if args.output:
+        args.output.mkdir(parents=True, exist_ok=True)
         for kind, text in texts.items():
-            write_text(args.out / f"bench.{kind}", text)
+            write_text(args.output / f"bench.{kind}", text)
     return 0

@@ -107,7 +107,10 @@ def progress_bar(total: float, label: str) -> Iterator[Bar]:
 def add_device_option(parser: argparse.ArgumentParser) -> None:
     """Add --device."""
     parser.add_argument(
-        "--device", choices=DEVICES, default="auto", help="where torch runs the network (auto: cuda where there is one)"
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="device that runs the network in torch; auto: cuda if available (default: auto)",
     )
 
 
@@ -142,5 +145,5 @@ def add_band_option(parser: argparse.ArgumentParser) -> None:
         "--band",
         choices=["full", "speech"],
         default="full",
-        help="full: keep and clean what lies above the network's 8 kHz; speech: leave it out (default: full)",
+        help="full: clean and keep frequencies above 8 kHz; speech: remove them (default: full)",
     )

@@ -23,8 +23,13 @@ BAR = 40
 
 def register(commands: Commands[argparse.ArgumentParser]) -> None:
     """Add the commands."""
-    parser = commands.add_parser("data", help="mix, split, balance and check sets of speech and noise")
-    kinds = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    parser = commands.add_parser(
+        "data",
+        help="mix, split, balance and check data",
+        description="Mix, split, balance and check sets of speech and noise.",
+    )
+    parser.set_defaults(run=lambda args: parser.print_help() or 0)
+    kinds = parser.add_subparsers(title="commands", metavar="COMMAND")
     _register_mix(kinds)
     _register_split(kinds)
     _register_balance(kinds)
@@ -43,12 +48,14 @@ def _register_mix(kinds: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the folder to write")
     size = parser.add_mutually_exclusive_group()
-    size.add_argument("--count", type=int, metavar="N", help="clips to write (100)")
+    size.add_argument("--count", type=int, metavar="N", help="clips to write (default: 100)")
     size.add_argument("--hours", type=float, metavar="H", help="or hours to write")
-    parser.add_argument("--seconds", type=float, metavar="S", help="the length of a clip (10)")
-    parser.add_argument("--snr", type=float, nargs=2, metavar=("LOW", "HIGH"), help="the range of SNR in dB (-5 20)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed is another set (0)")
-    parser.add_argument("--rate", type=int, default=16000, metavar="HZ", help="the sample rate to write (16000)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="length of a clip (default: 10)")
+    parser.add_argument(
+        "--snr", type=float, nargs=2, metavar=("LOW", "HIGH"), help="the range of SNR in dB (default: -5 20)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
+    parser.add_argument("--rate", type=int, default=16000, metavar="HZ", help="sample rate to write (default: 16000)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a JSON file with more keys of the mixing")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change one key, as room_share=0.5"
@@ -63,7 +70,7 @@ def _register_split(kinds: Commands[argparse.ArgumentParser]) -> None:
     speaker is what --speaker finds in SOURCE/NAME, else the folder in the source, else the file."""
     parser = kinds.add_parser("split", help="divide a corpus into train and test by speaker", description=text)
     _add_places(parser)
-    parser.add_argument("--share", type=float, default=0.8, help="the share of the seconds for train (0.8)")
+    parser.add_argument("--share", type=float, default=0.8, help="the share of the seconds for train (default: 0.8)")
     parser.add_argument("--speaker", default="", metavar="REGEX", help="what in a name is the speaker, its first group")
     parser.set_defaults(run=run_split)
 
@@ -72,14 +79,16 @@ def _register_balance(kinds: Commands[argparse.ArgumentParser]) -> None:
     text = "Copy files drawn at random, the same number of seconds from each folder in FOLDER, say one a language."
     parser = kinds.add_parser("balance", help="take equal shares of each folder", description=text)
     _add_places(parser)
-    parser.add_argument("--hours", type=float, metavar="H", help="hours in all (as many as the smallest folder allows)")
+    parser.add_argument(
+        "--hours", type=float, metavar="H", help="hours in all (default: as many as the smallest folder allows)"
+    )
     parser.set_defaults(run=run_balance)
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="the corpus")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the folder to write")
-    parser.add_argument("--seed", type=int, default=0, help="another seed draws otherwise (0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument("--link", action="store_true", help="write symbolic links instead of copies")
     parser.add_argument("--force", action="store_true", help="replace a folder that this command wrote before")
 
@@ -87,11 +96,15 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 def _register_check(kinds: Commands[argparse.ArgumentParser]) -> None:
     text = """Look for files that are unreadable, silent, clipped, short, without a partner, or
     that are in the test set too. Exit code 1 when something is wrong."""
-    parser = kinds.add_parser("check", help="say what is wrong with a corpus", description=text)
+    parser = kinds.add_parser("check", help="find problems in a corpus", description=text)
     parser.add_argument("folders", nargs="+", metavar="FOLDER", help="folders of audio, or in DNS form")
     parser.add_argument("--test", action="append", default=[], metavar="DIR", help="a folder of the test side")
-    parser.add_argument("--rate", type=int, metavar="HZ", help="report files of another sample rate (any is fine)")
-    parser.add_argument("--min-seconds", type=float, default=1.0, metavar="S", help="the shortest useful file (1)")
+    parser.add_argument(
+        "--rate", type=int, metavar="HZ", help="report files of another sample rate (default: accept any)"
+    )
+    parser.add_argument(
+        "--min-seconds", type=float, default=1.0, metavar="S", help="shortest accepted file (default: 1.0)"
+    )
     parser.set_defaults(run=run_check)
 
 

@@ -21,13 +21,29 @@ UNTRAINED = "these weights are untrained: the model has learned nothing yet, and
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add both commands."""
-    demo = commands.add_parser("demo", help="clean a bundled noisy sample and draw it before and after")
-    demo.add_argument("-o", "--output", default="frcrn-demo", metavar="DIR", help="the folder to write (frcrn-demo)")
+    demo = commands.add_parser(
+        "demo",
+        help="enhance a bundled noisy sample",
+        description="Enhance a bundled noisy sample and draw its spectrogram before and after.",
+    )
+    demo.add_argument(
+        "-o", "--output", default="frcrn-demo", metavar="DIR", help="the folder to write (default: frcrn-demo)"
+    )
     add_model_option(demo)
     demo.set_defaults(run=run_demo)
-    info = commands.add_parser("info", help="say what a model is: its size, latency, rate and configuration")
-    info.add_argument("model", nargs="?", default="default", metavar="MODEL", help="as for --model (the bundled model)")
-    info.add_argument("--json", action="store_true", help="print it as JSON")
+    info = commands.add_parser(
+        "info",
+        help="show facts about a model",
+        description="Show a model's size, latency, sample rate and configuration.",
+    )
+    info.add_argument(
+        "model",
+        nargs="?",
+        default="default",
+        metavar="MODEL",
+        help="a model's name, directory or checkpoint (default: bundled)",
+    )
+    info.add_argument("--json", action="store_true", help="print JSON")
     info.set_defaults(run=run_info)
 
 

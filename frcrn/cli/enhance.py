@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from frcrn.inference.one_file import Settings
     from frcrn.inference.paths import Job
 
-DESCRIPTION = """Take the noise out of audio files: wav, flac, ogg, opus or mp3, at any rate, any number of channels;
+DESCRIPTION = """Remove noise from audio files: wav, flac, ogg, opus or mp3, at any rate, any number of channels;
 with the extra media also m4a, mp4, mov, mkv, webm, wma and amr.
-One file goes to a file; several files or folders go into a folder, with the same tree, names and formats.
-Files that fail are named and do not stop the others. No input is ever written over."""
+One file goes to a file; several files or folders go into a folder, with same subfolders, names and formats.
+Files that fail are named and do not stop the others. Inputs are never overwritten."""
 
 EPILOG = """examples:
   frcrn enhance noisy.wav -o clean.wav
   frcrn enhance noisy.wav                           writes noisy.clean.wav beside it
   frcrn enhance talk.mp4 -o clean.mp4               the picture is copied as it is
   frcrn enhance - -o - < noisy.flac > clean.flac
-  frcrn enhance recordings/ -o cleaned/             the same tree, names and formats
-  frcrn enhance recordings/ -o cleaned/             once more: only what is new or has changed
-  frcrn enhance 'calls/**/*.mp3' -o cleaned/        a pattern, quoted so that no shell expands it
+  frcrn enhance recordings/ -o cleaned/             same subfolders, names and formats
+  frcrn enhance recordings/ -o cleaned/             again: only new and changed files
+  frcrn enhance 'calls/**/*.mp3' -o cleaned/        a pattern; quote it
   frcrn enhance --from-file list.txt -o cleaned/    one path a line; - reads them from standard input
-  frcrn enhance recordings/ -o cleaned/ --dry-run   say what would be done
-  frcrn enhance recordings/ -o cleaned/ --json      one JSON object a file, and one for all at the end
+  frcrn enhance recordings/ -o cleaned/ --dry-run   print what would be done
+  frcrn enhance recordings/ -o cleaned/ --json      one JSON object per file, and a summary
 
 folders:
   OUT/frcrn-manifest.jsonl holds hashes of each input, of the model with its options, and of each output. A file is done
@@ -46,7 +46,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser(
         "enhance",
-        help="take the noise out of audio files",
+        help="remove noise from audio files",
         description=DESCRIPTION,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -56,41 +56,47 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "-o",
         "--output",
         metavar="OUT",
-        help="the file or folder to write, - for standard output (NAME.clean beside IN)",
+        help="the file or folder to write, - for standard output (default: NAME.clean in the folder of IN)",
     )
     add_model_option(parser)
-    parser.add_argument("--strength", type=float, default=1.0, metavar="S", help="how much noise goes, 0 to 1 (1)")
     parser.add_argument(
-        "--max-attenuation-db", type=float, metavar="DB", help="keep at least this much of the input (no limit)"
+        "--strength", type=float, default=1.0, metavar="S", help="how much noise to remove, 0 to 1 (default: 1.0)"
     )
-    parser.add_argument("--residual", action="store_true", help="write what is removed instead of what is left")
-    parser.add_argument("--mono", action="store_true", help="mix the channels; otherwise each one is enhanced")
     parser.add_argument(
-        "--repair", action="store_true", help="put zeros for NaN and Inf samples, and take what is left of cut files"
+        "--max-attenuation-db", type=float, metavar="DB", help="attenuate by at most this many dB (default: unlimited)"
     )
-    parser.add_argument("--track", type=int, metavar="N", help="the audio track of a video to enhance (1)")
+    parser.add_argument("--residual", action="store_true", help="write the removed noise instead of the speech")
+    parser.add_argument("--mono", action="store_true", help="mix to one channel (default: enhance each channel)")
+    parser.add_argument(
+        "--repair",
+        action="store_true",
+        help="replace NaN and Inf by zeros; enhance the readable part of truncated files",
+    )
+    parser.add_argument("--track", type=int, metavar="N", help="the audio track of a video to enhance (default: 1)")
     parser.add_argument(
         "--runtime",
         choices=RUNTIMES,
         default="torch",
-        help="what runs the network (torch)",
+        help="the runtime of the network (default: torch)",
     )
     add_band_option(parser)
     parser.add_argument(
-        "--normalise", type=float, metavar="LUFS", help="bring the result to this loudness, such as -16 (as it comes)"
+        "--normalise", type=float, metavar="LUFS", help="set the loudness, such as -16 (default: unchanged)"
     )
     add_device_option(parser)
     loud = parser.add_mutually_exclusive_group()
     loud.add_argument("-q", "--quiet", action="store_true", help="print errors only")
-    loud.add_argument("-v", "--verbose", action="store_true", help="print what the library notes while it works")
+    loud.add_argument("-v", "--verbose", action="store_true", help="print log messages")
     many = parser.add_argument_group("many files")
     many.add_argument("--from-file", metavar="LIST", help="read more inputs from a file, one a line")
     many.add_argument(
-        "-j", "--jobs", type=int, metavar="N", help="processes (one a core, at most 8; one for a few files)"
+        "-j", "--jobs", type=int, metavar="N", help="processes (default: one per core, at most 8; 1 for few files)"
     )
-    many.add_argument("--force", action="store_true", help="do also what is done already")
-    many.add_argument("--dry-run", action="store_true", help="open the files, say what would be done, write nothing")
-    many.add_argument("--json", action="store_true", help="report as JSON lines on standard output")
+    many.add_argument("--force", action="store_true", help="redo finished files")
+    many.add_argument(
+        "--dry-run", action="store_true", help="open the files and print what would be done; write nothing"
+    )
+    many.add_argument("--json", action="store_true", help="print one JSON object per file")
     parser.set_defaults(run=run)
 
 

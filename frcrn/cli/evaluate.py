@@ -23,14 +23,27 @@ WORSE = 1
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add both commands."""
-    evaluate = commands.add_parser("evaluate", help="score a model on noisy and clean clips")
-    evaluate.add_argument("--model", "-m", default="default", help="a model, a peer's JSON, or enhanced files")
-    evaluate.add_argument("--out", "-o", type=Path, help="where scores.csv, summary.json and report.html go")
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="score a model on noisy and clean clips",
+        description="Score a model on pairs of noisy and clean clips.",
+    )
+    evaluate.add_argument(
+        "--model",
+        "-m",
+        default="default",
+        help="a model, the JSON of an ONNX model, or a folder of enhanced files (default: bundled)",
+    )
+    evaluate.add_argument("-o", "--output", type=Path, help="folder for scores.csv, summary.json and report.html")
     add_device_option(evaluate)
     _add_common(evaluate)
     evaluate.set_defaults(run=run_evaluate)
 
-    compare = commands.add_parser("compare", help="score several models on the same clips, side by side")
+    compare = commands.add_parser(
+        "compare",
+        help="score several models on the same clips",
+        description="Score several models on the same clips and compare each with the first.",
+    )
     compare.add_argument(
         "systems",
         nargs="+",
@@ -38,7 +51,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="two or more, the first one the reference: a model, the JSON of an ONNX peer, a folder of enhanced "
         "files, or `noisy` for the clips as they are; NAME=SYSTEM gives it a name",
     )
-    compare.add_argument("--out", "-o", type=Path, required=True, help="where the tables, scores and report.html go")
+    compare.add_argument("-o", "--output", type=Path, required=True, help="folder for tables, scores and report.html")
     compare.add_argument(
         "--gate",
         action="store_true",
@@ -60,15 +73,15 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="a folder with noisy and clean in it, a Hugging Face set on disk, or a noisy and a clean folder",
     )
     parser.add_argument("--split", help="which split of a Hugging Face set that has several")
-    parser.add_argument("--metrics", metavar="A,B,...", help="default: pesq,stoi,si_sdr; `all` for all")
-    parser.add_argument("--dnsmos", type=Path, metavar="DIR", help="score with the DNSMOS ONNX models that lie there")
+    parser.add_argument("--metrics", metavar="A,B,...", help="scores to compute, or `all` (default: pesq,stoi,si_sdr)")
+    parser.add_argument("--dnsmos", type=Path, metavar="DIR", help="score with the DNSMOS ONNX models in this folder")
     parser.add_argument("--wer", metavar="RECOGNISER", help="count word errors: pocketsphinx, or module:function")
-    parser.add_argument("--transcripts", type=Path, metavar="CSV", help="what is said: the columns clip and text")
-    parser.add_argument("--workers", type=int, metavar="N", help="scoring processes (default: one a core)")
+    parser.add_argument("--transcripts", type=Path, metavar="CSV", help="the spoken words, in columns clip and text")
+    parser.add_argument("--workers", type=int, metavar="N", help="scoring processes (default: one per core)")
     parser.add_argument(
-        "--probes", type=int, default=20, metavar="N", help="clips to measure the harm on (default: 20)"
+        "--probes", type=int, default=20, metavar="N", help="clips to measure damage to speech on (default: 20)"
     )
-    parser.add_argument("--fresh", action="store_true", help="start again instead of going on where a run stopped")
+    parser.add_argument("--fresh", action="store_true", help="start again instead of continuing")
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
@@ -85,10 +98,10 @@ def run_evaluate(args: argparse.Namespace) -> int:
     if isinstance(system, Network):
         system.model = placed(system.model, args.device)
     with _progress(system.label) as progress:
-        report = run(system, pairs, options, args.out, progress)
+        report = run(system, pairs, options, args.output, progress)
     print(markdown([report.summary]))
-    if args.out:
-        print(write_report(args.out, [report], [system], pairs, options.rate))
+    if args.output:
+        print(write_report(args.output, [report], [system], pairs, options.rate))
     return 0
 
 
@@ -99,9 +112,9 @@ def run_compare(args: argparse.Namespace) -> int:
 
     pairs, options = _pairs(args), _options(args)
     compute_on_one_thread()
-    found = compare([open_system(place) for place in args.systems], pairs, args.out, options, _progress)
+    found = compare([open_system(place) for place in args.systems], pairs, args.output, options, _progress)
     print(found.markdown)
-    print(args.out / "report.html")
+    print(args.output / "report.html")
     if not args.gate:
         return 0
     for line in found.worse:

@@ -20,10 +20,16 @@ with its sources, that needs nothing but a C compiler."""
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = commands.add_parser("export", help="write a network as ONNX graphs or in C", description=DESCRIPTION)
-    parser.add_argument("model", nargs="?", default="default", metavar="MODEL", help="what --model takes elsewhere")
+    parser.add_argument(
+        "model",
+        nargs="?",
+        default="default",
+        metavar="MODEL",
+        help="a model's name, directory or checkpoint (default: bundled)",
+    )
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the folder to write")
-    parser.add_argument("--format", choices=["onnx", "c"], default="onnx", help="(onnx)")
-    parser.add_argument("--int8", action="store_true", help="write also a smaller graph with whole numbers for weights")
+    parser.add_argument("--format", choices=["onnx", "c"], default="onnx", help="the format to write (default: onnx)")
+    parser.add_argument("--int8", action="store_true", help="also write a smaller graph with 8-bit integer weights")
     parser.add_argument(
         "--calibrate",
         metavar="FOLDER",
@@ -34,7 +40,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         type=float,
         default=0.05,
         metavar="P",
-        help="refuse an int8 graph that loses more PESQ than this, or ten times as many dB of SI-SDR (0.05)",
+        help="refuse an int8 graph that loses more PESQ than this, or ten times as many dB of SI-SDR (default: 0.05)",
     )
     parser.set_defaults(run=run)
 

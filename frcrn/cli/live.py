@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from frcrn.inference.live import Live, Recorder, Status, Tap
     from frcrn.inference.streaming import Stream
 
-LIVE = """Take the noise out of what a microphone hears, and play it, until q or Ctrl-C. Keys: space switches the
+LIVE = """Remove noise from the microphone and play the result, until q or Ctrl-C. Keys: space switches the
 enhancement off and on, + and - change its strength."""
 RECORD = (
     """Record from a microphone, with --enhance without its noise. Ctrl-C ends it early; what was recorded is kept."""
@@ -35,29 +35,39 @@ PATIENCE = 2.0  # seconds without a sample after which a microphone has stopped
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add both commands."""
-    live = commands.add_parser("live", help="take the noise out of a microphone, and play it", description=LIVE)
-    live.add_argument("--list", action="store_true", help="list the sound devices and leave")
-    _add_microphone(live, "the model's, where both devices take it, else the microphone's own")
-    live.add_argument("--output", metavar="D", help="the loudspeaker: a number of --list, or a part of a name")
-    live.add_argument("--cushion", type=float, default=0.0, metavar="MS", help="more delay, against underruns (0)")
-    live.add_argument("--record", type=Path, metavar="FILE", help="write both sides: NAME.noisy.EXT and NAME.clean.EXT")
-    live.add_argument("--seconds", type=float, default=math.inf, metavar="S", help="stop after this long (never)")
+    live = commands.add_parser("live", help="remove noise from a microphone and play the result", description=LIVE)
+    live.add_argument("--list", action="store_true", help="list the sound devices and exit")
+    _add_microphone(live, "the model's if both devices support it, else the microphone's")
+    live.add_argument(
+        "--output", metavar="D", help="the loudspeaker: a number of --list or part of a name (default: the system's)"
+    )
+    live.add_argument(
+        "--cushion", type=float, default=0.0, metavar="MS", help="additional delay against underruns (default: 0.0)"
+    )
+    live.add_argument(
+        "--record", type=Path, metavar="FILE", help="save input and output: NAME.noisy.EXT and NAME.clean.EXT"
+    )
+    live.add_argument(
+        "--seconds", type=float, default=math.inf, metavar="S", help="stop after this time (default: never)"
+    )
     add_model(live)
     live.set_defaults(run=run_live)
 
     record = commands.add_parser("record", help="record from a microphone", description=RECORD)
-    record.add_argument("seconds", type=float, metavar="SECONDS", help="how long")
+    record.add_argument("seconds", type=float, metavar="SECONDS", help="duration in seconds")
     record.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the audio file to write")
-    record.add_argument("--enhance", action="store_true", help="take the noise out")
-    _add_microphone(record, "the microphone's own")
+    record.add_argument("--enhance", action="store_true", help="remove the noise")
+    _add_microphone(record, "the microphone's")
     add_model(record)
     record.set_defaults(run=run_record)
 
 
 def _add_microphone(parser: argparse.ArgumentParser, rate: str) -> None:
-    parser.add_argument("--input", metavar="D", help="the microphone: a number of live --list, or a part of a name")
-    parser.add_argument("--rate", type=int, metavar="HZ", help=f"of the devices ({rate})")
-    parser.add_argument("--channels", type=int, default=1, metavar="N", help="of the microphone (1)")
+    parser.add_argument(
+        "--input", metavar="D", help="the microphone: a number of live --list or part of a name (default: the system's)"
+    )
+    parser.add_argument("--rate", type=int, metavar="HZ", help=f"sample rate of the devices (default: {rate})")
+    parser.add_argument("--channels", type=int, default=1, metavar="N", help="channels of the microphone (default: 1)")
 
 
 def run_live(args: argparse.Namespace) -> int:

@@ -12,23 +12,28 @@ from frcrn.cli.common import RUNTIMES, add_band_option, add_device_option, add_m
 if TYPE_CHECKING:
     from frcrn.models.base import Enhancer
 
-DESCRIPTION = """Take the noise out of sound that comes through a pipe, while it comes: raw samples or wav. What is
-ready is written at once; the rest when the input ends. As much comes out as went in, in the same form."""
+DESCRIPTION = """Remove noise from audio in a pipe, in real time: raw samples or wav. Audio is written as soon
+as it is ready.
+The output is as long as the input."""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    stream = commands.add_parser("stream", help="take the noise out of sound in a pipe", description=DESCRIPTION)
-    stream.add_argument("source", nargs="?", default="-", metavar="IN", help="a file or named pipe (-: standard input)")
+    stream = commands.add_parser(
+        "stream", help="remove noise from audio in a pipe, in real time", description=DESCRIPTION
+    )
+    stream.add_argument(
+        "source", nargs="?", default="-", metavar="IN", help="a file or named pipe (default: -, standard input)"
+    )
     stream.add_argument(
         "--format",
         default="auto",
         metavar="F",
-        help="wav, or raw samples as s16le, f32le, s24le, s32le, u8 or f64le (without this: wav where there is a "
-        "header, else s16le, answered as wav; with this, raw samples are answered raw)",
+        help="wav, or raw samples as s16le, f32le, s24le, s32le, u8 or f64le (default: auto, wav or "
+        "s16le by the header, and wav output; with a raw format, raw output)",
     )
-    stream.add_argument("--rate", type=int, metavar="HZ", help="of raw samples (the model's)")
-    stream.add_argument("--channels", type=int, metavar="N", help="of raw samples (1)")
+    stream.add_argument("--rate", type=int, metavar="HZ", help="sample rate of raw samples (default: the model's)")
+    stream.add_argument("--channels", type=int, metavar="N", help="channels of raw samples (default: 1)")
     add_model(stream)
     stream.set_defaults(run=run)
 
@@ -36,15 +41,17 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the options of a network that runs live."""
     add_model_option(parser)
-    parser.add_argument("--strength", type=float, default=1.0, metavar="S", help="how much noise goes, 0 to 1 (1)")
+    parser.add_argument(
+        "--strength", type=float, default=1.0, metavar="S", help="how much noise to remove, 0 to 1 (default: 1.0)"
+    )
     parser.add_argument(
         "--runtime",
         choices=RUNTIMES,
-        help="what runs the network (the fastest that is there: native, which needs a C compiler, else onnx or torch)",
+        help="the runtime of the network (default: the fastest installed of native, onnx, torch)",
     )
     add_band_option(parser)
     add_device_option(parser)
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the network (1)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the network (default: 1)")
 
 
 def run(args: argparse.Namespace) -> int:
