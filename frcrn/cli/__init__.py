@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from frcrn.cli.common import report_error
+from frcrn.cli.common import report_error, show_help
 
 GROUPS = ("enhance", "demo", "train", "evaluate", "data", "stream", "live", "export", "bench", "completion")
 
@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="frcrn", description="Remove noise from speech.")
     parser.add_argument("--version", action="version", version=f"frcrn {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    parser.set_defaults(run=lambda args: parser.print_help() or 0)
+    parser.set_defaults(run=show_help(parser))
     for group in GROUPS:
         importlib.import_module(f"frcrn.cli.{group}").register(commands)
     return parser

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from frcrn.cli.common import progress_bar
 
-DESCRIPTION = """Measure how fast a model is here: parameters, multiplications for a second of audio (GMAC), latency by
+DESCRIPTION = """Measure the speed of a model on this machine: parameters, multiplications per second of audio (GMAC), latency by
 design, the time of each frame (median, 99th percentile, worst, the share under half a frame), the real-time factor and
-the peak of memory, on one thread and on two, with each runtime that is installed; beside others with --vs, in turn in
-one run. A folder that `frcrn export` wrote, or a graph in it, is measured in ONNX Runtime."""
+the peak of memory, on one thread and on two, with each runtime that is installed; --vs measures further models
+in the same run. A folder that `frcrn export` wrote, or a graph in it, is measured in ONNX Runtime."""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
-    parser = commands.add_parser("bench", help="measure how fast models are here", description=DESCRIPTION)
+    parser = commands.add_parser("bench", help="measure the speed of models on this machine", description=DESCRIPTION)
     parser.add_argument(
         "model", nargs="?", default="default", metavar="MODEL", help="a model or export (default: the bundled model)"
     )

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 RUNTIMES = ["torch", "onnx", "openvino", "native"]
@@ -29,6 +29,16 @@ def add_model_option(parser: argparse.ArgumentParser) -> None:
         metavar="M",
         help="a model's name, a model directory or a checkpoint file (default: the bundled model)",
     )
+
+
+def show_help(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
+    """Return what a command without its subcommand runs: print the help."""
+
+    def run(args: argparse.Namespace) -> int:
+        parser.print_help()
+        return 0
+
+    return run
 
 
 def sentence(error: BaseException) -> str:

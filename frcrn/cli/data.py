@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frcrn.cli.common import progress_bar
+from frcrn.cli.common import progress_bar, show_help
 
 if TYPE_CHECKING:
     from frcrn.data.check import CorpusReport
@@ -28,7 +28,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
         help="mix, split, balance and check data",
         description="Mix, split, balance and check sets of speech and noise.",
     )
-    parser.set_defaults(run=lambda args: parser.print_help() or 0)
+    parser.set_defaults(run=show_help(parser))
     kinds = parser.add_subparsers(title="commands", metavar="COMMAND")
     _register_mix(kinds)
     _register_split(kinds)
@@ -37,8 +37,9 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _register_mix(kinds: Commands[argparse.ArgumentParser]) -> None:
-    text = """Write a set in DNS form: clean, noise and noisy files that share a file id, and manifest.csv. An
-    interrupted one goes on where it stopped when the same command is given again."""
+    text = """Write a set in the layout of the DNS Challenge:
+    clean, noise and noisy files that share a file id, and manifest.csv. An
+    interrupted run continues when the same command is given again."""
     parser = kinds.add_parser("mix", help="write noisy speech from folders of speech and noise", description=text)
     parser.add_argument(
         "--speech", action="append", default=[], metavar="DIR", help="a folder of speech; may be repeated"
@@ -56,11 +57,11 @@ def _register_mix(kinds: Commands[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")
     parser.add_argument("--rate", type=int, default=16000, metavar="HZ", help="sample rate to write (default: 16000)")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="a JSON file with more keys of the mixing")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a JSON file with more settings of the mixing")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one key, as room_share=0.5"
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change one setting, such as room_share=0.5"
     )
-    parser.add_argument("--cache", metavar="FILE", help="keep the decoded audio here for the next time")
+    parser.add_argument("--cache", metavar="FILE", help="store the decoded audio in this file for later runs")
     parser.add_argument("--force", action="store_true", help="replace a set that was mixed with other settings")
     parser.set_defaults(run=run_mix)
 
@@ -77,7 +78,7 @@ def _register_split(kinds: Commands[argparse.ArgumentParser]) -> None:
 
 def _register_balance(kinds: Commands[argparse.ArgumentParser]) -> None:
     text = "Copy files drawn at random, the same number of seconds from each folder in FOLDER, say one a language."
-    parser = kinds.add_parser("balance", help="take equal shares of each folder", description=text)
+    parser = kinds.add_parser("balance", help="take equal amounts from each folder", description=text)
     _add_places(parser)
     parser.add_argument(
         "--hours", type=float, metavar="H", help="hours in all (default: as many as the smallest folder allows)"
@@ -95,10 +96,18 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 def _register_check(kinds: Commands[argparse.ArgumentParser]) -> None:
     text = """Look for files that are unreadable, silent, clipped, short, without a partner, or
-    that are in the test set too. Exit code 1 when something is wrong."""
+    that are in the test set too. Exit code 1 if there are problems."""
     parser = kinds.add_parser("check", help="find problems in a corpus", description=text)
-    parser.add_argument("folders", nargs="+", metavar="FOLDER", help="folders of audio, or in DNS form")
-    parser.add_argument("--test", action="append", default=[], metavar="DIR", help="a folder of the test side")
+    parser.add_argument(
+        "folders", nargs="+", metavar="FOLDER", help="folders of audio, or sets in the layout of the DNS Challenge"
+    )
+    parser.add_argument(
+        "--test",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a test set, to find files that are also in it; may be repeated",
+    )
     parser.add_argument(
         "--rate", type=int, metavar="HZ", help="report files of another sample rate (default: accept any)"
     )

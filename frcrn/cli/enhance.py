@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DESCRIPTION = """Remove noise from audio files: wav, flac, ogg, opus or mp3, at any rate, any number of channels;
 with the extra media also m4a, mp4, mov, mkv, webm, wma and amr.
 One file goes to a file; several files or folders go into a folder, with same subfolders, names and formats.
-Files that fail are named and do not stop the others. Inputs are never overwritten."""
+Failed files are reported and do not stop the others. Inputs are never overwritten."""
 
 EPILOG = """examples:
   frcrn enhance noisy.wav -o clean.wav
@@ -34,12 +34,12 @@ EPILOG = """examples:
   frcrn enhance recordings/ -o cleaned/ --json      one JSON object per file, and a summary
 
 folders:
-  OUT/frcrn-manifest.jsonl holds hashes of each input, of the model with its options, and of each output. A file is done
-  again where one of them has changed, or with --force. An interrupted run goes on when the same command is given again.
-  OUT/failures.csv lists what failed in the last run, and why; there is none where nothing failed.
+  OUT/frcrn-manifest.jsonl holds hashes of each input, of the model with its options, and of each output. A file is
+  enhanced again if one of them has changed, or with --force. The same command continues an interrupted run.
+  OUT/failures.csv lists the files that failed in the last run, with reasons; it is absent if none failed.
 
 exit codes:
-  0 all files are done   2 something failed, or wrong usage   130 interrupted (Ctrl-C)   143 terminated"""
+  0 all files enhanced   2 something failed, or wrong usage   130 interrupted (Ctrl-C)   143 terminated"""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 LIVE = """Remove noise from the microphone and play the result, until q or Ctrl-C. Keys: space switches the
 enhancement off and on, + and - change its strength."""
-RECORD = (
-    """Record from a microphone, with --enhance without its noise. Ctrl-C ends it early; what was recorded is kept."""
-)
+RECORD = """Record from a microphone; --enhance removes the noise. Ctrl-C stops early and keeps the recording."""
 
 BAR = 12  # characters of a level meter
 FLOOR_DB = -60  # where it begins

@@ -35,7 +35,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--max-minutes",
         type=float,
-        help="end after this many minutes, the learning rate lowered to its end by then; several stages share them "
+        help="stop after this many minutes, with the learning-rate schedule fitted to that time; stages share them "
         "(default: what the recipe says)",
     )
     parser.add_argument(
@@ -47,7 +47,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--keep-last",
         action="store_true",
-        help="let output/ hold the last weights, even where others scored better (default: the best)",
+        help="save the last weights in output/, even if earlier ones scored better (default: the best)",
     )
     parser.add_argument(
         "--set",
@@ -55,7 +55,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         default=[],
         metavar="KEY=VALUE",
         help="change a value of the recipe: train.max_steps=100, loss.si_snr.weight=2, stages.2.train.lr=0.001 "
-        "(stages count from 0, or go by their names)",
+        "(stages are numbered from 0; their names work too)",
     )
     parser.set_defaults(run=run)
 
