@@ -1,6 +1,6 @@
 """Make the pictures and the tables of figures again: python -m description.make [--scores OUT]
 
-After new weights: `frcrn compare noisy default --data pairs/ --out OUT`, then this with `--scores OUT`, then
+After new weights: `frcrn compare noisy default --data pairs/ -o OUT`, then this with `--scores OUT`, then
 `python -m notebooks.run`. In results.json `trained_minutes`, `clean_pesq`, `noise_falls_db` and `peers` are edited by
 hand.
 

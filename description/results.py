@@ -1,7 +1,7 @@
 """The figures of the bundled model in one file, results.json, and the table that the READMEs and the model card show.
 
 A measured set is taken over with `python -m description.make --scores OUT`, where OUT is what
-`frcrn compare noisy default --data pairs/ --out OUT` has written.
+`frcrn compare noisy default --data pairs/ -o OUT` has written.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Remove noise from audio files: wav, flac, ogg, opus or mp3, at any rate, any number of channels;
 with the extra media also m4a, mp4, mov, mkv, webm, wma and amr.
-One file goes to a file; several files or folders go into a folder, with same subfolders, names and formats.
+One file goes to a file; several files or folders go into a folder, with the same
+subfolders, names and formats.
 Failed files are reported and do not stop the others. Inputs are never overwritten."""
 
 EPILOG = """examples:
