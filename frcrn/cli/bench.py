@@ -9,7 +9,8 @@ from pathlib import Path
 from frcrn.cli.common import progress_bar
 
 DESCRIPTION = """Measure the speed of a model on this machine: parameters, multiplications per second of audio (GMAC),
-latency by design, the time of each frame (median, 99th percentile, worst, the share under half a frame), the real-time factor and
+latency by design, the time of each frame (median, 99th
+percentile, worst, the share under half a frame), the real-time factor and
 the peak of memory, on one thread and on two, with each runtime that is installed; --vs measures further models
 in the same run. A folder that `frcrn export` wrote, or a graph in it, is measured in ONNX Runtime."""
 
