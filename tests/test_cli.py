@@ -201,7 +201,7 @@ def test_help_explains_every_command_and_option(parser: argparse.ArgumentParser)
         assert action.help, action
         valued = action.nargs != 0 and not action.required and action.default not in (None, [], "", argparse.SUPPRESS)
         assert not valued or "default: " in action.help, (action.option_strings or action.dest, action.help)
-        if valued and type(action.default) is float and action.default < float("inf"):
+        if valued and type(action.default) in (int, float) and action.default < float("inf"):
             assert f"default: {action.default}" in action.help
         if "-o" in action.option_strings:
             assert action.option_strings == ["-o", "--output"]
