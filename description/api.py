@@ -47,6 +47,8 @@ BLOCK = """<!-- check: parse -->
 {code}
 ```"""
 
+WIDTH = 100
+
 HEAD = """# Python interface
 
 Everything below is for use in your own programs. `import frcrn` gives what is under `frcrn` itself; import the rest
@@ -69,16 +71,17 @@ def found(name: str) -> Callable[..., Any]:
 
 
 def signature(name: str, thing: Callable[..., Any]) -> str:
-    """Return how it is called, one argument a line where it has several."""
+    """Return how it is called, one argument a line where it has many."""
     shown = inspect.signature(thing)
     arguments = [each.replace(annotation=inspect.Parameter.empty) for each in shown.parameters.values()]
     arguments = [each for each in arguments if each.name != "self"]
     text = str(shown.replace(parameters=arguments, return_annotation=inspect.Signature.empty))
-    return re.sub(
-        r"<function <lambda>[^>]*>",
-        "None",
-        re.sub(r"<object object[^>]*>", "...", f"def {name.rpartition('.')[2]}{text}: ..."),
-    )
+    text = re.sub(r"<function <lambda>[^>]*>", "None", text).replace("'", '"')
+    start = f"def {name.rpartition('.')[2]}"
+    if len(start + text) > WIDTH:
+        parts = re.split(r", (?![^(]*\))", text[1:-1])  # not at the commas within a default such as (1, 2)
+        text = "(\n" + "".join(f"    {part},\n" for part in parts) + ")"
+    return f"{start}{text}: ..."
 
 
 def entry(name: str) -> str:
