@@ -35,7 +35,7 @@ class NativeStep:
         """[B, k hop] -> [B, k hop]; the state that goes in is used up."""
         self._check(frame, state)
         waves, memory = frame.detach().float().contiguous(), state[MEMORY].contiguous()
-        if not torch.equal(memory[:, :2].contiguous().view(torch.int64)[:, 0], state[FRAME]):
+        if memory[:, :2].contiguous().view(torch.int64)[:, 0].tolist() != state[FRAME].tolist():
             raise ValueError("this state has been used up by a step; a copy of both its tensors would have kept it")
         clean, hop, scratch = torch.empty_like(waves), self.hop, self._scratch()
         for row in range(len(waves)):
@@ -46,19 +46,21 @@ class NativeStep:
 
     def _check(self, frame: Tensor, state: State) -> None:
         """Refuse what does not fit: the program in C takes addresses, and trusts them."""
-        if frame.ndim != 2 or frame.shape[1] % self.hop or frame.device.type != "cpu":
+        if frame.ndim != 2 or frame.shape[1] % self.hop or not frame.is_cpu:
             raise ValueError(f"frame of shape {tuple(frame.shape)}: expected [batch, hops of {self.hop}] on the CPU")
-        wanted = {MEMORY: ((len(frame), self._model.state_size), torch.float32), FRAME: ((len(frame),), torch.int64)}
-        if state.keys() != wanted.keys():
+        if len(state) != 2 or MEMORY not in state or FRAME not in state:
             raise ValueError(f"state of {', '.join(state) or 'nothing'}: expected {MEMORY} and {FRAME}")
-        for name, (shape, kind) in wanted.items():
-            value = state[name]
-            if tuple(value.shape) != shape or value.dtype != kind or value.device.type != "cpu":
-                raise ValueError(
-                    f"state {name} of shape {tuple(value.shape)}, {value.dtype}: expected {shape}, {kind}, on the CPU"
-                )
-        if bool((state[FRAME] < 0).any()):
-            raise ValueError(f"state {FRAME}: expected numbers from 0, found {int(state[FRAME].min())}")
+        self._check_tensor(state, MEMORY, (len(frame), self._model.state_size), torch.float32)
+        self._check_tensor(state, FRAME, (len(frame),), torch.int64)
+        if (least := min(state[FRAME].tolist(), default=0)) < 0:
+            raise ValueError(f"state {FRAME}: expected numbers from 0, found {least}")
+
+    @staticmethod
+    def _check_tensor(state: State, name: str, shape: tuple[int, ...], kind: torch.dtype) -> None:
+        value = state[name]
+        if value.shape != shape or value.dtype != kind or not value.is_cpu:
+            found = f"{tuple(value.shape)}, {value.dtype}"
+            raise ValueError(f"state {name} of shape {found}: expected {shape}, {kind}, on the CPU")
 
     def _scratch(self) -> int:
         """Return the address of this thread's scratch memory."""
