@@ -19,7 +19,7 @@ RATE = 48000
 
 def sound(seed: int = 4) -> np.ndarray:
     """The clean speech of the bundled sample with hiss above 7 kHz where it hisses, and white noise: [T]."""
-    found = sample()
+    found = sample("clean")
     low = resample(found.samples[0], found.rate, RATE)
     random = np.random.default_rng(seed)
     spectrum = np.fft.rfft(low)

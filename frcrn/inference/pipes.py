@@ -1,4 +1,4 @@
-"""Enhance sound that comes through a pipe, while it comes: raw samples, or wav whose length nobody knows yet.
+"""Enhance audio from a pipe in real time: raw samples, or wav whose length nobody knows yet.
 
 A wav header is answered by the same header. A length that it announces is kept; where it announces none (what writes to
 a pipe cannot know it), neither does the answer.

@@ -1,4 +1,4 @@
-"""Enhance sound while it comes in: chunks of any size, at any rate, with any number of channels."""
+"""Enhance sound in real time: chunks of any size, at any rate, with any number of channels."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Loader:
 
 
 @dataclass(frozen=True)
-class Clip:
+class GradientClip:
     """The gradient's limit."""
 
     max_norm: float
@@ -43,7 +43,7 @@ class Clip:
 class OptimizerOptions:
     """What is done with gradients before a step."""
 
-    grad_clip: Clip | None = None
+    grad_clip: GradientClip | None = None
     cumulative_iters: int = 1
 
 
@@ -155,7 +155,7 @@ class TrainSection:
     max_epochs: int = 200
     train_iters_per_epoch: int | None = None
     dataloader: Loader = Loader()
-    optimizer: Optimizer = Optimizer("Adam", weight_decay=1e-5, options=OptimizerOptions(Clip(3.0)))
+    optimizer: Optimizer = Optimizer("Adam", weight_decay=1e-5, options=OptimizerOptions(GradientClip(3.0)))
     lr_scheduler: Plateau | Cosine | None = None
     lr_scheduler_hook: ScheduleHook | None = None
     checkpoint: Checkpoint = Checkpoint()

@@ -17,8 +17,8 @@ from frcrn.audio import Samples
 from frcrn.inference.enhance import checked_mix, enhance
 from frcrn.models.checkpoint import CheckpointError
 from frcrn.plugin.model import FRCRNModel
-from frcrn.plugin.sources import Clip, open_clip
-from frcrn.plugin.stream import KINDS, Live
+from frcrn.plugin.sources import Sound, open_clip
+from frcrn.plugin.stream import KINDS, PipelineStream
 from frcrn.plugin.targets import Target
 
 QUIET = {"disable_pbar", "disable_progress_bar", "disable_log", "disable_update"}
@@ -28,7 +28,7 @@ Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Settings:
+class PipelineSettings:
     """What may be chosen for a pipeline, and again for each call."""
 
     strength: float = 1.0
@@ -41,7 +41,7 @@ class Settings:
     def __post_init__(self) -> None:
         checked_mix(self.strength, self.max_attenuation_db, self.residual)
 
-    def changed(self, options: dict[str, Any]) -> Settings:
+    def changed(self, options: dict[str, Any]) -> PipelineSettings:
         """Return the settings with the changes of one call; an unknown name is an error."""
         wanted = {name: value for name, value in options.items() if name not in QUIET}
         if unknown := sorted(set(wanted) - set(NAMES)):
@@ -50,16 +50,18 @@ class Settings:
         return replace(self, **wanted)
 
 
-NAMES = tuple(field.name for field in fields(Settings))
+NAMES = tuple(field.name for field in fields(PipelineSettings))
 
 
 class FRCRNPipeline(Pipeline):  # type: ignore[misc]
     """Takes the noise out of recordings.
 
-    `ans(input, output_path=None, batch_size=None)` and any of the `Settings`. The input is whatever `sources.ACCEPTED`
-    says; the result is `{"output_pcm": 16-bit little-endian samples, "sample_rate": ..., "channels": ...}`, for a list
-    a list of them, and for a generator a generator of them, or a list where `output_path` is given.
-    With `stream_mode`, bytes and waves are the chunks of one stream, see `Live`; `last=True` or `flush()` ends it.
+    `ans(input, output_path=None, batch_size=None)` and any of the `PipelineSettings`. The input is whatever
+    `sources.ACCEPTED` says; the result is `{"output_pcm": 16-bit little-endian samples, "sample_rate": ...,
+    "channels": ...}`, for a list a list of them, and for a generator a generator of them, or a list where
+    `output_path` is given.
+    With `stream_mode`, bytes and waves are the chunks of one stream, see `PipelineStream`; `last=True` or `flush()`
+    ends it.
     """
 
     def __init__(
@@ -71,12 +73,12 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         stream_mode: bool = False,
         **options: Any,
     ) -> None:
-        """Load the model; options that are no `Settings` change its configuration, as `causal=True` does."""
-        self.settings = Settings().changed({name: value for name, value in options.items() if name in NAMES})
+        """Load the model; options that are no `PipelineSettings` change its configuration, as `causal=True` does."""
+        self.settings = PipelineSettings().changed({name: value for name, value in options.items() if name in NAMES})
         arguments = {name: value for name, value in options.items() if name not in {*NAMES, *QUIET, *BY_FACTORY}}
         super().__init__(model=as_model(model, device, arguments), device=device, preprocessor=open_clip)
         self.network = self.model.model.to(self.device).eval().optimize(precision)
-        self.live = Live(self.network, self.settings.strength) if stream_mode else None
+        self.live = PipelineStream(self.network, self.settings.strength) if stream_mode else None
 
     def __call__(
         self,
@@ -104,14 +106,14 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         return list(results) if isinstance(input, list) or output_path is not None else results
 
     def cleaned(
-        self, inputs: Iterable[Any], batch_size: int, settings: Settings, target: Target
+        self, inputs: Iterable[Any], batch_size: int, settings: PipelineSettings, target: Target
     ) -> Generator[Result, None, None]:
         """Yield the results of many inputs, `batch_size` of them through the network at once."""
         waiting = iter(inputs)
         while batch := list(islice(waiting, batch_size)):
             yield from self.clean(batch, settings, target)
 
-    def clean(self, inputs: list[Any], settings: Settings, target: Target) -> list[Result]:
+    def clean(self, inputs: list[Any], settings: PipelineSettings, target: Target) -> list[Result]:
         """Return the results of some inputs that are processed together."""
         clips = [self.preprocess(one, settings=settings) for one in inputs]
         cleaned = self.forward({"clips": clips}, settings=settings)["clips"]
@@ -119,15 +121,17 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
             target.write(clip, source)
         return [self.postprocess({"clip": clip}) for clip in cleaned]
 
-    def preprocess(self, inputs: Any, *, settings: Settings | None = None) -> Clip:
+    def preprocess(self, inputs: Any, *, settings: PipelineSettings | None = None) -> Sound:
         """Read one input and bring it to the form that the result is to have."""
         settings, rate = settings or self.settings, self.network.sample_rate
         clip = open_clip(inputs, rate, repair=settings.repair)
         if settings.keep_format:
             return clip
-        return Clip(audio.resample(clip.samples.mean(axis=0, keepdims=True), clip.rate, rate), rate)
+        return Sound(audio.resample(clip.samples.mean(axis=0, keepdims=True), clip.rate, rate), rate)
 
-    def forward(self, inputs: dict[str, list[Clip]], *, settings: Settings | None = None) -> dict[str, list[Clip]]:
+    def forward(
+        self, inputs: dict[str, list[Sound]], *, settings: PipelineSettings | None = None
+    ) -> dict[str, list[Sound]]:
         """Clean some clips; those that fit together go through the network side by side."""
         clips, chosen = inputs["clips"], settings or self.settings
         mix = {name: getattr(chosen, name) for name in ("strength", "max_attenuation_db", "residual")}
@@ -141,19 +145,19 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
                 results[number] = clips[number]._replace(samples=np.stack(list(islice(rows, channels)))[:, :length])
         return {"clips": results}
 
-    def postprocess(self, inputs: dict[str, Clip]) -> Result:
+    def postprocess(self, inputs: dict[str, Sound]) -> Result:
         """Return a clean clip as 16-bit PCM."""
         clip = inputs["clip"]
         return {"output_pcm": pcm(clip.samples), "sample_rate": clip.rate, "channels": len(clip.samples)}
 
-    def push(self, chunk: Any, settings: Settings, *, last: bool) -> Result:
+    def push(self, chunk: Any, settings: PipelineSettings, *, last: bool) -> Result:
         """Let a chunk into the stream, and return what is ready, or with `last` all that is left."""
         assert self.live is not None
         ready = self.live.push(chunk, strength=settings.strength, repair=settings.repair)
         parts = [ready.samples, self.live.flush().samples] if last else [ready.samples]
         return self.postprocess({"clip": ready._replace(samples=np.concatenate(parts, axis=1))})
 
-    def streamed(self, chunks: Iterable[Any], settings: Settings) -> Generator[Result, None, None]:
+    def streamed(self, chunks: Iterable[Any], settings: PipelineSettings) -> Generator[Result, None, None]:
         """Yield what is ready after each chunk, and after the last one all that is left."""
         for chunk in chunks:
             yield self.push(chunk, settings, last=False)
@@ -177,7 +181,7 @@ def as_model(model: Any, device: str, arguments: dict[str, Any]) -> FRCRNModel:
     return model
 
 
-def refuse_for_chunks(settings: Settings, output_path: Any) -> None:
+def refuse_for_chunks(settings: PipelineSettings, output_path: Any) -> None:
     """Refuse what only whole recordings can have."""
     asked = {
         "max_attenuation_db": settings.max_attenuation_db,
@@ -194,7 +198,7 @@ def is_many(given: Any) -> bool:
     return isinstance(given, (list, Iterator, MsDataset)) and not hasattr(given, "read")
 
 
-def side_by_side(clips: list[Clip], *, causal: bool) -> list[list[int]]:
+def side_by_side(clips: list[Sound], *, causal: bool) -> list[list[int]]:
     """Group the numbers of clips that the network may see as one batch.
 
     An offline network's answer depends on every frame that it sees, so that only clips of one length fit together; a

@@ -21,7 +21,7 @@ ACCEPTED = (
 )
 
 
-class Clip(NamedTuple):
+class Sound(NamedTuple):
     """Samples [C, T] at a rate, and how they were stored where they come from a container."""
 
     samples: Samples
@@ -29,7 +29,7 @@ class Clip(NamedTuple):
     format: AudioFormat | None = None
 
 
-def open_clip(source: Any, rate: int, *, repair: bool = False) -> Clip:
+def open_clip(source: Any, rate: int, *, repair: bool = False) -> Sound:
     """Return the sound of one input; a bare wave is at `rate`."""
     if isinstance(source, (np.ndarray, torch.Tensor)):
         return of_wave(source, rate, repair)
@@ -38,9 +38,9 @@ def open_clip(source: Any, rate: int, *, repair: bool = False) -> Clip:
     if isinstance(source, str) and is_url(source):
         file = io.BytesIO(fetch(source))
         file.name = source
-        return Clip(*read(file, repair=repair))
+        return Sound(*read(file, repair=repair))
     if isinstance(source, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(source, "read"):
-        return Clip(*read(source, repair=repair))
+        return Sound(*read(source, repair=repair))
     raise AudioError(f"expected {ACCEPTED}, found {type(source).__name__}")
 
 
@@ -51,7 +51,7 @@ def name_of(source: Any) -> str:
     return Path(source).name if isinstance(source, (str, os.PathLike)) else ""
 
 
-def of_pair(pair: tuple[Any, ...], repair: bool) -> Clip:
+def of_pair(pair: tuple[Any, ...], repair: bool) -> Sound:
     """(wave, rate) -> a clip."""
     if len(pair) != 2 or not isinstance(pair[0], (np.ndarray, torch.Tensor)) or not isinstance(pair[1], Real):
         kinds = ", ".join(type(part).__name__ for part in pair)
@@ -59,9 +59,9 @@ def of_pair(pair: tuple[Any, ...], repair: bool) -> Clip:
     return of_wave(pair[0], checked_rate(pair[1]), repair)  # type: ignore[arg-type]
 
 
-def of_wave(wave: Any, rate: int, repair: bool) -> Clip:
+def of_wave(wave: Any, rate: int, repair: bool) -> Sound:
     """[T] or [C, T] -> a clip."""
     samples = np.atleast_2d(as_floats(wave))
     if samples.ndim != 2 or not samples.size or len(samples) > max(MOST_CHANNELS, samples.shape[1]):
         raise AudioError(f"wave of shape {list(wave.shape)}: expected [time] or [channels, time], at least one sample")
-    return Clip(finite(samples, "wave", rate, repair=repair), rate)
+    return Sound(finite(samples, "wave", rate, repair=repair), rate)

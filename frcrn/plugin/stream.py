@@ -10,13 +10,13 @@ import torch
 from frcrn.audio import AudioError, Samples, as_floats
 from frcrn.inference.streaming import Stream
 from frcrn.models import Enhancer
-from frcrn.plugin.sources import Clip
+from frcrn.plugin.sources import Sound
 
 Chunk = bytes | bytearray | memoryview | np.ndarray | torch.Tensor
 KINDS = (bytes, bytearray, memoryview, np.ndarray, torch.Tensor)
 
 
-class Live:
+class PipelineStream:
     """One stream of mono sound at the network's rate; calls from several threads take turns.
 
     A chunk is 16-bit little-endian PCM in bytes, or a wave [T]; any length. What comes out is in time with what went
@@ -29,20 +29,20 @@ class Live:
         self.rest = b""
         self.lock = threading.Lock()
 
-    def push(self, chunk: Chunk, *, strength: float, repair: bool) -> Clip:
+    def push(self, chunk: Chunk, *, strength: float, repair: bool) -> Sound:
         """Let a chunk in, and return what is ready."""
         with self.lock:
             self.stream.strength = strength
             wave = self.samples(chunk)
             if repair:
                 wave = np.nan_to_num(wave, nan=0.0, posinf=0.0, neginf=0.0)
-            return Clip(np.atleast_2d(self.stream.push(wave)), self.stream.rate)
+            return Sound(np.atleast_2d(self.stream.push(wave)), self.stream.rate)
 
-    def flush(self) -> Clip:
+    def flush(self) -> Sound:
         """Return what is still inside; the next chunk begins another sound."""
         with self.lock:
             self.rest = b""
-            return Clip(np.atleast_2d(self.stream.flush()), self.stream.rate)
+            return Sound(np.atleast_2d(self.stream.flush()), self.stream.rate)
 
     def samples(self, chunk: Chunk) -> Samples:
         """A chunk -> [T]; half a sample at the end of bytes waits for its other half."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from frcrn import audio
 from frcrn.audio import AudioError
-from frcrn.plugin.sources import Clip, name_of
+from frcrn.plugin.sources import Sound, name_of
 
 
 class Target:
@@ -29,7 +29,7 @@ class Target:
             Names(self.path).of_all(inputs)
         self.names = Names(self.path)
 
-    def write(self, clip: Clip, source: Any) -> None:
+    def write(self, clip: Sound, source: Any) -> None:
         """Write one clean clip in the format that its name asks for, the source's own sample format where it fits."""
         if self.path is None:
             return

@@ -61,10 +61,10 @@ class Run(Trainer):
         """Let a callback end the run."""
         return super().reason_to_stop() or ("a callback asked for it" if self.owner.stop_training else None)
 
-    def judge(self) -> None:
+    def score_average(self) -> None:
         """Let callbacks see an evaluation."""
         self.owner.invoke("before_val")
-        super().judge()
+        super().score_average()
         self.owner.invoke("after_val")
 
     def evaluate(self, checkpoint: str | Path | None = None, *, samples: bool = False) -> dict[str, Any]:

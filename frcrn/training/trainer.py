@@ -103,7 +103,7 @@ class Trainer(Scoring):
             self.stop = stack.enter_context(StopRequest())
             self.started = time.monotonic() - self.progress.elapsed
             if saved is None:
-                self.judge_start()
+                self.score_start()
             logger.info("step %d: training on %d examples", self.progress.step, len(self.train_data))
             reason = self.run()
             self.finish()
@@ -160,7 +160,7 @@ class Trainer(Scoring):
         if step % plan.log_every == 0:
             self.log()
         if self.valid_data is not None and step % self.recipe.evaluation.every == 0:
-            self.judge()
+            self.score_average()
         if step % plan.save_every == 0:
             self.save()
         if self.watcher is not None and self.processes.first:
@@ -182,7 +182,7 @@ class Trainer(Scoring):
         if self.tracker is not None:
             self.tracker.record("train", progress.step, self.shown)
 
-    def judge_start(self) -> None:
+    def score_start(self) -> None:
         """Score the weights that the run starts from; until others score better, they are the output."""
         progress = self.progress
         if self.recipe.train.init_from is None:
@@ -198,7 +198,7 @@ class Trainer(Scoring):
             self.tracker.record("eval", 0, scores)
         self.export("start")
 
-    def judge(self) -> None:
+    def score_average(self) -> None:
         """Evaluate the averaged weights; the best ones become the output, where they are no worse than the start."""
         scores, start = self.evaluate(samples=True), self.progress.start
         if self.tracker is not None:
@@ -218,12 +218,12 @@ class Trainer(Scoring):
 
     def finish(self) -> None:
         """Evaluate the last step, unless a signal asks to be quick, and save it."""
-        judged = self.stop.number is None and self.valid_data is not None
-        judged = judged and self.progress.evaluated != self.progress.step
-        if judged:
+        scored = self.stop.number is None and self.valid_data is not None
+        scored = scored and self.progress.evaluated != self.progress.step
+        if scored:
             logger.info("step %d: the last one; scoring its weights", self.progress.step)
-            self.judge()
-        if judged or self.saved != self.progress.step:
+            self.score_average()
+        if scored or self.saved != self.progress.step:
             self.save()
 
     def save(self) -> None:
