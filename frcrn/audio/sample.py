@@ -1,4 +1,4 @@
-"""Clean the bundled noisy sample and draw it before and after."""
+"""The bundled sample: a few seconds of speech, noisy and clean."""
 
 from __future__ import annotations
 

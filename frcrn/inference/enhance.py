@@ -61,11 +61,7 @@ def enhance(
     repair: bool = False,
     band: str = "full",
 ) -> Wave:
-    """Return the clean form of a wave [T] or [C, T]: numpy or torch, same shape, rate, level and dtype.
-
-    `strength` 0..1 is how much of the noise goes; with `max_attenuation_db` at least that much of the input stays;
-    `residual` returns what would be removed; `repair` puts zeros for NaN and Inf, which are an error otherwise.
-    """
+    """Return the clean form of a wave [T] or [C, T]; `Enhancer.enhance` describes the arguments."""
     mix = checked_mix(strength, max_attenuation_db, residual)
     rate = audio.checked_rate(model.sample_rate if rate is None else rate)
     floats = audio.as_floats(wave)
