@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from frcrn.workers import Died, Helper, end, serve
+from frcrn.workers import Died, end, helper, serve
 
 CPUINFO = Path("/proc/cpuinfo")
 
@@ -19,13 +19,6 @@ LIMIT = "ONEDNN_MAX_CPU_ISA"
 """The variable by which torch's products are kept from units that do not work."""
 
 ATTEMPT = "import torch; a = torch.ones(64, 64, dtype=torch.bfloat16); a @ a"
-
-MEASURE = """
-import sys
-sys.path[0] = sys.argv[1]
-from frcrn.machine import serve_peaks
-serve_peaks()
-"""
 
 
 def available_cores() -> int:
@@ -94,13 +87,13 @@ def peak_apart(work: Callable[..., object], *arguments: Any) -> tuple[float | No
 
     Both are None where the process was killed, as systems do that run out of memory.
     """
-    helper = Helper(MEASURE, str(Path(__file__).resolve().parents[1]))
+    watched = helper(__name__, serve_peaks.__name__)
     try:
-        before, peak = helper.ask((work, arguments))
+        before, peak = watched.ask((work, arguments))
     except Died:
         return None, None
     finally:
-        end([helper.process])
+        end([watched.process])
     return peak, peak - before
 
 

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -58,6 +59,16 @@ class Helper:
     def _ending(self) -> str:
         code = self.process.wait()
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def program(module: str, function: str) -> str:
+    """Return the program of a process that runs a function of one of our modules; its argument is where we are."""
+    return f"import sys\nsys.path[0] = sys.argv[1]\nfrom {module} import {function}\n{function}()\n"
+
+
+def helper(module: str, function: str, *, threads: int = 1) -> Helper:
+    """Start a process that runs a function of one of our modules, which calls `serve`."""
+    return Helper(program(module, function), str(Path(__file__).resolve().parents[1]), threads=threads)
 
 
 class Pool:

@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 
 from frcrn.audio import MissingPackage
 from frcrn.evaluation.metrics import distortion, dnsmos
-from frcrn.evaluation.metrics.pool import PROGRAM, Scorers
+from frcrn.evaluation.metrics.pool import Scorers
 from frcrn.evaluation.metrics.ratios import LIMIT_DB
 from frcrn.evaluation.metrics.scores import METRICS, Scores, score, si_sdr, si_snr, snr
+from frcrn.workers import program as program_of
 from tests.made_audio import RATE, noise, speech
+
+SCORING = program_of(Scorers.__module__, "serve")
 
 CLEAN = speech(2.0, 1)
 NOISY = CLEAN + noise(2.0, 2)
@@ -292,7 +295,7 @@ def test_processes_score_as_this_one_does_and_outlive_a_crash() -> None:
 
 
 def test_a_scoring_process_does_without_torch() -> None:
-    program = "import sys; sys.modules['torch'] = None\n" + PROGRAM.replace("serve()", "print('ready')")
+    program = "import sys; sys.modules['torch'] = None\n" + SCORING.replace("serve()", "print('ready')")
     package = Path(distortion.__file__).parent
     found = subprocess.run([sys.executable, "-c", program, str(package)], capture_output=True, text=True)
     assert found.stdout == "ready\n", found.stderr
@@ -301,7 +304,10 @@ def test_a_scoring_process_does_without_torch() -> None:
 def test_a_scoring_process_whose_parent_was_killed_ends_without_a_word() -> None:
     package = str(Path(distortion.__file__).parent)
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, package], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", SCORING, package],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert pickle.load(process.stdout) == "ready"
     process.stdout.close()

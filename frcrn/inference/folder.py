@@ -20,17 +20,11 @@ from frcrn.inference.manifest import Manifest, sweep
 from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one
 from frcrn.inference.paths import Job, Place, plan
 from frcrn.machine import available_cores
-from frcrn.workers import Died, Helper, Pool
+from frcrn.workers import Died, Helper, Pool, helper
 
 GRACE = 10.0
 """Seconds that a process has for removing what is half-written."""
 
-PROGRAM = """
-import sys
-sys.path[0] = sys.argv[1]
-from frcrn.inference.folder import serve
-serve()
-"""
 
 MOST_PROCESSES = 8
 FILES_A_PROCESS = 4
@@ -183,9 +177,9 @@ class Crew:
         return outcome
 
     def _start(self) -> Helper:
-        helper = Helper(PROGRAM, str(Path(__file__).resolve().parents[2]), threads=self.share)
-        helper.ask(self.settings)
-        return helper
+        started = helper(__name__, serve.__name__, threads=self.share)
+        started.ask(self.settings)
+        return started
 
 
 def serve() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import Future
-from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
 
@@ -12,15 +11,8 @@ import numpy as np
 
 from frcrn.evaluation.metrics.scores import Scores, Wave, check_names, score
 from frcrn.machine import available_cores
-from frcrn.workers import Died, Helper, Pool
+from frcrn.workers import Died, Helper, Pool, helper
 from frcrn.workers import serve as answer_questions
-
-PROGRAM = """
-import sys
-sys.path[0] = sys.argv[1]
-from frcrn.evaluation.metrics.pool import serve
-serve()
-"""
 
 
 class ScorerError(RuntimeError):
@@ -70,7 +62,7 @@ class Scorers:
 
 def _start() -> Helper:
     try:
-        return Helper(PROGRAM, str(Path(__file__).resolve().parents[3]))
+        return helper(__name__, serve.__name__)
     except Died as death:
         raise ScorerError(f"a scoring process did not start: it ended with {death}") from death
 
