@@ -23,11 +23,12 @@ from frcrn.training.losses.losses import (
     MultiResolutionStft,
     NoiseLeft,
     SiSnr,
+    Snr,
     WaveError,
-    scale_invariant_snr,
 )
 from frcrn.training.losses.objective import Losses, build_losses
 from frcrn.training.losses.pesq import BEST, quality
+from frcrn.training.losses.ratios import scale_invariant_snr
 from frcrn.training.losses.spectra import frames, spectrum
 from frcrn.training.losses.stoi import intelligibility
 
@@ -101,6 +102,14 @@ def test_si_snr_flattens_out_at_its_ceiling():
     good = clean + 1e-4 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(3))
     assert scale_invariant_snr(good, clean).min() > 55
     assert_close(scale_invariant_snr(good, clean, 30.0), torch.full((3,), 30.0), rtol=0, atol=0.1)
+
+
+def test_snr_is_known_for_a_known_error_and_for_a_wrong_level():
+    noisy, clean = waves(4)
+    error = 0.1 * clean.roll(1, dims=1)  # as loud as a tenth of the speech
+    assert_close(Snr(ceiling_db=60.0)(estimate_of(clean + error), noisy, clean), torch.tensor(-20.0), rtol=0, atol=0.1)
+    assert_close(Snr(ceiling_db=60.0)(estimate_of(0.9 * clean), noisy, clean), torch.tensor(-20.0), rtol=0, atol=0.1)
+    assert_close(Snr()(estimate_of(clean), noisy, clean), torch.tensor(-30.0), rtol=0, atol=0.1)
 
 
 def test_a_silent_target_adds_nothing_to_si_snr_and_leaves_the_others_as_they_were():
@@ -347,7 +356,7 @@ def test_an_estimate_in_bf16_is_judged_in_single_precision():
     [
         ({}, 'expected a table by name, such as {"si_snr": {"weight": 0.1}}'),
         ([{"name": "si_snr"}], "expected a table by name"),
-        ({"sisnr": {}}, "loss.sisnr: expected one of si_snr, stoi, pesq, noise_left"),
+        ({"sisnr": {}}, "loss.sisnr: expected one of si_snr, snr, stoi, pesq, noise_left"),
         ({"mine": {"kind": "sisnr"}}, "loss.mine: expected one of si_snr, .* found 'sisnr'"),
         ({"si_snr": 3}, "loss.si_snr: expected a table of settings, found 3"),
         ({"si_snr": {"ceiling": 30}}, "loss.si_snr: unknown key 'ceiling'; accepted: stages, ceiling_db"),

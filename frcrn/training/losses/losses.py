@@ -14,16 +14,14 @@ import torch
 from torch import Tensor
 
 from frcrn.config import require
-from frcrn.evaluation.metrics.ratios import projection
 from frcrn.models.base import Estimate, Stage
 from frcrn.training.losses.pesq import BEST, quality
+from frcrn.training.losses.ratios import audible, scale_invariant_snr, snr
 from frcrn.training.losses.spectra import TINY_POWER, frames, power, spectrum
 from frcrn.training.losses.stoi import Reference
 
 Stages = Literal["last", "all"]
 Norm = Literal["l1", "mse"]
-
-SILENCE_DBFS = -60.0
 
 
 class Loss(Protocol):
@@ -53,21 +51,6 @@ def loudness_gain(wave: Tensor) -> Tensor:
     return 0.1 / (wave.square().mean(dim=1, keepdim=True).sqrt() + 1e-5)
 
 
-def audible(clean: Tensor) -> Tensor:
-    """[B, T] -> [B]: 1 where the target has sound, 0 where it is silent."""
-    return (clean.square().mean(dim=1) > 10 ** (SILENCE_DBFS / 10)).to(clean.dtype)
-
-
-def scale_invariant_snr(estimate: Tensor, clean: Tensor, ceiling_db: float | None = None) -> Tensor:
-    """[B, T], [B, T] -> [B] in dB; with a ceiling it flattens out there, and better examples stop pulling."""
-    target = projection(estimate, clean, TINY_POWER)
-    kept = target.square().sum(dim=1)
-    lost = (estimate - target).square().sum(dim=1) + TINY_POWER
-    if ceiling_db is not None:
-        lost = lost + 10 ** (-ceiling_db / 10) * kept
-    return 10 * torch.log10(kept / lost + TINY_POWER)
-
-
 @dataclass(frozen=True)
 class SiSnr:
     """Minus the scale-invariant SNR in dB; examples with a silent target count zero."""
@@ -82,6 +65,22 @@ class SiSnr:
             estimate,
             self.stages,
             lambda stage: -(scale_invariant_snr(stage.wave, clean, self.ceiling_db) * sounding).mean(),
+        )
+
+
+@dataclass(frozen=True)
+class Snr:
+    """Minus the SNR in dB, which hears a wrong level too; examples with a silent target count zero."""
+
+    stages: Stages = "last"
+    ceiling_db: float = 30.0
+    """Examples better than this stop pulling."""
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        sounding = audible(clean)
+        return over_stages(
+            estimate, self.stages, lambda stage: -(snr(stage.wave, clean, self.ceiling_db) * sounding).mean()
         )
 
 
@@ -268,6 +267,7 @@ class NoiseLeft:
 
 LOSSES: dict[str, type[Any]] = {
     "si_snr": SiSnr,
+    "snr": Snr,
     "stoi": Intelligibility,
     "pesq": PerceivedQuality,
     "noise_left": NoiseLeft,
