@@ -16,12 +16,18 @@ Array = np.ndarray
 
 def read(content: bytes) -> tuple[dict[str, int], list[tuple[type[Operation], list[int]]], Array]:
     """Return the header, the operations with their arguments, and the weights."""
-    assert content[:8] == b"FRCRN 1\n"
-    names = ("rate", "window", "hop", "state", "scratch", "words", "weights")
-    head = dict(zip(names, np.frombuffer(content, "<i4", 7, 8).tolist(), strict=True))
-    words = np.frombuffer(content, "<i4", head["words"], 36).tolist()
-    weights = np.frombuffer(content, "<f4", head["weights"], 36 + 4 * head["words"])
-    assert len(content) == 36 + 4 * head["words"] + 4 * head["weights"]
+    assert content[:8] == b"FRCRN 2\n"
+    names = ("rate", "window", "hop", "state", "scratch", "words", "weights", "parts")
+    head = dict(zip(names, np.frombuffer(content, "<i4", 8, 8).tolist(), strict=True))
+    words = np.frombuffer(content, "<i4", head["words"], 40).tolist()
+    start, stored = 40 + 4 * head["words"], []
+    table = np.frombuffer(content, "<i4", 2 * head["parts"], start).reshape(-1, 2).tolist()
+    start += 8 * head["parts"]
+    for values, size in table:
+        stored.append(np.frombuffer(content, {2: "<f2", 4: "<f4"}[size], values, start).astype(np.float32))
+        start += values * size
+    weights = np.concatenate(stored)
+    assert len(content) == start and len(weights) == head["weights"]
     found = []
     while words:
         number, count = words[:2]

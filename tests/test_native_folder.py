@@ -83,7 +83,7 @@ def test_the_command_exports_a_checkpoint(tmp_path: Path, capsys: pytest.Capture
     assert main(arguments) == 0
     assert "model.frcrn: " in capsys.readouterr().out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"frcrn.c", "frcrn.h", "kernels.h", "operations.h", "run.c", "model.frcrn", "program.json"}
+    assert names == {*library.SOURCES, "run.c", "model.frcrn", "program.json"}
     assert main([*arguments, "--int8"]) == 2
     assert "--int8 belongs to --format onnx" in capsys.readouterr().err
     save(released(), tmp_path / "model.safetensors")

@@ -13,12 +13,13 @@
 
 #include "kernels.h"
 #include "operations.h"
+#include "weights.h"
 
 #define LINE 256 /* bytes, a multiple of what a cache and a vector take at once */
 
-static const char MAGIC[8] = "FRCRN 1\n";
+static const char MAGIC[8] = "FRCRN 2\n", OLDER[8] = "FRCRN 1\n"; /* the older one has all weights in single precision */
 
-enum { RATE, WINDOW, HOP, STATE, SCRATCH, OPERATIONS, WEIGHTS, HEADER };
+enum { RATE, WINDOW, HOP, STATE, SCRATCH, OPERATIONS, WEIGHTS, OLDER_HEADER, PARTS = OLDER_HEADER, HEADER };
 
 struct frcrn_model {
     int32_t header[HEADER];
@@ -327,20 +328,26 @@ static frcrn_model *refused(frcrn_model *model, const char **why, const char *re
 
 frcrn_model *frcrn_from(const void *content, size_t size, const char **why) {
     const char *from = content;
-    const size_t head = sizeof MAGIC + sizeof(int32_t[HEADER]);
-    if (size < head || memcmp(from, MAGIC, sizeof MAGIC) != 0)
+    const int older = size >= sizeof OLDER && memcmp(from, OLDER, sizeof OLDER) == 0, words = older ? OLDER_HEADER : HEADER;
+    const size_t head = sizeof MAGIC + sizeof(int32_t) * (size_t)words;
+    if (size < head || (!older && memcmp(from, MAGIC, sizeof MAGIC) != 0))
         return refused(NULL, why, "this is not a model for this version of frcrn.c");
     frcrn_model *model = calloc(1, sizeof *model);
     if (!model) return refused(model, why, "there is not enough memory");
-    memcpy(model->header, from + sizeof MAGIC, sizeof model->header);
-    for (int i = 0; i < HEADER; i++)
+    memcpy(model->header, from + sizeof MAGIC, sizeof(int32_t) * (size_t)words);
+    for (int i = 0; i < words; i++)
         if (model->header[i] < 1) return refused(model, why, "the model is damaged");
-    const size_t operations = sizeof(int32_t) * (size_t)model->header[OPERATIONS];
-    const size_t weights = sizeof(float) * (size_t)model->header[WEIGHTS];
-    if (size != head + operations + weights) return refused(model, why, "the model is not as long as it says");
+    const uint64_t operations = sizeof(int32_t) * (uint64_t)model->header[OPERATIONS];
+    const uint64_t weights = sizeof(float) * (uint64_t)model->header[WEIGHTS];
+    const uint64_t table = sizeof(part) * (uint64_t)model->header[PARTS], before = head + operations + table;
+    if (size < before) return refused(model, why, "the model is not as long as it says");
+    const part whole = {model->header[WEIGHTS], sizeof(float)};
+    const char *parts = older ? (const char *)&whole : from + head + operations;
+    const int32_t count = older ? 1 : model->header[PARTS];
+    if (size != before + stored_size(parts, count, whole.values)) return refused(model, why, "the model is not as long as it says");
     /* vectors may read past the last weight */
-    const size_t room = LINE + weights + LINE + operations + LINE;
-    model->room = malloc(room);
+    const uint64_t room = LINE + weights + LINE + operations + LINE;
+    model->room = room == (size_t)room ? malloc((size_t)room) : NULL;
 #ifdef MADV_HUGEPAGE
     /* all weights are read for each hop, one after the other: from large pages the processor reads further ahead */
     const uintptr_t page = (uintptr_t)1 << 21, start = ((uintptr_t)model->room + page - 1) / page * page;
@@ -351,7 +358,7 @@ frcrn_model *frcrn_from(const void *content, size_t size, const char **why) {
     model->weights = (float *)((char *)model->room + LINE - (uintptr_t)model->room % LINE);
     model->operations = (int32_t *)((char *)model->weights + weights + LINE);
     memcpy(model->operations, from + head, operations);
-    memcpy(model->weights, from + head + operations, weights);
+    read_parts(from + before, parts, count, model->weights);
     return model;
 }
 

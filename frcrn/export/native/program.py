@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from frcrn.export.native.operations import HOP, Argument, Buffer, Operation, View
 from frcrn.models.layers.specs import Array
 
-MAGIC = b"FRCRN 1\n"
+MAGIC = b"FRCRN 2\n"
 ALIGNED = 16  # values, of which buffers and weights take whole multiples
 SLACK = 64  # values after a buffer that a vector may read, though nothing comes of them
 
@@ -63,9 +63,22 @@ class Program:
             arguments = [number(argument, places) for argument in operation.arguments()]
             words += [HOP.index(type(operation)), len(arguments), *arguments]
         state = self.state_count + SLACK  # a whole number of lines, so that states lie well one after the other
-        header = [rate, window, hop, state, scratch, len(words), self.weight_count]
-        parts = [np.array(header, "<i4"), np.array(words, "<i4"), *(part.astype("<f4") for part in self.weights)]
-        return MAGIC + b"".join(part.tobytes() for part in parts)
+        table, stored = in_parts(np.concatenate(self.weights))
+        header = [rate, window, hop, state, scratch, len(words), self.weight_count, len(table)]
+        numbers = (np.array(part, "<i4") for part in (header, words, table))
+        return MAGIC + b"".join(part.tobytes() for part in (*numbers, *stored))
+
+
+def in_parts(weights: Array) -> tuple[list[tuple[int, int]], list[NDArray[Any]]]:
+    """[n] -> how many values each part has and of how many bytes, and the parts; those exact in float16 are in it."""
+    with np.errstate(over="ignore"):
+        halves = weights.astype("<f2")
+    exact = ((halves == weights) & np.isfinite(weights)).reshape(-1, ALIGNED).all(axis=1)
+    edges = ALIGNED * (np.flatnonzero(np.diff(exact)) + 1)
+    in_half, in_single = np.split(halves, edges), np.split(weights.astype("<f4"), edges)
+    alone = exact[np.append(0, edges // ALIGNED)]
+    parts = [half if short else single for half, single, short in zip(in_half, in_single, alone, strict=True)]
+    return [(len(part), part.itemsize) for part in parts], parts
 
 
 def number(argument: Argument, places: dict[Buffer, int]) -> int:
