@@ -252,12 +252,17 @@ class Trainer:
             "progress": asdict(self.progress),
             "generators": self.processes.all(random_state.capture()),
             "recipe": self.recipe.to_dict(),
+            **self.besides(),
         }
         if not self.processes.first:
             return
         if self.valid_data is None or not (self.folder / "output").exists():
             self.export()
         checkpoints.save(self.folder / "checkpoints", self.progress.step, state, self.recipe.train.keep)
+
+    def besides(self) -> dict[str, Any]:
+        """Return what else a checkpoint holds, for other readers of it."""
+        return {}
 
     def export(self) -> None:
         """Make `output/` a complete model directory with the averaged weights."""
