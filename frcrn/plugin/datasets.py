@@ -41,7 +41,7 @@ def unwrapped(dataset: Any) -> Any:
 
 
 def examples_of(dataset: Any, rate: int) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a dataset whole, waves [T] at `rate`; `clean` may be missing, other columns stay as they are."""
+    """Yield a dataset's rows whole, waves [T] at `rate`; `clean` may be missing, other columns stay as they are."""
     from frcrn.data.hf import cell_wave
     from frcrn.data.segments import Segments
 

@@ -176,11 +176,9 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
         network, processes = self.model, Processes(self.device)
         if checkpoint_path is not None:
             network = network_in(os.fspath(checkpoint_path), self.model, Path(self.work_dir))
-        size, share = (
-            self.plan.evaluation.dataloader.batch_size_per_gpu,
-            {"part": processes.rank, "parts": processes.count},
-        )
-        predict(network.to(processes.device), predict_datasets, saving_fn, size, **share)
+        size = self.plan.evaluation.dataloader.batch_size_per_gpu
+        mine = {"part": processes.rank, "parts": processes.count}
+        predict(network.to(processes.device), predict_datasets, saving_fn, size, **mine)
 
     def before_evaluation(self) -> None:
         """Finish the step and call the hooks that precede an evaluation."""

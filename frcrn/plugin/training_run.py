@@ -104,7 +104,7 @@ class Run(Trainer):
         return scores
 
     def weights_of(self, checkpoint: str | Path) -> Enhancer:
-        """Return the network of a checkpoint; a file without a configuration of its own holds one like the trainer's."""
+        """Return the network of a checkpoint; a file without a configuration holds one like the trainer's."""
         if checkpoint == "last" or Path(checkpoint).suffix == checkpoints.SUFFIX:
             return super().weights_of(checkpoint)
         return network_in(checkpoint, self.model, self.folder).to(self.processes.device)
