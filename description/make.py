@@ -1,8 +1,8 @@
 """Make the pictures and the tables of figures again: python -m description.make [--scores OUT]
 
 After new weights: the comparison that description/results.py tells of, then this with `--scores OUT`, then
-`python -m notebooks.run`. In results.json `trained_minutes`, `trained_hours`, `clean_pesq`, `noise_falls_db`, speeds and
-the peers' sizes and latencies are edited by hand.
+`python -m notebooks.run`. In results.json `trained_minutes`, `trained_hours`, `clean_pesq`, `noise_falls_db`, speeds,
+and the peers' sizes and latencies are edited by hand.
 
 description/model.png         the architecture, drawn from the bundled model's configuration
 description/matrix.png        scores by system, from results.json
