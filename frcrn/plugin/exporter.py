@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import warnings
 from pathlib import Path
@@ -62,12 +63,13 @@ class FRCRNExporter(TorchModelExporter):  # type: ignore[misc]
 
 
 def network_of(model: FRCRNModel, others: dict[str, Any]) -> Enhancer:
-    """Return the network to export, on the processor; arguments that have no effect are refused."""
+    """Return a copy of the network to export, on the processor; arguments that have no effect are refused."""
     model = others.pop("model", model)
     useless = {name for name, value in others.items() if (name, value) not in HARMLESS}
     if useless:
         raise ValueError(f"{sorted(useless)[0]}: has no effect on this exporter; leave it out")
-    return (model.model if isinstance(model, FRCRNModel) else model).cpu().eval()
+    network = copy.deepcopy(model.model if isinstance(model, FRCRNModel) else model)
+    return network.cpu().eval().requires_grad_(False)
 
 
 @torch.no_grad()
