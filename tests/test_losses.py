@@ -36,6 +36,7 @@ WINDOW, HOP, SAMPLES = 64, 32, 64 + 32 * 20
 SMALL = {"multi_resolution_stft": {"windows": [32, 64]}, "stoi": {"sample_rate": 400}, "pesq": {"sample_rate": 2000}}
 """Options for waves of 704 samples."""
 EVERY = {name: SMALL.get(name, {}) for name in LOSSES}
+EVERY["pauses"] = {"kind": "noise_left", "pauses": True}
 EVERY["normalised"] = {"kind": "compressed_spectrum", "normalise": True}
 
 
@@ -239,6 +240,16 @@ def test_noise_left_is_the_decibels_of_what_was_noise_alone():
     assert_close(float(loss(estimate_of(0.1 * noisy), noisy, clean)), -20 / 3, rtol=1e-3, atol=0)
     assert_close(float(loss(estimate_of(0 * noisy), noisy, clean)), -50 / 3, rtol=1e-3, atol=0)
     assert float(loss(estimate_of(noisy), 0 * noisy, clean)) == 0
+
+
+def test_noise_left_in_pauses_is_the_decibels_of_the_frames_without_speech():
+    noisy, clean = waves(4, batch=1, samples=4000)
+    clean[:, 2000:] = 0
+    left = noisy * torch.where(torch.arange(4000) < 2000, 1.0, 0.1)  # half of the frames, 20 dB down
+    assert_close(NoiseLeft(pauses=True)(estimate_of(left), noisy, clean), torch.tensor(-10.0), rtol=0, atol=0.1)
+    spoken = noisy * torch.where(torch.arange(4000) < 2000, 0.1, 1.0)  # where there is speech, it asks nothing
+    assert_close(NoiseLeft(pauses=True)(estimate_of(spoken), noisy, clean), torch.tensor(0.0), rtol=0, atol=0.1)
+    assert NoiseLeft()(estimate_of(left), noisy, clean) == 0
 
 
 def test_quality_knows_no_level_and_is_the_same_at_another_rate():

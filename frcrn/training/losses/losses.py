@@ -16,7 +16,15 @@ from torch import Tensor
 from frcrn.config import require
 from frcrn.models.base import Estimate, Stage
 from frcrn.training.losses.pesq import BEST, quality
-from frcrn.training.losses.ratios import audible, scale_invariant_snr, snr
+from frcrn.training.losses.ratios import (
+    SILENCE,
+    audible,
+    frame_power,
+    pausing,
+    scale_invariant_snr,
+    snr,
+    whole_power,
+)
 from frcrn.training.losses.spectra import TINY_POWER, frames, power, spectrum
 from frcrn.training.losses.stoi import Reference
 
@@ -248,21 +256,26 @@ class PerceivedQuality:
 
 @dataclass(frozen=True)
 class NoiseLeft:
-    """What is left where nothing was said, in dB of the input; examples with a target that sounds count zero."""
+    """What is left where nothing was said, in dB of the input; examples with a target that sounds count zero.
+
+    With `pauses`, frame by frame, and the pauses in examples with speech count too.
+    """
 
     stages: Stages = "last"
     floor_db: float = -50.0
     """What is quieter than this is quiet enough."""
+    pauses: bool = False
 
     def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
         """Return the loss, a scalar."""
-        alone = audible(noisy) * (1 - audible(clean))
-        before = noisy.square().mean(dim=1) + TINY_POWER
-        return over_stages(estimate, self.stages, lambda stage: (self.left(stage.wave, before) * alone).mean())
+        power = frame_power if self.pauses else whole_power
+        before = power(noisy)
+        alone = (before > SILENCE) * pausing(power(clean))
+        return over_stages(estimate, self.stages, lambda stage: (self.left(power(stage.wave), before) * alone).mean())
 
-    def left(self, wave: Tensor, before: Tensor) -> Tensor:
-        """[B, T], power of the input [B] -> [B] in dB."""
-        return 10 * (wave.square().mean(dim=1) / before + 10 ** (self.floor_db / 10)).log10()
+    def left(self, after: Tensor, before: Tensor) -> Tensor:
+        """[B, N], [B, N] powers -> [B, N] in dB."""
+        return 10 * (after / (before + TINY_POWER) + 10 ** (self.floor_db / 10)).log10()
 
 
 LOSSES: dict[str, type[Any]] = {
