@@ -89,7 +89,8 @@ def _in_c(args: argparse.Namespace, model: Enhancer) -> int:
 
 
 def _for_the_browser(args: argparse.Namespace, model: Enhancer) -> int:
-    from frcrn.export.web.folder import PROGRAM, WASM, export_web
+    from frcrn.export.native.folder import PROGRAM
+    from frcrn.export.web.folder import WASM, export_web
 
     page = export_web(model, args.output)
     for name in (PROGRAM, WASM):
