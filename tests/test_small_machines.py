@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -62,6 +63,17 @@ def test_a_damaged_model_is_refused_there_too(program: list[str], tmp_path: Path
     command = [*program, str(tmp_path / "model.frcrn")]
     done = subprocess.run(command, input=b"", capture_output=True, check=False)
     assert done.returncode == 2 and b"not as long as it says" in done.stderr
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_the_kernels_are_made_of_vector_instructions(target: Target, tmp_path: Path) -> None:
+    if shutil.which(target.compiler) is None:
+        pytest.skip(f"no {target.compiler} here")
+    compile_to(target, tmp_path / "frcrn.o", "-c")
+    tool = target.compiler.removesuffix("gcc") + "objdump"
+    listed = subprocess.run([tool, "-d", tmp_path / "frcrn.o"], capture_output=True, text=True, check=True).stdout
+    of_four_floats = {"aarch64": r"\tfmla\tv\d+\.4s", "arm": r"\tvmla\.f32\tq\d+"}[target.compiler.split("-")[0]]
+    assert len(re.findall(of_four_floats, listed)) > 100
 
 
 def test_the_table_of_sizes_is_current() -> None:
