@@ -8,6 +8,7 @@ description/model.png         the architecture, drawn from the bundled model's c
 description/matrix.png        scores by system, from results.json
 description/before_after.png  the bundled sample before and after the bundled model
 README.md, README_zh.md, description/model_card.md   the results between their marks
+docs/plugins.md               what the bundled models take in memory (also alone: python -m description.sizes)
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from description import results
+from description import results, sizes
 from frcrn.audio.sample import sample
 from frcrn.cli.demo import draw
 from frcrn.models import Enhancer
@@ -46,6 +47,7 @@ def main() -> None:
     architecture(model, HERE / "model.png")
     matrix(figures, HERE / "matrix.png")
     before_after(model, HERE / "before_after.png")
+    sizes.main()
 
 
 def before_after(model: Enhancer, picture: Path) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import types
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,19 @@ def test_it_runs(block: Block, folder: Path, names: dict[str, Any], request: pyt
     if block.language == "python":
         run_program(block, names.setdefault(block.page, prelude()))
         return
+    if block.language == "js":
+        check_javascript(block.code)
+        return
     for line in lines(block.code):
         (parse if block.check.startswith("parse") else run_command)(line)
+
+
+def check_javascript(code: str) -> None:
+    """Check the form of a module: what it speaks of is in a browser only."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    Path("block.mjs").write_text(code, encoding="utf-8")
+    subprocess.run(["node", "--check", "block.mjs"], check=True)
 
 
 def prelude() -> types.ModuleType:
@@ -107,7 +119,7 @@ def film(folder: Path) -> None:
 def test_every_block_says_its_language(page: str) -> None:
     """Otherwise nothing would run it."""
     for block in blocks(page):
-        assert block.language in ("sh", "python", "json", "text"), block.name
+        assert block.language in ("sh", "python", "json", "text", "js"), block.name
         assert block.check.split(",")[0].split(" ")[0] in KINDS, block.name
     fences = (ROOT / page).read_text(encoding="utf-8").count("```")
     assert fences == 2 * len(list(blocks(page)))
