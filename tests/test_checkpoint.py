@@ -16,8 +16,10 @@ from torch.testing import assert_close
 
 import frcrn
 from frcrn import FRCRN, FRCRNConfig
+from frcrn.cli import main
 from frcrn.models import released as official
 from frcrn.models.checkpoint import CheckpointError, arguments_of, describe, fill, load, names, save, save_directory
+from frcrn.models.convert import convert
 from frcrn.models.weight_files import read_entries
 from tests.networks import noise, stock, tiny
 
@@ -66,6 +68,12 @@ DRESSES = {
     "wrapped and prefixed": lambda entries: {"state_dict": DRESSES["prefixed"](entries)},
     "wrapped twice": lambda entries: {"state_dict": {"state_dict": entries}},
     "wrapped beside other things": lambda entries: {"epoch": 3, "state_dict": entries, "optimizer": {"lr": 0.1}},
+    "of several devices, as ClearerVoice stores it": lambda entries: {
+        "model": {f"module.model.{name}": value for name, value in entries.items()},
+        "optimizer": {"state": {}},
+        "epoch": 7,
+        "step": 900,
+    },
     "first names only": lambda entries: one_name_each(entries, first=True),
     "second names only": lambda entries: one_name_each(entries, first=False),
 }
@@ -96,6 +104,43 @@ def test_a_checkpoint_file_of_the_released_form_is_a_model(tmp_path: Path) -> No
     assert same_weights(model, released_network())
     assert model.config == FRCRNConfig()
     assert not model.training
+
+
+def test_a_text_file_can_name_the_weights_beside_it(tmp_path: Path) -> None:
+    """As in ClearerVoice's directories."""
+    torch.save(DRESSES["of several devices, as ClearerVoice stores it"](released()), tmp_path / "model.ckpt-7.pt")
+    (tmp_path / "last_best_checkpoint").write_text("model.ckpt-7.pt\n")
+    assert same_weights(load(tmp_path), released_network())
+    (tmp_path / "last_best_checkpoint").write_text("../elsewhere.pt")
+    with pytest.raises(CheckpointError, match="no weights here"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("command", [False, True])
+def test_a_converted_checkpoint_is_the_same_in_both_forms(
+    command: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, folder = tmp_path / "some.pt", tmp_path / "model"
+    torch.save(DRESSES["wrapped and prefixed"](released()), source)
+    if command:
+        assert main(["convert", str(source), "-o", str(folder)]) == 0
+        assert capsys.readouterr().out == f"{folder}: a model directory\n{folder / 'released'}: the released form\n"
+    else:
+        assert convert(source, folder) == [folder, folder / "released"]
+    assert same_weights(load(folder), released_network())
+    assert same_weights(load(folder / "released"), released_network())
+    assert json.loads((folder / "released" / "configuration.json").read_text())["model"] == CONFIGURATION["model"]
+    bare, _ = read_entries(folder / "released" / "pytorch_model.bin")
+    assert bare.keys() == released().keys()
+    assert main(["convert", str(source), "-o", str(folder)]) == 2
+    assert "a model is here already" in capsys.readouterr().err
+    assert main(["convert", str(source), "-o", str(folder), "--force"]) == 0
+
+
+def test_another_network_is_converted_to_our_form_alone(tmp_path: Path) -> None:
+    save(tiny(), tmp_path / "tiny.pt")
+    assert convert(tmp_path / "tiny.pt", tmp_path / "model") == [tmp_path / "model"]
+    assert same_weights(load(tmp_path / "model"), load(tmp_path / "tiny.pt"))
 
 
 def test_a_directory_of_the_released_form_starts_a_causal_network(tmp_path: Path) -> None:

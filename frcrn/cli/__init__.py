@@ -14,7 +14,7 @@ from types import FrameType
 
 from frcrn.cli.common import report_error, show_help
 
-GROUPS = ("enhance", "demo", "train", "evaluate", "data", "stream", "live", "export", "bench", "completion")
+GROUPS = ("enhance", "demo", "train", "evaluate", "data", "stream", "live", "export", "convert", "bench", "completion")
 
 FAILED = 2
 INTERRUPTED = 128 + signal.SIGINT

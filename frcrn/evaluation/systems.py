@@ -14,7 +14,8 @@ from frcrn.audio.resampling import mono
 from frcrn.evaluation.peers import Peer
 from frcrn.inference.enhance import enhance
 from frcrn.models.base import Enhancer
-from frcrn.models.checkpoint import CONFIGURATION, fingerprint, load
+from frcrn.models.checkpoint import fingerprint, load
+from frcrn.models.directories import CONFIGURATION
 
 NOISY = "noisy"
 SLACK_SECONDS = 0.1

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from frcrn.files import replacing, write_text
 from frcrn.models import MODELS, Enhancer, FRCRNConfig, released
+from frcrn.models.directories import CONFIGURATION, WEIGHT_FILES, read_configuration, weights_in
+from frcrn.models.released import OFFICIAL_TYPE as OFFICIAL_TYPE
 from frcrn.models.weight_files import METADATA, read_entries
 from frcrn.models.weight_files import CheckpointError as CheckpointError
 
-CONFIGURATION = "configuration.json"
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin", "pytorch_model.pth")
 MODEL_TYPE = "frcrn-ans-16k"
-OFFICIAL_TYPE = "speech_frcrn_ans_cirm_16k"
+
 DEFAULT = "default"
 BUNDLED = "bundled"
 """The key by which a model directory without weights of its own names the bundled model that it stands for."""
@@ -87,28 +87,6 @@ def load_bundled(name: str, changes: Mapping[str, Any]) -> Enhancer:
             entries, metadata = read_entries(path)
         return assemble(name, entries, metadata, changes)
     return untrained(name, FRCRNConfig.compact().to_dict(), changes).eval()
-
-
-def read_configuration(folder: Path) -> dict[str, Any]:
-    """Return the `model` part of a directory's configuration, empty where there is none."""
-    file = folder / CONFIGURATION
-    if not file.exists():
-        return {}
-    try:
-        part = json.loads(file.read_text(encoding="utf-8")).get("model", {})
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
-        raise CheckpointError(f"{file}: not a JSON object ({error})") from error
-    if not isinstance(part, dict):
-        raise CheckpointError(f"{file}: expected an object under 'model', found {type(part).__name__}")
-    return part
-
-
-def weights_in(folder: Path) -> Path:
-    """Return the weights file of a model directory."""
-    for name in WEIGHT_FILES:
-        if (folder / name).is_file():
-            return folder / name
-    raise CheckpointError(f"{folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
 
 
 def build(arguments: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Enhancer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from frcrn.models.frcrn import FRCRNConfig
 from frcrn.models.layers.stft import analysis_basis
 
+OFFICIAL_TYPE = "speech_frcrn_ans_cirm_16k"
 ARGUMENTS = {
     "complex": True,
     "model_complexity": 45,
@@ -31,6 +32,8 @@ ALIASES = (
 )
 """Each layer is stored twice; these bring the first name of a pair to the second."""
 
+PREFIXES = ("module.", "model.")
+"""What wrappers put before names: torch's for several devices, and classes that hold the network."""
 LEVELS = 7
 UNUSED = re.compile(r"^unet2?\.(fsmn_enc\.0|fsmn_dec\.6|se_layers_enc\.6|se_layers_dec\.5)\.")
 TWINS = {
@@ -60,14 +63,22 @@ def config_from_arguments(arguments: Mapping[str, object]) -> FRCRNConfig:
 
 
 def without_prefix(entries: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Drop the prefix `model.` where every entry has it."""
-    prefix = "model." if entries and all(name.startswith("model.") for name in entries) else ""
-    return {name.removeprefix(prefix): value for name, value in entries.items()}
+    """Drop the prefixes `module.` and `model.`, in any order and number, where every entry has them."""
+    result = dict(entries)
+    while result and (prefix := common_prefix(result)):
+        result = {name.removeprefix(prefix): value for name, value in result.items()}
+    return result
+
+
+def common_prefix(names: Iterable[str]) -> str:
+    """Return which of the known prefixes all names have, empty where none."""
+    known = list(names)
+    return next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in known)), "")
 
 
 def is_official(entries: Mapping[str, Tensor]) -> bool:
     """Say whether a state dict is of the released form (with or without the prefix)."""
-    return any(re.match(r"^(model\.)?unet2?\.", name) for name in entries)
+    return any(re.match(r"^(module\.|model\.)*unet2?\.", name) for name in entries)
 
 
 def counterpart(name: str) -> str:

@@ -12,6 +12,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+WRAPPERS = ("state_dict", "model")
+"""The keys under which trainers store a network's tensors: the framework's, and ClearerVoice's."""
 METADATA = "frcrn"
 """The key under which a network's configuration travels with its tensors."""
 
@@ -50,9 +52,15 @@ def read_pickle(path: Path) -> tuple[Any, Any]:
         warnings.simplefilter("ignore")  # of a pickle's version: what cannot be read is said by an error
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     metadata = loaded.get(METADATA, {}) if isinstance(loaded, dict) else {}
-    while isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
-        loaded = loaded["state_dict"]
+    while (inner := wrapped(loaded)) is not None:
+        loaded = inner
     return loaded, metadata
+
+
+def wrapped(loaded: Any) -> dict[str, Any] | None:
+    """Return the state dict that trainers store beside their optimizer and counters, None where there is none."""
+    found = [loaded.get(name) for name in WRAPPERS] if isinstance(loaded, dict) else []
+    return next((inner for inner in found if isinstance(inner, dict)), None)
 
 
 def is_entry(item: tuple[Any, Any]) -> bool:

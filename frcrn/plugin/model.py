@@ -14,7 +14,8 @@ from modelscope.models import TorchModel
 from torch import Tensor
 
 from frcrn.models import Enhancer, Estimate
-from frcrn.models.checkpoint import CheckpointError, load, read_configuration, save_directory
+from frcrn.models.checkpoint import CheckpointError, load, save_directory
+from frcrn.models.directories import read_configuration
 from frcrn.training.losses.losses import ideal_mask
 from frcrn.training.losses.objective import Losses, build_losses
 from frcrn.training.losses.spectra import frames

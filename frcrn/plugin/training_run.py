@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from frcrn.files import write_json
 from frcrn.models import Enhancer
-from frcrn.models.checkpoint import CONFIGURATION, arguments_of, assemble, load
+from frcrn.models.checkpoint import arguments_of, assemble, load
+from frcrn.models.directories import CONFIGURATION
 from frcrn.models.weight_files import METADATA, read_entries
 from frcrn.plugin import framework_files
 from frcrn.plugin.configuration import Plan

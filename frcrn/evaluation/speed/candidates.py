@@ -23,7 +23,8 @@ from frcrn.export.onnx.folder import ABOUT, described
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED, open_session
 from frcrn.machine import load_average, processor
 from frcrn.models import Enhancer, MaskEnhancer
-from frcrn.models.checkpoint import CONFIGURATION, load
+from frcrn.models.checkpoint import load
+from frcrn.models.directories import CONFIGURATION
 
 PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 """The runtimes that come from packages, and these."""

@@ -1,0 +1,48 @@
+"""A checkpoint of any known form, as a model directory of this library and, where it can be, of the released form."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from frcrn.files import write_json
+from frcrn.models import Enhancer, FRCRNConfig
+from frcrn.models.checkpoint import CheckpointError, load, save, save_directory
+from frcrn.models.directories import CONFIGURATION, WEIGHT_FILES
+from frcrn.models.released import ARGUMENTS, OFFICIAL_TYPE
+
+RELEASED = "released"
+"""The folder, within the converted one, that has the released form."""
+
+
+def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, force: bool = False) -> list[Path]:
+    """Write a model directory, and inside it one of the released form where the network is the released one.
+
+    Args:
+        source: whatever `load` takes: a directory or a file of weights, also of ModelScope's stock trainer or
+            ClearerVoice.
+        output: the folder to write; one that holds a model is refused.
+        force: replace the model that is there.
+
+    Example:
+        >>> convert("last_best_checkpoint.pt", "model")
+    """
+    folder = Path(output)
+    held = [folder / name for name in (*WEIGHT_FILES, CONFIGURATION) if (folder / name).exists()]
+    if held and not force:
+        raise CheckpointError(f"{held[0]}: a model is here already; give another folder, or --force to replace it")
+    model = load(source)
+    save_directory(model, folder, trained=model.trained)
+    return [folder, *([write_released(model, folder / RELEASED)] if model.config == FRCRNConfig() else [])]
+
+
+def write_released(model: Enhancer, folder: Path) -> Path:
+    """Write a directory that the stock code loads: the released names of tensors, and its configuration."""
+    save(model, folder / "pytorch_model.bin", official_form=True)
+    values = json.loads((folder.parent / CONFIGURATION).read_text(encoding="utf-8"))
+    write_json(
+        folder / CONFIGURATION,
+        {**values, "model": {"type": OFFICIAL_TYPE, **ARGUMENTS}, "pipeline": {"type": OFFICIAL_TYPE}},
+    )
+    return folder

@@ -1,0 +1,39 @@
+"""Model directories: their configuration, and which of their files holds the weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from frcrn.models.weight_files import CheckpointError
+
+CONFIGURATION = "configuration.json"
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin", "pytorch_model.pth")
+POINTERS = ("last_best_checkpoint", "last_checkpoint")
+"""Text files in which ClearerVoice's directories name a weights file beside them, the better first."""
+
+
+def read_configuration(folder: Path) -> dict[str, Any]:
+    """Return the `model` part of a directory's configuration, empty where there is none."""
+    file = folder / CONFIGURATION
+    if not file.exists():
+        return {}
+    try:
+        part = json.loads(file.read_text(encoding="utf-8")).get("model", {})
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise CheckpointError(f"{file}: not a JSON object ({error})") from error
+    if not isinstance(part, dict):
+        raise CheckpointError(f"{file}: expected an object under 'model', found {type(part).__name__}")
+    return part
+
+
+def weights_in(folder: Path) -> Path:
+    """Return the weights file of a model directory, or the one that a text file in it names."""
+    for name in WEIGHT_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    for pointer in (folder / name for name in POINTERS):
+        if pointer.is_file() and (found := folder / Path(pointer.read_text("utf-8", "replace").strip()).name).is_file():
+            return found
+    raise CheckpointError(f"{folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
