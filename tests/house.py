@@ -33,6 +33,8 @@ FACE = "frcrn"
 LATE = {
     ("frcrn.models.base", "frcrn.inference.enhance"),
     ("frcrn.models.base", "frcrn.inference.streaming"),
+    ("frcrn.export.native.standalone", "frcrn.inference.enhance"),
+    ("frcrn.export.native.standalone", "frcrn.inference.streaming"),
 }
 """Imports upward, made inside a function when it is called: the methods of a network that belong to a floor above."""
 
