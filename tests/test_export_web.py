@@ -16,6 +16,7 @@ from numpy.testing import assert_allclose
 
 import frcrn
 from frcrn import audio
+from frcrn.audio.sample import sample
 from frcrn.cli import main
 from frcrn.export.parity import speech
 from frcrn.export.web import build
@@ -200,6 +201,34 @@ def test_the_page_plays_its_sample_and_asks_for_nothing_elsewhere(folder: Path) 
         home = page.run("return location.origin")
         assert all(address.startswith((home, "blob:", "data:")) for address in page.addresses)
         assert page.problems == []
+
+
+DROP = """
+HTMLAnchorElement.prototype.click = function () { window.saved = this.href };
+const file = new File([await (await fetch("/noisy.flac")).blob()], "talk <b>.flac"), data = new DataTransfer();
+data.items.add(file);
+dispatchEvent(new DragEvent("drop", { dataTransfer: data }));
+const status = document.getElementById("status"), wait = () => new Promise(good => setTimeout(good, 50));
+while (!status.textContent.startsWith("Playing")) await wait();
+const told = status.textContent;
+document.getElementById("save").click();
+while (!window.saved) await wait();
+const bytes = new Uint8Array(await (await fetch(saved)).arrayBuffer());
+document.getElementById("stop").click();
+return [told, btoa(Array.from(bytes, byte => String.fromCharCode(byte)).join(""))];
+"""
+
+
+@in_browser
+def test_a_file_dropped_on_the_page_is_saved_clean(page: Page) -> None:
+    told, saved = page.run(DROP)
+    assert "talk <b>.flac" in told
+    clean, noisy = audio.read(base64.b64decode(saved)), sample("noisy")
+    assert abs(clean.samples.shape[1] / clean.rate - noisy.samples.shape[1] / noisy.rate) < 0.01
+    got = audio.resample(clean.samples, clean.rate, noisy.rate)
+    wanted = frcrn.load().enhance(noisy.samples, noisy.rate)
+    count = min(got.shape[1], wanted.shape[1])
+    assert np.corrcoef(got[0, :count], wanted[0, :count])[0, 1] > 0.999
 
 
 @in_browser

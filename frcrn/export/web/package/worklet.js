@@ -41,15 +41,21 @@ class Denoiser extends AudioWorkletProcessor {
 
   process([input], [output], { strength }) {
     this.watch(output[0].length);
-    const { wasm, block } = this;
-    this.streams.forEach((stream, channel) => {
-      const out = output[channel], samples = new Float32Array(wasm.memory.buffer, block, out.length);
-      input[channel] ? samples.set(input[channel]) : samples.fill(0);
-      wasm.strength(stream, strength[0]);
-      wasm.process(stream, block, block, out.length);
+    const { wasm, streams } = this;
+    for (let channel = 0; channel < streams.length; channel++) {
+      const out = output[channel], samples = this.samples(out.length);
+      if (input[channel]) samples.set(input[channel]);
+      else samples.fill(0);
+      wasm.strength(streams[channel], strength[0]);
+      wasm.process(streams[channel], this.block, this.block, out.length);
       out.set(samples);
-    });
+    }
     return this.open;
+  }
+
+  samples(length) { // nothing is allocated block by block, so nothing has to be collected
+    if (this.view?.length !== length) this.view = new Float32Array(this.wasm.memory.buffer, this.block, length);
+    return this.view;
   }
 
   restart() { // the clocks of the device and of the machine are to be compared anew
