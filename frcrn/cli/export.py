@@ -78,8 +78,7 @@ def run(args: argparse.Namespace) -> int:
 def _in_c(args: argparse.Namespace, model: Enhancer) -> int:
     import json
 
-    from frcrn.export.native.folder import RUNNER, export_program
-    from frcrn.export.native.standalone import PROGRAM
+    from frcrn.export.native.folder import PROGRAM, RUNNER, export_program
 
     path = export_program(model, args.output)
     exact = json.loads(path.read_text(encoding="utf-8"))["parity"]["largest_difference"]

@@ -11,7 +11,9 @@ from typing import Any
 
 from frcrn.export.native.library import SOURCES, source
 from frcrn.export.native.network import write_program
-from frcrn.export.native.standalone import ABOUT, PROGRAM, NativeNetwork
+from frcrn.export.native.standalone import ABOUT as ABOUT
+from frcrn.export.native.standalone import PROGRAM as PROGRAM
+from frcrn.export.native.standalone import NativeNetwork
 from frcrn.export.parity import checked, expected, speech
 from frcrn.files import replacing
 from frcrn.models import Enhancer
