@@ -1,13 +1,14 @@
 """Make the pictures and the tables of figures again: python -m description.make [--scores OUT]
 
-After new weights: `frcrn compare noisy default --data pairs/ -o OUT`, then this with `--scores OUT`, then
-`python -m notebooks.run`. In results.json `trained_minutes`, `clean_pesq`, `noise_falls_db` and `peers` are edited by
-hand.
+After new weights: the comparison that description/results.py tells of, then this with `--scores OUT`, then
+`python -m notebooks.run`. In results.json `trained_minutes`, `trained_hours`, `clean_pesq`, `noise_falls_db`, speeds,
+and the peers' sizes and latencies are edited by hand.
 
 description/model.png         the architecture, drawn from the bundled model's configuration
 description/matrix.png        scores by system, from results.json
 description/before_after.png  the bundled sample before and after the bundled model
 README.md, README_zh.md, description/model_card.md   the results between their marks
+docs/plugins.md               what the bundled models take in memory (also alone: python -m description.sizes)
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from description import results
+from description import results, sizes
 from frcrn.audio.sample import sample
 from frcrn.cli.demo import draw
 from frcrn.models import Enhancer
@@ -33,7 +34,7 @@ BLUE, GREEN, ORANGE, GREY = "#cfe2f3", "#d9ead3", "#fce5cd", "#eeeeee"
 def main() -> None:
     """Read the command line, and make everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scores", type=Path, metavar="OUT", help="what `frcrn compare noisy default` wrote")
+    parser.add_argument("--scores", type=Path, metavar="OUT", help="what `frcrn compare` wrote")
     args = parser.parse_args()
     model = load()
     figures = results.read()
@@ -46,6 +47,7 @@ def main() -> None:
     architecture(model, HERE / "model.png")
     matrix(figures, HERE / "matrix.png")
     before_after(model, HERE / "before_after.png")
+    sizes.main()
 
 
 def before_after(model: Enhancer, picture: Path) -> None:
@@ -64,8 +66,7 @@ def matrix(figures: Mapping[str, Any], picture: Path) -> None:
     from matplotlib.figure import Figure
 
     rows = [{**system, **{name: system[name][0] for name in results.METRICS}} for system in figures["systems"]]
-    rows += figures["peers"]
-    columns = {"pesq": ("WB-PESQ", 2), "stoi": ("STOI", 3), "si_sdr": ("SI-SDR, dB", 1)}
+    columns = {"pesq": ("WB-PESQ", 2), "stoi": ("STOI", 3), "si_sdr": ("SI-SDR, dB", 1), "dnsmos_ovrl": ("DNSMOS", 2)}
     facts = {"parameters": ("parameters", 0), "latency_ms": ("latency, ms", 0), "rtf": ("RTF, one core", 3)}
     figure = Figure(figsize=(9, 0.6 + 0.5 * len(rows)), layout="constrained")
     axis = figure.subplots()

@@ -1,7 +1,12 @@
 """The figures of the bundled model in one file, results.json, and the table that the READMEs and the model card show.
 
-A measured set is taken over with `python -m description.make --scores OUT`, where OUT is what
-`frcrn compare noisy default --data pairs/ -o OUT` has written.
+A measured set is taken over with `python -m description.make --scores OUT`, where OUT is what a comparison has written:
+
+    python -m benchmarks.peers pairs/noisy -o peers/
+    frcrn compare noisy default RNNoise=peers/rnnoise DeepFilterNet3=peers/deepfilternet3 DTLN=dtln.json \
+        GTCRN=gtcrn.json --data pairs/ --dnsmos DNSMOS/ -o OUT
+
+What a comparison does not tell stands in results.json by hand: sizes, latencies and speeds of the peers.
 """
 
 from __future__ import annotations
@@ -14,8 +19,8 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
-METRICS = ("pesq", "stoi", "si_sdr")
-DIGITS = {"pesq": 3, "stoi": 3, "si_sdr": 2}
+METRICS = ("pesq", "stoi", "si_sdr", "dnsmos_ovrl")
+DIGITS = {"pesq": 3, "stoi": 3, "si_sdr": 2, "dnsmos_ovrl": 2}
 BEGIN = "<!-- results, written by description/make.py -->\n"
 END = "<!-- /results -->\n"
 PLACES = {"README.md": "en", "README_zh.md": "zh", "description/model_card.md": "zh"}
@@ -41,9 +46,7 @@ def take_over(results: dict[str, Any], scores: Path, facts: Mapping[str, Mapping
         for name in METRICS:
             column = summary["metrics"][name]
             system[name] = [round(column[key], DIGITS[name]) for key in ("mean", "low", "high")]
-        system["failed"] = summary["failed_clips"]
         if model := facts.get(system["name"]):
-            system["rtf"] = round(summary["real_time_factor"], 3)
             system |= {"parameters": model["parameters"], "latency_ms": model["latency_ms"]}
     results["data"] |= {"clips": summary["clips"], "minutes": round(summary["seconds"] / 60, 1)}
 
@@ -59,26 +62,24 @@ def section(results: Mapping[str, Any], language: str) -> str:
     low, high = data["snr_db"]
     best = {name: max(system[name][0] for system in results["systems"]) for name in METRICS}
     rows = [row(system, best, words) for system in results["systems"]]
-    names = " ".join(system["name"] for system in results["systems"])
-    intro = words["intro"].format(systems=names, clips=data["clips"], minutes=data["minutes"], low=low, high=high)
-    peers = ("" if language == "zh" else " ").join(words["peer"].format(**peer) for peer in results["peers"])
+    intro = words["intro"].format(clips=data["clips"], minutes=data["minutes"], low=low, high=high)
     clean = words["clean"].format(pesq=results["clean_pesq"], fall=results["noise_falls_db"])
-    notes = words["notes"].format(clean=clean, minutes=results["trained_minutes"], peers=peers).strip()
-    return "\n".join([intro, "", words["columns"], "|---|---|---|---|---|---|", *rows, "", notes, ""])
+    notes = words["notes"].format(clean=clean, minutes=results["trained_minutes"], hours=results["trained_hours"])
+    return "\n".join([intro, "", words["columns"], "|---|---|---|---|---|---|---|---|", *rows, "", notes.strip(), ""])
 
 
 def row(system: Mapping[str, Any], best: Mapping[str, float], words: Mapping[str, str]) -> str:
     """Return one line of the table."""
-    name = words[system["name"]].format(
-        millions=system.get("parameters", 0) / 1e6, latency=system.get("latency_ms", 0.0)
-    )
     cells = []
     for metric in METRICS:
-        mean, low, high = (f"{value:.{DIGITS[metric]}f}" for value in system[metric])
-        text = f"{mean} ({low} to {high})" if words is WORDS["en"] else f"{mean} ({low} – {high})"
+        mean, low, high = system[metric]
+        text = f"{mean:.{DIGITS[metric]}f} ± {(high - low) / 2:.{DIGITS[metric]}f}"
         cells.append(f"**{text}**" if system[metric][0] == best[metric] else text)
-    speed = "" if system["rtf"] is None else f"{system['rtf']:.3f}"
-    return f"| {name} | {' | '.join(cells)} | {system['failed']} | {speed} |"
+    facts = [
+        "" if system.get(name) is None else form.format(system[name] / unit)
+        for name, form, unit in (("parameters", "{:.2f} M", 1e6), ("latency_ms", "{:.0f} ms", 1), ("rtf", "{:.3f}", 1))
+    ]
+    return f"| {words.get(system['name'], system['name'])} | {' | '.join(cells + facts)} |"
 
 
 def replaced(text: str, part: str) -> str:

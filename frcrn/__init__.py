@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from frcrn.audio.show import show
     from frcrn.inference.enhance import enhance_file
     from frcrn.inference.folder import enhance_folder
+    from frcrn.inference.opening import load
     from frcrn.inference.streaming import Stream
     from frcrn.models import FRCRN, Enhancer, FRCRNConfig
-    from frcrn.models.checkpoint import load
 
 __version__ = "0.1.0"
 __all__ = ["FRCRN", "Enhancer", "FRCRNConfig", "Stream", "enhance_file", "enhance_folder", "load", "show"]
@@ -24,7 +24,7 @@ _HOMES = {
     "Stream": "frcrn.inference.streaming",
     "enhance_file": "frcrn.inference.enhance",
     "enhance_folder": "frcrn.inference.folder",
-    "load": "frcrn.models.checkpoint",
+    "load": "frcrn.inference.opening",
     "show": "frcrn.audio.show",
 }
 

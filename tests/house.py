@@ -18,7 +18,7 @@ FLOORS = (
     "machine audio models.layers",
     "models export.weights export.parity export.backend",
     "data export.onnx export.native evaluation.metrics",
-    "export inference training.losses",
+    "export export.web inference training.losses",
     "evaluation.systems evaluation.statistics evaluation.side_effects evaluation.peers evaluation.scores_csv training",
     "evaluation.report",
     "evaluation",
@@ -33,6 +33,8 @@ FACE = "frcrn"
 LATE = {
     ("frcrn.models.base", "frcrn.inference.enhance"),
     ("frcrn.models.base", "frcrn.inference.streaming"),
+    ("frcrn.export.native.standalone", "frcrn.inference.enhance"),
+    ("frcrn.export.native.standalone", "frcrn.inference.streaming"),
 }
 """Imports upward, made inside a function when it is called: the methods of a network that belong to a floor above."""
 

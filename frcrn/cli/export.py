@@ -14,7 +14,8 @@ DESCRIPTION = """Write a network as ONNX graphs into a folder that runs without 
 graph of one hop with its states, for streams, where the network can stream; the graph of a whole wave; a description
 (frcrn.json); and two programs that enhance a wav file with them, in Python and in JavaScript. Each graph is compared
 with the network over 10 s of noisy speech before anything is written. With --format c it is a program for streams in C,
-with its sources, that needs nothing but a C compiler."""
+with its sources, that needs nothing but a C compiler. With --format web it is a package for the browser: WebAssembly,
+an audio node that uses it, and a page to try it with."""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,7 +29,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="a model's name, directory or checkpoint (default: bundled)",
     )
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the folder to write")
-    parser.add_argument("--format", choices=["onnx", "c"], default="onnx", help="the format to write (default: onnx)")
+    formats = ["onnx", "c", "web"]
+    parser.add_argument("--format", choices=formats, default="onnx", help="the format to write (default: onnx)")
     parser.add_argument("--int8", action="store_true", help="also write a smaller graph with 8-bit integer weights")
     parser.add_argument(
         "--calibrate",
@@ -54,9 +56,11 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.int8 and args.calibrate:
         raise ValueError("--calibrate belongs to --int8; give both")
-    if args.int8 and args.format == "c":
+    if args.int8 and args.format != "onnx":
         raise ValueError("--int8 belongs to --format onnx; a program in C is in single precision")
     model = load(args.model)
+    if args.format == "web":
+        return _for_the_browser(args, model)
     if args.format == "c":
         return _in_c(args, model)
     path = export(model, args.output, more=_in_int8(args, model) if args.int8 else None)
@@ -81,6 +85,17 @@ def _in_c(args: argparse.Namespace, model: Enhancer) -> int:
     size = (path.parent / PROGRAM).stat().st_size / 1e6
     print(f"{path.parent / PROGRAM}: {size:.1f} MB, at most {exact:.1e} off")
     print(f"{path.parent / RUNNER}: enhances raw sound with it, and says how to compile; the interface is in frcrn.h")
+    return 0
+
+
+def _for_the_browser(args: argparse.Namespace, model: Enhancer) -> int:
+    from frcrn.export.native.folder import PROGRAM
+    from frcrn.export.web.folder import WASM, export_web
+
+    page = export_web(model, args.output)
+    for name in (PROGRAM, WASM):
+        print(f"{page.with_name(name)}: {page.with_name(name).stat().st_size / 1e6:.2f} MB")
+    print(f"{page}: a page to try it with; python -m http.server -d {args.output}, then http://localhost:8000")
     return 0
 
 

@@ -106,7 +106,13 @@ class Period:
 class SavePeriod(Period):
     """When checkpoints are written, and how many are kept."""
 
-    max_checkpoint_num: int = 2
+    max_checkpoint_num: int | None = None
+    """How many files `epoch_N.pth` stay; without a number all do, as the framework does."""
+
+    @property
+    def unit(self) -> str:
+        """What the files are named after."""
+        return "epoch" if self.by_epoch else "iter"
 
 
 @dataclass(frozen=True)

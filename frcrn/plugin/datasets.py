@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 SECONDS = 1.0
 """Of one example, as in the released recipe."""
+SPOKEN = ("noisy", "clean")
+"""The columns that hold waves."""
 
 
 def as_rows(dataset: Any, name: str, rate: int, seed: int) -> Any:
@@ -35,3 +38,33 @@ def unwrapped(dataset: Any) -> Any:
     if isinstance(dataset, Mapping) and len(dataset) == 1:
         return unwrapped(next(iter(dataset.values())))
     return dataset.ds_instance if hasattr(dataset, "ds_instance") else dataset
+
+
+def examples_of(dataset: Any, rate: int) -> Iterator[dict[str, Any]]:
+    """Yield a dataset's rows whole, waves [T] at `rate`; `clean` may be missing, other columns stay as they are."""
+    from frcrn.data.hf import cell_wave
+    from frcrn.data.segments import Segments
+
+    if isinstance(dataset, (str, os.PathLike, Segments)) or (isinstance(dataset, Mapping) and "kind" in dataset):
+        rows = as_rows(dataset, "dataset", rate, 0)
+        yield from (rows[0, index] for index in range(len(rows)))
+        return
+    for row in undecoded(unwrapped(dataset)):
+        if not isinstance(row, Mapping) or row.get("noisy") is None:
+            found = ", ".join(row) if isinstance(row, Mapping) else type(row).__name__
+            raise ValueError(f"dataset: expected rows with the column noisy, found {found}")
+        yield {name: cell_wave(value, rate, Path()) if name in SPOKEN else value for name, value in row.items()}
+
+
+def undecoded(dataset: Any) -> Any:
+    """Return a view of a dataset whose audio comes as it is stored, so that no decoder of the dataset's is needed."""
+    encoded = [
+        name for name, kind in (getattr(dataset, "features", None) or {}).items() if type(kind).__name__ == "Audio"
+    ]
+    if not encoded:
+        return dataset
+    from datasets import Audio
+
+    for column in encoded:
+        dataset = dataset.cast_column(column, Audio(decode=False))
+    return dataset.with_format(None)

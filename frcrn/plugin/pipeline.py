@@ -3,54 +3,30 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from itertools import islice
+from threading import Lock
 from typing import Any
 
 import numpy as np
+import torch
 from modelscope.msdatasets import MsDataset
 from modelscope.pipelines.base import Pipeline
 
 from frcrn import audio
 from frcrn.audio import Samples
-from frcrn.inference.enhance import checked_mix, enhance
+from frcrn.inference.enhance import enhance
 from frcrn.models.checkpoint import CheckpointError
 from frcrn.plugin.model import FRCRNModel
+from frcrn.plugin.settings import BY_FACTORY, MIX, NAMES, QUIET, READING, PipelineSettings
 from frcrn.plugin.sources import Sound, open_clip
 from frcrn.plugin.stream import KINDS, PipelineStream
 from frcrn.plugin.targets import Target
 
-QUIET = {"disable_pbar", "disable_progress_bar", "disable_log", "disable_update"}
-"""What callers of other pipelines pass to keep them quiet, which this one always is."""
-BY_FACTORY = {"trust_remote_code"}
-Result = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class PipelineSettings:
-    """What may be chosen for a pipeline, and again for each call."""
-
-    strength: float = 1.0
-    max_attenuation_db: float | None = None
-    residual: bool = False
-    repair: bool = False
-    keep_format: bool = False
-    """Give back the input's rate and channels; otherwise 16 kHz mono, as the released pipeline does."""
-
-    def __post_init__(self) -> None:
-        checked_mix(self.strength, self.max_attenuation_db, self.residual)
-
-    def changed(self, options: dict[str, Any]) -> PipelineSettings:
-        """Return the settings with the changes of one call; an unknown name is an error."""
-        wanted = {name: value for name, value in options.items() if name not in QUIET}
-        if unknown := sorted(set(wanted) - set(NAMES)):
-            accepted = ", ".join((*NAMES, "output_path", "batch_size", "last"))
-            raise TypeError(f"unknown option {unknown[0]!r}; accepted: {accepted}")
-        return replace(self, **wanted)
-
-
-NAMES = tuple(field.name for field in fields(PipelineSettings))
+Step = dict[str, Any]
+"""What goes from one step to the next, and out of the last: values by name."""
+INNER = ("samples", "format")
+"""What `forward` hands to `postprocess` besides the result."""
 
 
 class FRCRNPipeline(Pipeline):  # type: ignore[misc]
@@ -60,9 +36,13 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
     `sources.ACCEPTED` says; the result is `{"output_pcm": 16-bit little-endian samples, "sample_rate": ...,
     "channels": ...}`, for a list a list of them, and for a generator a generator of them, or a list where
     `output_path` is given.
-    With `stream_mode`, bytes and waves are the chunks of one stream, see `PipelineStream`; `last=True` or `flush()`
-    ends it.
+    With `stream_mode`, bytes and waves are the chunks of one stream at `sample_rate`, see `PipelineStream`; `last=True`
+    or `flush()` ends it.
+
+    `preprocess`, `forward` and `postprocess` are the stock pipeline's steps and may be called or overridden one by one.
     """
+
+    SAMPLE_RATE = 16000
 
     def __init__(
         self,
@@ -71,6 +51,7 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         *,
         precision: str = "fp32",
         stream_mode: bool = False,
+        sample_rate: int | None = None,
         **options: Any,
     ) -> None:
         """Load the model; options that are no `PipelineSettings` change its configuration, as `causal=True` does."""
@@ -78,7 +59,11 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         arguments = {name: value for name, value in options.items() if name not in {*NAMES, *QUIET, *BY_FACTORY}}
         super().__init__(model=as_model(model, device, arguments), device=device, preprocessor=open_clip)
         self.network = self.model.model.to(self.device).eval().optimize(precision)
-        self.live = PipelineStream(self.network, self.settings.strength) if stream_mode else None
+        self.SAMPLE_RATE = self.network.sample_rate
+        self.stream_mode, self.process = stream_mode, os.getpid()
+        if sample_rate is not None and not stream_mode:
+            raise ValueError("sample_rate: is that of a stream's chunks, with stream_mode=True; files bring their own")
+        self.live = PipelineStream(self.network, self.settings.strength, sample_rate) if stream_mode else None
 
     def __call__(
         self,
@@ -90,84 +75,125 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         **options: Any,
     ) -> Any:
         """Clean one input, or each of many."""
-        settings, many = self.settings.changed(options), is_many(input)
+        self.mind_the_process()
+        parameters, many = self._sanitize_parameters(**options), is_many(input)
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size {batch_size}: expected 1 or more")
         if self.live is not None and (isinstance(input, KINDS) or many):
-            refuse_for_chunks(settings, output_path)
+            settings = self.settings.changed(options)
+            settings.refuse_for_chunks(output_path)
             results = self.streamed(input, settings) if many else self.push(input, settings, last=last)
             return list(results) if isinstance(input, list) else results
         if last:
             raise ValueError("last: only a pipeline with stream_mode=True has an end to come to")
         target = Target(output_path, input, many=many)
         if not many:
-            return self.clean([input], settings, target)[0]
-        results = self.cleaned(input, batch_size or 1, settings, target)
+            return self.clean([input], parameters, target)[0]
+        results = self.cleaned(input, batch_size or 1, parameters, target)
         return list(results) if isinstance(input, list) or output_path is not None else results
 
+    def _sanitize_parameters(self, **options: Any) -> tuple[Step, Step, Step]:
+        """Return what one call changes, for `preprocess`, `forward` and `postprocess`; an unknown name is an error."""
+        changes = self.settings.changed(options).differences(self.settings)
+        before, within = ({name: changes[name] for name in names if name in changes} for names in (READING, MIX))
+        return before, within, {}
+
     def cleaned(
-        self, inputs: Iterable[Any], batch_size: int, settings: PipelineSettings, target: Target
-    ) -> Generator[Result, None, None]:
+        self, inputs: Iterable[Any], batch_size: int, parameters: tuple[Step, Step, Step], target: Target
+    ) -> Generator[Step, None, None]:
         """Yield the results of many inputs, `batch_size` of them through the network at once."""
         waiting = iter(inputs)
         while batch := list(islice(waiting, batch_size)):
-            yield from self.clean(batch, settings, target)
+            yield from self.clean(batch, parameters, target)
 
-    def clean(self, inputs: list[Any], settings: PipelineSettings, target: Target) -> list[Result]:
+    def clean(self, inputs: list[Any], parameters: tuple[Step, Step, Step], target: Target) -> list[Step]:
         """Return the results of some inputs that are processed together."""
-        clips = [self.preprocess(one, settings=settings) for one in inputs]
-        cleaned = self.forward({"clips": clips}, settings=settings)["clips"]
-        for clip, source in zip(cleaned, inputs, strict=True):
-            target.write(clip, source)
-        return [self.postprocess({"clip": clip}) for clip in cleaned]
+        before, within, after = parameters
+        prepared = [self.preprocess(one, **before) for one in inputs]
+        if len(inputs) > 1 and type(self).forward is FRCRNPipeline.forward:
+            cleaned = self.forward_together(prepared, **within)
+        else:
+            cleaned = [self.forward(one, **within) for one in prepared]
+        paths = [target.path_of(source) for source in inputs]
+        places = [{} if path is None else {"output_path": path} for path in paths]
+        return [self.postprocess(one, **after, **place) for one, place in zip(cleaned, places, strict=True)]
 
-    def preprocess(self, inputs: Any, *, settings: PipelineSettings | None = None) -> Sound:
-        """Read one input and bring it to the form that the result is to have."""
-        settings, rate = settings or self.settings, self.network.sample_rate
+    def preprocess(self, inputs: Any, **reading: Any) -> Step:
+        """Read one input: `ndarray` [C, T] in the form that the result is to have, `nsamples`, `sample_rate`, `format`.
+
+        `reading` is `repair` and `keep_format`, where they differ from the pipeline's.
+        """
+        settings, rate = self.settings.changed(reading), self.network.sample_rate
         clip = open_clip(inputs, rate, repair=settings.repair)
-        if settings.keep_format:
-            return clip
-        return Sound(audio.resample(clip.samples.mean(axis=0, keepdims=True), clip.rate, rate), rate)
+        if not settings.keep_format:
+            clip = Sound(audio.resample(clip.samples.mean(axis=0, keepdims=True), clip.rate, rate), rate)
+        length = clip.samples.shape[1]
+        return {"ndarray": clip.samples, "nsamples": length, "sample_rate": clip.rate, "format": clip.format}
 
-    def forward(
-        self, inputs: dict[str, list[Sound]], *, settings: PipelineSettings | None = None
-    ) -> dict[str, list[Sound]]:
-        """Clean some clips; those that fit together go through the network side by side."""
-        clips, chosen = inputs["clips"], settings or self.settings
-        mix = {name: getattr(chosen, name) for name in ("strength", "max_attenuation_db", "residual")}
+    def forward(self, inputs: Mapping[str, Any], **mix: Any) -> Step:
+        """Clean what `preprocess` returned: `output_pcm`, `sample_rate`, `channels`; `samples` [C, T], `format`.
+
+        `mix` is `strength`, `max_attenuation_db` and `residual`, where they differ from the pipeline's.
+        """
+        return self.forward_together([inputs], **mix)[0]
+
+    def forward_together(self, inputs: list[Any], **mix: Any) -> list[Step]:
+        """Clean several; those that fit together go through the network side by side."""
+        settings = self.settings.changed(mix)
+        clips = [clip_of(one, self.network.sample_rate) for one in inputs]
         results = list(clips)
         for group in side_by_side(clips, causal=self.network.lookahead == 0):
             together = stacked([clips[number].samples for number in group])
-            clean = enhance(self.network, together, clips[group[0]].rate, **mix)
+            clean = enhance(self.network, together, clips[group[0]].rate, **settings.mix())
             rows = iter(clean)
             for number in group:
                 channels, length = clips[number].samples.shape
                 results[number] = clips[number]._replace(samples=np.stack(list(islice(rows, channels)))[:, :length])
-        return {"clips": results}
+        return [as_step(clip) for clip in results]
 
-    def postprocess(self, inputs: dict[str, Sound]) -> Result:
-        """Return a clean clip as 16-bit PCM."""
-        clip = inputs["clip"]
-        return {"output_pcm": pcm(clip.samples), "sample_rate": clip.rate, "channels": len(clip.samples)}
+    def postprocess(
+        self, inputs: Mapping[str, Any], *, output_path: str | os.PathLike[str] | None = None, **_: Any
+    ) -> Step:
+        """Write what `forward` returned, where a file is asked for, and return it without what only a file needs."""
+        if output_path is not None:
+            rate, format = inputs.get("sample_rate", self.network.sample_rate), inputs.get("format")
+            audio.write(output_path, samples_of(inputs), rate, audio.format_for(output_path, format))
+        return {name: value for name, value in inputs.items() if name not in INNER}
 
-    def push(self, chunk: Any, settings: PipelineSettings, *, last: bool) -> Result:
+    def push(self, chunk: Any, settings: PipelineSettings, *, last: bool) -> Step:
         """Let a chunk into the stream, and return what is ready, or with `last` all that is left."""
         assert self.live is not None
         ready = self.live.push(chunk, strength=settings.strength, repair=settings.repair)
         parts = [ready.samples, self.live.flush().samples] if last else [ready.samples]
-        return self.postprocess({"clip": ready._replace(samples=np.concatenate(parts, axis=1))})
+        return self.postprocess(as_step(ready._replace(samples=np.concatenate(parts, axis=1))))
 
-    def streamed(self, chunks: Iterable[Any], settings: PipelineSettings) -> Generator[Result, None, None]:
+    def streamed(self, chunks: Iterable[Any], settings: PipelineSettings) -> Generator[Step, None, None]:
         """Yield what is ready after each chunk, and after the last one all that is left."""
         for chunk in chunks:
             yield self.push(chunk, settings, last=False)
         yield self.flush()
 
-    def flush(self) -> Result:
+    def flush(self) -> Step:
         """Return what is still inside the stream; the next chunk begins another sound."""
         if self.live is None:
             raise ValueError("flush: only a pipeline with stream_mode=True has something to flush")
-        return self.postprocess({"clip": self.live.flush()})
+        return self.postprocess(as_step(self.live.flush()))
+
+    def mind_the_process(self) -> None:
+        """Compute on one thread in a process that was forked off, where the parent's other threads do not exist."""
+        if self.process != os.getpid():
+            self.process = os.getpid()
+            torch.set_num_threads(1)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process needs; a stream stays where it is."""
+        if self.live is not None:
+            raise TypeError("a pipeline with stream_mode=True holds one stream, which cannot go to another process")
+        return {name: value for name, value in self.__dict__.items() if name != "_model_prepare_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take it, in the other process."""
+        self.__dict__.update(state, _model_prepare_lock=Lock())
 
 
 def as_model(model: Any, device: str, arguments: dict[str, Any]) -> FRCRNModel:
@@ -181,21 +207,34 @@ def as_model(model: Any, device: str, arguments: dict[str, Any]) -> FRCRNModel:
     return model
 
 
-def refuse_for_chunks(settings: PipelineSettings, output_path: Any) -> None:
-    """Refuse what only whole recordings can have."""
-    asked = {
-        "max_attenuation_db": settings.max_attenuation_db,
-        "residual": settings.residual,
-        "output_path": output_path,
-    }
-    for name, value in asked.items():
-        if value not in (None, False):
-            raise ValueError(f"{name}: a stream of chunks has none; give whole recordings for it")
-
-
 def is_many(given: Any) -> bool:
     """Tell whether an input is a list, a generator or a dataset of inputs."""
-    return isinstance(given, (list, Iterator, MsDataset)) and not hasattr(given, "read")
+    if isinstance(given, (str, bytes, bytearray, memoryview, tuple, Mapping)) or hasattr(given, "read"):
+        return False
+    indexed = hasattr(given, "__getitem__") and hasattr(given, "__len__") and not hasattr(given, "__array__")
+    return indexed or isinstance(given, (Iterator, MsDataset))
+
+
+def clip_of(inputs: Mapping[str, Any], rate: int) -> Sound:
+    """Return the clip in what `preprocess` returned, ours or another one's: `ndarray` [T] or [C, T], numpy or torch."""
+    samples = np.atleast_2d(audio.as_floats(inputs["ndarray"]))
+    length = inputs.get("nsamples", samples.shape[1])
+    return Sound(samples[:, :length], inputs.get("sample_rate", rate), inputs.get("format"))
+
+
+def as_step(clip: Sound) -> Step:
+    """Return a clean clip as a result, with what a file of it needs."""
+    result = {"output_pcm": pcm(clip.samples), "sample_rate": clip.rate, "channels": len(clip.samples)}
+    return {**result, "samples": clip.samples, "format": clip.format}
+
+
+def samples_of(result: Mapping[str, Any]) -> Samples:
+    """Return the samples [C, T] of a result: what its PCM was made of, or the PCM itself where that was changed."""
+    content, channels = bytes(result["output_pcm"]), result.get("channels", 1)
+    samples: Samples | None = result.get("samples")
+    if samples is not None and pcm(samples) == content:
+        return samples
+    return audio.as_floats(np.frombuffer(content, "<i2").astype(np.int16)).reshape(-1, channels).T
 
 
 def side_by_side(clips: list[Sound], *, causal: bool) -> list[list[int]]:

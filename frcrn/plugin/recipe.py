@@ -10,6 +10,7 @@ from frcrn.config import require
 from frcrn.plugin.configuration import METRIC_KEYS, Cosine, Plan
 from frcrn.training import Evaluation, Recipe, Train
 
+KEPT = 2  # checkpoints from which a run can go on, where the configuration names no number
 CLIPS_WHILE_TRAINING = 8  # PESQ takes about a tenth of a second each
 
 
@@ -33,7 +34,7 @@ def recipe_of(plan: Plan, *, examples: int, has_valid: bool, seed: int, device: 
         "device": device,
         "log_every": min(train.logging.interval, whole),
         "save_every": train.checkpoint.period.steps(per_epoch),
-        "keep": train.checkpoint.period.max_checkpoint_num,
+        "keep": train.checkpoint.period.max_checkpoint_num or KEPT,
         "patience": train.early_stop.patience if train.early_stop else None,
         "tensorboard": train.tensorboard,
         **schedule_of(plan, has_valid),

@@ -6,6 +6,7 @@ import inspect
 import logging
 from typing import Any
 
+from modelscope.exporters.builder import EXPORTERS
 from modelscope.metainfo import Metrics, Models, Pipelines, Trainers
 from modelscope.metrics.builder import METRICS
 from modelscope.models.builder import MODELS
@@ -17,6 +18,7 @@ from modelscope.utils.logger import get_logger
 from modelscope.utils.registry import default_group
 
 from frcrn.models.checkpoint import MODEL_TYPE as NAME
+from frcrn.plugin.exporter import FRCRNExporter
 from frcrn.plugin.hub import look_here_first
 from frcrn.plugin.metric import FRCRNMetric
 from frcrn.plugin.model import FRCRNModel
@@ -26,8 +28,13 @@ from frcrn.plugin.trainer import FRCRNTrainer
 METRIC = "frcrn-ans-metric"
 TASK = Tasks.acoustic_noise_suppression
 
-BY_NAME = ((MODELS, TASK, FRCRNModel), (PIPELINES, TASK, FRCRNPipeline), (TRAINERS, default_group, FRCRNTrainer))
-"""What a configuration calls by one and the same name: the model, the pipeline and the trainer."""
+BY_NAME = (
+    (MODELS, TASK, FRCRNModel),
+    (PIPELINES, TASK, FRCRNPipeline),
+    (TRAINERS, default_group, FRCRNTrainer),
+    (EXPORTERS, TASK, FRCRNExporter),
+)
+"""What a configuration calls by one and the same name."""
 
 
 def register() -> None:
@@ -42,7 +49,7 @@ def register() -> None:
 
 
 def enter_all(name: str) -> None:
-    """Enter the model, the pipeline and the trainer under one name."""
+    """Enter the model, the pipeline, the trainer and the exporter under one name."""
     for registry, group, cls in BY_NAME:
         enter(registry, group, name, cls)
 

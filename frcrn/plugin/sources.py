@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +18,8 @@ from frcrn.plugin.web import fetch, is_url, name_in
 
 ACCEPTED = (
     "a path, an http address, the bytes of an audio file, a file object, a numpy array or torch tensor [time] or "
-    "[channels, time], a pair (wave, rate), or a list or generator of these"
+    "[channels, time], a pair (wave, rate), a row with array and sampling_rate (or bytes, or path), or a list, dataset "
+    "or generator of these"
 )
 
 
@@ -35,6 +37,8 @@ def open_clip(source: Any, rate: int, *, repair: bool = False) -> Sound:
         return of_wave(source, rate, repair)
     if isinstance(source, tuple):
         return of_pair(source, repair)
+    if isinstance(source, Mapping):
+        return of_row(source, rate, repair)
     if isinstance(source, str) and is_url(source):
         file = io.BytesIO(fetch(source))
         file.name = source
@@ -48,6 +52,8 @@ def name_of(source: Any) -> str:
     """Return the file name that an input came with, empty where it had none."""
     if isinstance(source, str) and is_url(source):
         return name_in(source)
+    if isinstance(source, Mapping):
+        source = source.get("path")
     return Path(source).name if isinstance(source, (str, os.PathLike)) else ""
 
 
@@ -57,6 +63,17 @@ def of_pair(pair: tuple[Any, ...], repair: bool) -> Sound:
         kinds = ", ".join(type(part).__name__ for part in pair)
         raise AudioError(f"expected a pair (wave, rate), found a tuple of {kinds or 'nothing'}")
     return of_wave(pair[0], checked_rate(pair[1]), repair)  # type: ignore[arg-type]
+
+
+def of_row(row: Mapping[str, Any], rate: int, repair: bool) -> Sound:
+    """A cell of an audio column, decoded or not -> a clip."""
+    if row.get("array") is not None:
+        return of_wave(np.asarray(row["array"]), checked_rate(row.get("sampling_rate") or rate), repair)
+    source = row["bytes"] if row.get("bytes") is not None else row.get("path")
+    if source is None:
+        names = ", ".join(map(str, row)) or "nothing"
+        raise AudioError(f"expected a row with array and sampling_rate, bytes or path, found dict with {names}")
+    return open_clip(source, rate, repair=repair)
 
 
 def of_wave(wave: Any, rate: int, repair: bool) -> Sound:

@@ -17,15 +17,15 @@ KINDS = (bytes, bytearray, memoryview, np.ndarray, torch.Tensor)
 
 
 class PipelineStream:
-    """One stream of mono sound at the network's rate; calls from several threads take turns.
+    """One stream of mono sound, at the network's rate or another; calls from several threads take turns.
 
     A chunk is 16-bit little-endian PCM in bytes, or a wave [T]; any length. What comes out is in time with what went
     in, and `flush` returns the rest.
     """
 
-    def __init__(self, network: Enhancer, strength: float) -> None:
+    def __init__(self, network: Enhancer, strength: float, rate: int | None = None) -> None:
         """Open the stream; a network that looks ahead is refused."""
-        self.stream = Stream(network, strength=strength)
+        self.stream = Stream(network, rate, strength=strength)
         self.rest = b""
         self.lock = threading.Lock()
 

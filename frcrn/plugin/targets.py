@@ -9,7 +9,7 @@ from typing import Any
 
 from frcrn import audio
 from frcrn.audio import AudioError
-from frcrn.plugin.sources import Sound, name_of
+from frcrn.plugin.sources import name_of
 
 
 class Target:
@@ -29,15 +29,12 @@ class Target:
             Names(self.path).of_all(inputs)
         self.names = Names(self.path)
 
-    def write(self, clip: Sound, source: Any) -> None:
-        """Write one clean clip in the format that its name asks for, the source's own sample format where it fits."""
-        if self.path is None:
-            return
-        path = self.path
-        if self.folder:
-            path.mkdir(parents=True, exist_ok=True)
-            path = path / self.names.of(source)
-        audio.write(path, clip.samples, clip.rate, audio.format_for(path, clip.format))
+    def path_of(self, source: Any) -> Path | None:
+        """Return where the next input's result is to be written, None where nowhere."""
+        if self.path is None or not self.folder:
+            return self.path
+        self.path.mkdir(parents=True, exist_ok=True)
+        return self.path / self.names.of(source)
 
 
 class Names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -9,26 +10,37 @@ from pathlib import Path
 from typing import Any
 
 from modelscope.trainers.base import BaseTrainer
-from modelscope.utils.constant import DEFAULT_MODEL_REVISION, ModelFile
+from modelscope.utils.constant import DEFAULT_MODEL_REVISION
 from modelscope.utils.logger import get_logger
 
 from frcrn.config import require
 from frcrn.models import Enhancer
-from frcrn.models.checkpoint import BUNDLED, WEIGHT_FILES, build
+from frcrn.plugin.arguments import (
+    configuration_of,
+    device_name,
+    modified,
+    network_of,
+    override,
+    refuse_unused,
+    take_added_hooks,
+)
 from frcrn.plugin.configuration import plain, read_plan
 from frcrn.plugin.datasets import as_rows
+from frcrn.plugin.hooks import EVALUATION, TRAIN, Hooked
 from frcrn.plugin.metric import measurable, report
-from frcrn.plugin.model import FRCRNModel, existing, open_network
+from frcrn.plugin.model import FRCRNModel, existing
+from frcrn.plugin.predictions import SavingFn, predict
 from frcrn.plugin.recipe import can_score, recipe_of, steps_per_epoch
-from frcrn.plugin.training_run import Run, resumable, sections_of
+from frcrn.plugin.training_run import Run, network_in, resumable, sections_of
 from frcrn.training import Result
 from frcrn.training.build import adopt
+from frcrn.training.distributed import Processes
 
 DEFAULT_SEED = 42
 LAUNCHERS = (None, "pytorch")
 
 
-class FRCRNTrainer(BaseTrainer):  # type: ignore[misc]
+class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
     """Trains and evaluates a model directory's network; `work_dir` gets the logs, the checkpoints and `output/`."""
 
     cfg: Any
@@ -55,23 +67,26 @@ class FRCRNTrainer(BaseTrainer):  # type: ignore[misc]
         callbacks: Any = None,
         model_revision: str | None = DEFAULT_MODEL_REVISION,
         trust_remote_code: bool = False,
+        **others: Any,
     ) -> None:
         """Read the configuration, the network and the data; nothing is written yet.
 
         A dataset is a Hugging Face or ModelScope dataset or a list of rows with `noisy` and `clean`, a folder in DNS
         form, or one of `frcrn.data`. `use_fp16` computes in bf16. Several processes are those of `torchrun`.
+        `callbacks` are hooks of the framework, or objects with methods of the same names.
         """
+        refuse_unused(others)
         folder = self.local_directory(model, model_revision) if isinstance(model, (str, os.PathLike)) else None
-        super().__init__(os.fspath(cfg_file or configuration_of(model, folder)))
-        if cfg_modify_fn is not None:
-            self.cfg = cfg_modify_fn(self.cfg)
+        BaseTrainer.__init__(self, os.fspath(cfg_file or configuration_of(model, folder)))
+        self.cfg = modified(self.cfg, cfg_modify_fn)
         self.cfg.merge_from_dict(dict(cfg_options or {}))
         values = plain(self.cfg._cfg_dict)
+        added = take_added_hooks(values)
         override(values, "train", max_epochs=max_epochs, train_iters_per_epoch=train_iters_per_epoch)
         override(values, "evaluation", val_iters_per_epoch=val_iters_per_epoch)
         self.plan, self.sections = read_plan(values), sections_of(values)
         require(launcher in LAUNCHERS, "launcher", "None or 'pytorch' (started by torchrun)", launcher)
-        self.logger, self.callbacks = get_logger(), as_list(callbacks)
+        self.logger = get_logger()
         self.seed = next(value for value in (seed, self.plan.train.seed, DEFAULT_SEED) if value is not None)
         self.device, self.use_fp16 = device_name(device), use_fp16
         self.model_dir = str(folder) if folder else None
@@ -81,44 +96,100 @@ class FRCRNTrainer(BaseTrainer):  # type: ignore[misc]
         self.train_dataset = as_rows(train_dataset, "train_dataset", rate, self.seed)
         self.eval_dataset = as_rows(eval_dataset, "eval_dataset", rate, self.seed)
         self.metric_values: dict[str, Any] | None = None
-        self.iter = self.epoch = 0
-        self.stop_training = False
         self.run: Run | None = None
-        self.invoke("after_init")
+        self.running = False
+        Hooked.__init__(self, callbacks)
+        self.register_hook_from_cfg(added)
+        self.invoke_hook("after_init")
 
-    def train(self, checkpoint_path: str | os.PathLike[str] | None = None, load_all_state: bool = True) -> Result:
+    def train(
+        self,
+        checkpoint_path: str | os.PathLike[str] | None = None,
+        load_all_state: bool = True,
+        *,
+        strict: bool = True,
+    ) -> Result:
         """Train until the last epoch.
 
         `checkpoint_path` is a checkpoint or a run's folder to go on from, exactly; without `load_all_state` only its
-        weights (or those of any model) are taken.
+        weights (or those of any model) are taken. Weights must fit in any case, `strict` or not.
         """
         start = resumable(checkpoint_path) if checkpoint_path is not None and load_all_state else None
         self.run = run = self.prepare(training=True)
         run.start = start
         if checkpoint_path is not None and start is None:
-            for network in (run.model, run.average.model):
-                adopt(network, run.weights_of(Path(checkpoint_path)), str(checkpoint_path), partial=False)
-        self.note_step(start["progress"]["step"] if start else 0)
-        self.stop_training = False
-        self.begin()
+            self.take_weights(run, checkpoint_path)
+        self.begin(start["progress"]["step"] if start else 0)
         run.model.train()
-        result = run.train(resume=start is not None)
+        self.running = True
+        try:
+            result = run.train(resume=start is not None)
+        finally:
+            self.running = False
         best = self.plan.train.checkpoint.best
         if best is not None and best.restore_best and self.eval_dataset is not None:
-            for network in (run.model, run.average.model):
-                adopt(network, run.weights_of("best"), "best", partial=False)
-        self.invoke("after_run")
+            self.take_weights(run, "best")
+        self.invoke_hook("after_run")
         return result
 
-    def evaluate(self, checkpoint_path: str | os.PathLike[str] | None = None) -> dict[str, Any]:
-        """Return the scores of the network as it is, or of a checkpoint, a model directory, "best" or "last"."""
+    @staticmethod
+    def take_weights(run: Run, checkpoint: str | os.PathLike[str]) -> None:
+        """Put the weights of a checkpoint, or of any model that fits, into a run's network."""
+        weights = run.weights_of(os.fspath(checkpoint))
+        for network in (run.model, run.average.model):
+            adopt(network, weights, str(checkpoint), partial=False)
+
+    def evaluate(
+        self,
+        checkpoint_path: str | os.PathLike[str] | None = None,
+        saving_fn: SavingFn | None = None,
+        *,
+        strict: bool = True,
+    ) -> dict[str, Any]:
+        """Return the scores of the network as it is, or of a checkpoint, a model directory, "best" or "last".
+
+        `saving_fn(inputs, outputs)` is called with each batch, as `predict` does. A hook may call this while training.
+        """
         require(self.eval_dataset is not None, "eval_dataset", "a set to evaluate on", None)
         measurable()
-        run = self.prepare(training=False)
-        self.invoke("before_val")
-        self.metric_values = report(run.evaluate(None if checkpoint_path is None else named(checkpoint_path)))
-        self.invoke("after_val")
+        run = self.run if self.running and self.run is not None else self.prepare(training=False)
+        checkpoint = None if checkpoint_path is None else os.fspath(checkpoint_path)
+        self.before_evaluation()
+        self.metric_values = report(run.evaluate(checkpoint))
+        self.after_evaluation()
+        if saving_fn is not None:
+            self.predict(self.eval_dataset, saving_fn, checkpoint_path)
         return self.metric_values
+
+    def predict(
+        self,
+        predict_datasets: Any,
+        saving_fn: SavingFn,
+        checkpoint_path: str | os.PathLike[str] | None = None,
+        strict: bool = True,
+    ) -> None:
+        """Run the network over rows, and call `saving_fn(inputs, outputs)` with each batch.
+
+        Rows need `noisy` alone; what else they hold is passed on in `inputs`. `outputs` are the model's, `wav_l2`
+        the clean waves. Rows are not cut, and those side by side of one length are a batch.
+        """
+        network, processes = self.model, Processes(self.device)
+        if checkpoint_path is not None:
+            network = network_in(os.fspath(checkpoint_path), self.model, Path(self.work_dir))
+        size = self.plan.evaluation.dataloader.batch_size_per_gpu
+        mine = {"part": processes.rank, "parts": processes.count}
+        predict(network.to(processes.device), predict_datasets, saving_fn, size, **mine)
+
+    def before_evaluation(self) -> None:
+        """Finish the step and call the hooks that precede an evaluation."""
+        self.end_step()
+        self._mode = EVALUATION
+        self.invoke_hook("before_val")
+
+    def after_evaluation(self) -> None:
+        """Call the hooks that follow an evaluation."""
+        self.invoke_hook("after_val")
+        self._mode = TRAIN
 
     def prepare(self, *, training: bool) -> Run:
         """Return a run of our loop; one that only evaluates measures PESQ and STOI of all examples."""
@@ -137,27 +208,11 @@ class FRCRNTrainer(BaseTrainer):  # type: ignore[misc]
             recipe = replace(recipe, evaluation=replace(recipe.evaluation, clips=clips))
         return Run(self, recipe, train_data=train, valid_data=self.eval_dataset)
 
-    def begin(self) -> None:
-        """Tell callbacks that the first step comes."""
-        for stage in ("before_run", "before_train_epoch", "before_train_iter"):
-            self.invoke(stage)
-
     def after_step(self, step: int, share: float, shown: Mapping[str, float]) -> None:
-        """Tell callbacks that a step is done, and what comes next."""
-        before = self.epoch
+        """Tell hooks that a step is done, and what comes next."""
         self.log_buffer.output.update(shown)
-        self.note_step(step)
-        self.invoke("after_train_iter")
-        if self.epoch != before:
-            self.invoke("after_train_epoch")
-        if share < 1:
-            if self.epoch != before:
-                self.invoke("before_train_epoch")
-            self.invoke("before_train_iter")
-
-    def note_step(self, step: int) -> None:
-        """Count steps and epochs."""
-        self.iter, self.epoch = step, step // self.iters_per_epoch
+        self.end_step()
+        self.end_epoch(last=share >= 1)
 
     @property
     def iters_per_epoch(self) -> int:
@@ -174,11 +229,16 @@ class FRCRNTrainer(BaseTrainer):  # type: ignore[misc]
         """Steps in all."""
         return self.max_epochs * self.iters_per_epoch
 
-    def invoke(self, stage: str) -> None:
-        """Call each callback that has something to do at a stage."""
-        for callback in self.callbacks:
-            if (method := getattr(callback, stage, None)) is not None:
-                method(self)
+    @property
+    def evaluation_iters(self) -> int:
+        """Batches of an evaluation."""
+        size = self.plan.evaluation.dataloader.batch_size_per_gpu
+        return self.plan.evaluation.val_iters_per_epoch or math.ceil(len(self.eval_dataset) / size)
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer of the run, once there is one."""
+        return self.run.stepper.optimizer if self.run is not None else None
 
     @staticmethod
     def local_directory(model: str | os.PathLike[str], revision: str | None) -> Path:
@@ -188,48 +248,3 @@ class FRCRNTrainer(BaseTrainer):  # type: ignore[misc]
         from modelscope.hub.snapshot_download import snapshot_download
 
         return Path(snapshot_download(os.fspath(model), revision=revision))
-
-
-def configuration_of(model: Any, folder: Path | None) -> Path:
-    """Return the configuration file that belongs to a model."""
-    place = folder or getattr(model, "model_dir", None)
-    if place is None:
-        raise ValueError("cfg_file: expected a configuration for a model that has no directory, found none")
-    return Path(place) / str(ModelFile.CONFIGURATION)
-
-
-def network_of(model: Any, folder: Path | None, arguments: Mapping[str, Any]) -> Enhancer:
-    """Return the network to train: with the weights of the directory, or fresh where it has none."""
-    if isinstance(model, (FRCRNModel, Enhancer)):
-        return model.model if isinstance(model, FRCRNModel) else model
-    assert folder is not None
-    if BUNDLED in arguments or any((folder / name).is_file() for name in WEIGHT_FILES):
-        return open_network(folder, arguments)
-    get_logger().info(f"{folder}: no weights here, training from scratch")
-    return build(arguments)
-
-
-def override(values: dict[str, Any], section: str, **given: int | None) -> None:
-    """Put the arguments that were given in place of a configuration's own values."""
-    values[section] = {
-        **(values.get(section) or {}),
-        **{key: value for key, value in given.items() if value is not None},
-    }
-
-
-def named(checkpoint: str | os.PathLike[str]) -> str:
-    """Return a checkpoint's path, or its name "best" or "last"."""
-    return os.fspath(checkpoint)
-
-
-def device_name(device: str | None) -> str:
-    """The framework's name of a device -> ours."""
-    kind, _, number = (device or "gpu").partition(":")
-    name = {"gpu": "cuda", "cuda": "cuda", "cpu": "cpu"}.get(kind)
-    require(name is not None, "device", "cpu, gpu, cuda or gpu:N", device)
-    return f"{name}:{number}" if number else "auto" if name == "cuda" else str(name)
-
-
-def as_list(callbacks: Any) -> list[Any]:
-    """Return callbacks as a list."""
-    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [] if callbacks is None else [callbacks]

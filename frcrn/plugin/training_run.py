@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -12,16 +13,18 @@ from typing import Any, Protocol
 
 from frcrn.files import write_json
 from frcrn.models import Enhancer
-from frcrn.models.checkpoint import CONFIGURATION
+from frcrn.models.checkpoint import CONFIGURATION, arguments_of, assemble, load
+from frcrn.models.weight_files import METADATA, read_entries
+from frcrn.plugin import framework_files
+from frcrn.plugin.configuration import Plan
 from frcrn.plugin.metric import report
 from frcrn.training import Recipe, Trainer, checkpoints
-from frcrn.training.checkpoints import SUFFIX
 from frcrn.training.outcome import Held
 
 logger = logging.getLogger(__name__)
 
 LEFT_BEHIND = ("checkpoints", "output", "tensorboard", "log.jsonl", "train.log", "recipe.json")
-"""What a run leaves in its folder."""
+"""What a run leaves in its folder, besides what the framework's readers look for."""
 
 
 class Owner(Protocol):
@@ -29,15 +32,30 @@ class Owner(Protocol):
 
     model: Enhancer
     work_dir: str
+    timestamp: str
+    plan: Plan
     sections: dict[str, Any]
     metric_values: dict[str, Any] | None
-    stop_training: bool
 
-    def invoke(self, stage: str) -> None:
-        """Call the callbacks of a stage."""
+    @property
+    def iters_per_epoch(self) -> int:
+        """Steps in an epoch."""
+
+    @property
+    def evaluation_iters(self) -> int:
+        """Batches of an evaluation."""
+
+    def before_evaluation(self) -> None:
+        """Finish the step and call the hooks that precede an evaluation."""
+
+    def after_evaluation(self) -> None:
+        """Call the hooks that follow an evaluation."""
 
     def after_step(self, step: int, share: float, shown: Mapping[str, float]) -> None:
         """Note a step."""
+
+    def asked_to_stop(self) -> bool:
+        """Tell whether a hook ended the run."""
 
 
 class Run(Trainer):
@@ -58,20 +76,56 @@ class Run(Trainer):
         )
 
     def reason_to_stop(self) -> str | None:
-        """Let a callback end the run."""
-        return super().reason_to_stop() or ("a callback asked for it" if self.owner.stop_training else None)
+        """Let a hook end the run."""
+        return super().reason_to_stop() or ("a callback asked for it" if self.owner.asked_to_stop() else None)
+
+    def log(self) -> None:
+        """Record the means for the framework's readers too."""
+        super().log()
+        self.append("train", (self.progress.step - 1) % self.owner.iters_per_epoch + 1, self.shown)
 
     def score_average(self) -> None:
-        """Let callbacks see an evaluation."""
-        self.owner.invoke("before_val")
+        """Let hooks see an evaluation, and record it for the framework's readers too."""
+        self.owner.before_evaluation()
         super().score_average()
-        self.owner.invoke("after_val")
+        found = {f"evaluation/{name}": value for name, value in (self.owner.metric_values or {}).items()}
+        self.append("eval", self.owner.evaluation_iters, found)
+        self.owner.after_evaluation()
+
+    def append(self, mode: str, step: int, values: Mapping[str, Any]) -> None:
+        """Add a line to the framework's log."""
+        if self.processes.first:
+            path = self.folder / framework_files.LOG.format(self.owner.timestamp)
+            epoch = math.ceil(self.progress.step / self.owner.iters_per_epoch)
+            framework_files.append_record(path, mode, epoch, step, values)
 
     def evaluate(self, checkpoint: str | Path | None = None, *, samples: bool = False) -> dict[str, Any]:
-        """Keep the scores where callbacks look for them."""
+        """Keep the scores where hooks look for them."""
         scores = super().evaluate(checkpoint, samples=samples)
         self.owner.metric_values = report(scores)
         return scores
+
+    def weights_of(self, checkpoint: str | Path) -> Enhancer:
+        """Return the network of a checkpoint; a file without a configuration holds one like the trainer's."""
+        if checkpoint == "last" or Path(checkpoint).suffix == checkpoints.SUFFIX:
+            return super().weights_of(checkpoint)
+        return network_in(checkpoint, self.model, self.folder).to(self.processes.device)
+
+    def besides(self) -> dict[str, Any]:
+        """Return what makes a checkpoint a file that the model, the pipeline and the framework's readers take."""
+        position = {"epoch": self.progress.step // self.owner.iters_per_epoch, "iter": self.progress.step}
+        averaged = self.average.model.state_dict()
+        return {"state_dict": averaged, METADATA: arguments_of(self.model), "meta": position}
+
+    def save(self) -> None:
+        """Give the checkpoint of a whole epoch (or of a number of steps) the framework's name too."""
+        super().save()
+        period, step = self.owner.plan.train.checkpoint.period, self.progress.step
+        number, rest = divmod(step, self.owner.iters_per_epoch) if period.by_epoch else (step, 0)
+        if self.processes.first and not rest:
+            saved = checkpoints.path_of(self.folder / "checkpoints", step)
+            framework_files.link(saved, self.folder, f"{period.unit}_{number}.pth")
+            framework_files.keep_newest(self.folder, period.unit, period.max_checkpoint_num)
 
     def export(self, held: Held) -> None:
         """Write the model directory with the sections that training it again needs."""
@@ -84,7 +138,10 @@ class Run(Trainer):
         if self.processes.first and self.start is None:
             move_aside(self.folder)
         if self.processes.first and self.start is not None:
-            forget_after(self.folder / "checkpoints", self.start["progress"]["step"])
+            step = self.start["progress"]["step"]
+            forget_after(self.folder / "checkpoints", step)
+            framework_files.forget_after(self.folder, "epoch", step // self.owner.iters_per_epoch)
+            framework_files.forget_after(self.folder, "iter", step)
         self.processes.wait()
         return self.start
 
@@ -97,7 +154,8 @@ def add_sections(path: Path, sections: Mapping[str, Any]) -> None:
 
 def move_aside(folder: Path) -> None:
     """Move what an earlier run left into a folder of its own, so that a script can be run again and nothing is lost."""
-    left = [folder / name for name in LEFT_BEHIND if (folder / name).exists()]
+    names = (*LEFT_BEHIND, *framework_files.PATTERNS)
+    left = [path for name in names for path in sorted(folder.glob(name))]
     if not left:
         return
     number = 1
@@ -124,10 +182,23 @@ def resumable(path: str | os.PathLike[str]) -> dict[str, Any]:
         if (state := checkpoints.newest(kept)) is None:
             raise ValueError(f"{place}: expected a run's folder with a whole checkpoint, found none")
         return state
-    if place.suffix != SUFFIX:
+    if not place.exists() or not checkpoints.is_one(place):
         found = "weights alone (load_all_state=False starts from these)" if place.exists() else "nothing"
-        raise ValueError(f"{place}: expected a training checkpoint ({SUFFIX}), found {found}")
+        raise ValueError(f"{place}: expected a checkpoint of this trainer (epoch_N.pth or .ckpt), found {found}")
     return checkpoints.load(place)
+
+
+def network_in(source: str | Path, like: Enhancer, folder: Path) -> Enhancer:
+    """Return the network of a file or model directory, or the "best" or "last" one of a run's folder.
+
+    A file without a configuration of its own holds a network like the one given.
+    """
+    names = {"best": [folder / "output"], "last": checkpoints.found(folder / "checkpoints")}
+    path = next(iter(names.get(str(source), [])), Path(source))
+    if not path.is_file():
+        return load(path)
+    entries, metadata = read_entries(path)
+    return assemble(str(path), entries, metadata or arguments_of(like), {})
 
 
 def sections_of(plan: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Checkpoints that are whole or not there: written beside, renamed, with a checksum, the newest few kept."""
+"""Checkpoints that are whole or not there: written beside, renamed, with a checksum, the newest few kept.
+
+A checkpoint is a PyTorch file, which `torch.load` reads, with a mark and its checksum behind the last byte.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from frcrn.files import replacing
 
 logger = logging.getLogger(__name__)
 
-MAGIC = b"frcrn checkpoint 1\n"
+MAGIC = b"frcrn checkpoint 2\n"
+FIRST_MAGIC = b"frcrn checkpoint 1\n"
+"""Of the first form, which has mark and checksum in front."""
 SUFFIX = ".ckpt"
 DIGEST = hashlib.sha256().digest_size
 
@@ -37,8 +42,8 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
     payload = buffer.getbuffer()
     path = path_of(folder, step)
     with replacing(path) as beside, open(beside, "wb") as file:
-        file.write(MAGIC + hashlib.sha256(payload).digest())
         file.write(payload)
+        file.write(MAGIC + hashlib.sha256(payload).digest())
         file.flush()
         os.fsync(file.fileno())
     for old in found(folder)[keep:]:
@@ -54,13 +59,31 @@ def found(folder: Path) -> list[Path]:
 def load(path: Path) -> dict[str, Any]:
     """Return what a checkpoint holds, or say why it cannot be used."""
     content = path.read_bytes()
-    start = len(MAGIC) + DIGEST
-    if not content.startswith(MAGIC):
-        raise Damaged(f"{path}: expected a training checkpoint, found a file of another kind")
-    if hashlib.sha256(memoryview(content)[start:]).digest() != content[len(MAGIC) : start]:
+    parts = taken_apart(content)
+    if parts is None:
+        raise Damaged(f"{path}: expected a training checkpoint, found a file of another kind or one cut short")
+    payload, digest = parts
+    if hashlib.sha256(payload).digest() != digest:
         raise Damaged(f"{path}: damaged, its checksum does not match")
-    state: dict[str, Any] = torch.load(io.BytesIO(content[start:]), map_location="cpu", weights_only=True)
+    state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     return state
+
+
+def taken_apart(content: bytes) -> tuple[memoryview, bytes] | None:
+    """Return a checkpoint's PyTorch file and its checksum, None where the mark is missing."""
+    whole, mark = memoryview(content), len(MAGIC)
+    if content.startswith(FIRST_MAGIC):
+        return whole[mark + DIGEST :], content[mark : mark + DIGEST]
+    end = len(content) - mark - DIGEST
+    return (whole[:end], content[end + mark :]) if end > 0 and whole[end : end + mark] == MAGIC else None
+
+
+def is_one(path: Path) -> bool:
+    """Tell whether a file is marked as a training checkpoint, whole or not."""
+    with path.open("rb") as file:
+        start = file.read(len(FIRST_MAGIC))
+        file.seek(max(0, path.stat().st_size - len(MAGIC) - DIGEST))
+        return start == FIRST_MAGIC or file.read(len(MAGIC)) == MAGIC
 
 
 def newest(folder: Path) -> dict[str, Any] | None:

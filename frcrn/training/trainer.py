@@ -236,12 +236,17 @@ class Trainer(Scoring):
             "generators": self.processes.all(random_state.capture()),
             "recipe": self.recipe.to_dict(),
             "network": self.model.config.to_dict(),
+            **self.besides(),
         }
         if not self.processes.first:
             return
         if held_by(self.recipe, self.progress, has_valid=self.valid_data is not None) == "last":
             self.export("last")
         checkpoints.save(self.folder / "checkpoints", self.progress.step, state, self.recipe.train.keep)
+
+    def besides(self) -> dict[str, Any]:
+        """Return what else a checkpoint holds, for other readers of it."""
+        return {}
 
     def export(self, held: Held) -> None:
         """Make `output/` a complete model directory with the averaged weights, and say in it which these are."""

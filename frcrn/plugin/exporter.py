@@ -1,0 +1,81 @@
+"""The framework's exporter for our models: ONNX as `frcrn export` writes it, and TorchScript."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from modelscope.exporters.torch_model_exporter import TorchModelExporter
+from modelscope.utils.constant import ModelFile
+
+from frcrn.export.onnx.folder import described, export
+from frcrn.export.onnx.graph import OPSET
+from frcrn.export.onnx.traced import WholeWave
+from frcrn.export.parity import checked, expected, speech
+from frcrn.files import replacing
+from frcrn.models import Enhancer
+from frcrn.plugin.framework_files import link
+from frcrn.plugin.model import FRCRNModel
+
+HARMLESS = (("device", "cpu"), ("validation", True))
+"""What callers may ask for that is so anyway."""
+USUAL_OPSET = 13
+"""What the framework's own exporters write unless asked."""
+
+
+class FRCRNExporter(TorchModelExporter):  # type: ignore[misc]
+    """Writes a model for other runtimes; what is written has been compared with the network."""
+
+    def export_onnx(
+        self, output_dir: str | os.PathLike[str], opset: int = USUAL_OPSET, **others: Any
+    ) -> dict[str, str]:
+        """Write the folder of `frcrn export`, and return its graphs: `model` of a whole wave, `step` of one hop.
+
+        `model.onnx` is `whole.onnx` by the framework's name; `step` is there where the network can stream.
+        """
+        if opset not in (USUAL_OPSET, OPSET):
+            raise ValueError(f"opset: expected {OPSET}, which is what the graphs are written in, found {opset}")
+        folder = export(network_of(self.model, others), output_dir).parent
+        graphs = {name: graph["file"] for name, graph in described(folder)["graphs"].items()}
+        link(folder / graphs.pop("whole"), folder, ModelFile.ONNX_MODEL_FILE)
+        graphs["model"] = ModelFile.ONNX_MODEL_FILE
+        return {name: str(folder / file) for name, file in graphs.items()}
+
+    def export_torch_script(self, output_dir: str | os.PathLike[str], **others: Any) -> dict[str, str]:
+        """Write `model.ts`, waves [B, T] -> [B, T], and return where it is.
+
+        It is the network alone: one that wants a loudness (`level_dbfs`) wants it of what the script is given too.
+        """
+        network = network_of(self.model, others)
+        script, wave = traced(network), speech(network.sample_rate)
+        with torch.no_grad():
+            got = script(torch.from_numpy(wave)[None])[0].numpy()
+        checked("model.ts", got, expected(network, wave, levelled=False))
+        path = Path(output_dir) / ModelFile.TS_MODEL_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as beside:
+            torch.jit.save(script, str(beside))
+        return {"model": str(path)}
+
+
+def network_of(model: FRCRNModel, others: dict[str, Any]) -> Enhancer:
+    """Return a copy of the network to export, on the processor; arguments that have no effect are refused."""
+    model = others.pop("model", model)
+    useless = {name for name, value in others.items() if (name, value) not in HARMLESS}
+    if useless:
+        raise ValueError(f"{sorted(useless)[0]}: has no effect on this exporter; leave it out")
+    network = copy.deepcopy(model.model if isinstance(model, FRCRNModel) else model)
+    return network.cpu().eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def traced(network: Enhancer) -> Any:
+    """Follow the network through one wave; the script takes any length and batch."""
+    example = torch.from_numpy(speech(network.sample_rate, 10 * network.window / network.sample_rate))[None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own later ways, and of lengths that it compares while it follows
+        return torch.jit.trace(WholeWave(network), (example,), check_trace=False)
