@@ -93,9 +93,9 @@ def _fastest(model: Enhancer, threads: int) -> Enhancer:
     """Return what `frcrn bench` finds fastest hop by hop; networks of others stay with torch."""
     from frcrn.audio import MissingPackage
     from frcrn.export.runtime import with_runtime
-    from frcrn.models import MaskEnhancer
+    from frcrn.models import FrameEnhancer, MaskEnhancer
 
-    if not isinstance(model, MaskEnhancer):
+    if not isinstance(model, (MaskEnhancer, FrameEnhancer)):
         return with_runtime(model)
     try:
         return with_runtime(model, "native")

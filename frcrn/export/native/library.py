@@ -21,7 +21,7 @@ from frcrn.audio import MissingPackage
 from frcrn.files import replacing
 from frcrn.machine import abilities
 
-SOURCES = ("frcrn.c", "frcrn.h", "kernels.h", "operations.h", "weights.h")
+SOURCES = ("frcrn.c", "frcrn.h", "kernels.h", "operations.h", "rows.h", "weights.h")
 WHOLE = ("whole.c", "frames.h")
 OPTIONS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
 TUNED = ["-march=native"]
