@@ -8,7 +8,7 @@ EXTRAS := modelscope,train,eval,onnx,openvino,live,media,dev
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-all train-smoke lint clean
+.PHONY: demo test test-all train-smoke lint wheel clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -41,5 +41,13 @@ test-all: lint
 train-smoke: $(VENV)/.test
 	$(BIN)/python -m benchmarks.train_smoke
 
+# Both wheels, with the C inside where there is a compiler; the first is made from the source archive, as others would.
+wheel: $(VENV)/.test
+	rm -rf build dist runtime/build
+	$(BIN)/python -m build -o dist
+	$(BIN)/python -m build -o dist --wheel runtime
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m check_wheel_contents dist/*.whl
+
 clean:
-	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist runtime/build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from frcrn.audio.show import show
     from frcrn.inference.enhance import enhance_file
     from frcrn.inference.folder import enhance_folder
+    from frcrn.inference.opening import load
     from frcrn.inference.streaming import Stream
     from frcrn.models import FRCRN, Enhancer, FRCRNConfig
-    from frcrn.models.checkpoint import load
 
 __version__ = "0.1.0"
 __all__ = ["FRCRN", "Enhancer", "FRCRNConfig", "Stream", "enhance_file", "enhance_folder", "load", "show"]
@@ -24,7 +24,7 @@ _HOMES = {
     "Stream": "frcrn.inference.streaming",
     "enhance_file": "frcrn.inference.enhance",
     "enhance_folder": "frcrn.inference.folder",
-    "load": "frcrn.models.checkpoint",
+    "load": "frcrn.inference.opening",
     "show": "frcrn.audio.show",
 }
 
@@ -32,7 +32,12 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = found = getattr(import_module(_HOMES[name]), name)
+    try:
+        globals()[name] = found = getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("frcrn."):
+            raise
+        raise ImportError(f"frcrn.{name} needs the full package: pip install frcrn") from error
     return found
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frcrn.cli.common import RUNTIMES, add_band_option, add_device_option, add_model_option, choose_threads
+from frcrn.cli.common import add_band_option, add_model_option, add_runtime_option, choose_threads, show_log
 
 if TYPE_CHECKING:
     from frcrn.inference.one_file import Settings
@@ -74,17 +73,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="replace NaN and Inf by zeros; enhance the readable part of truncated files",
     )
     parser.add_argument("--track", type=int, metavar="N", help="the audio track of a video to enhance (default: 1)")
-    parser.add_argument(
-        "--runtime",
-        choices=RUNTIMES,
-        default="torch",
-        help="the runtime of the network (default: torch)",
-    )
+    add_runtime_option(parser)
     add_band_option(parser)
     parser.add_argument(
         "--normalise", type=float, metavar="LUFS", help="set the loudness, such as -16 (default: unchanged)"
     )
-    add_device_option(parser)
     loud = parser.add_mutually_exclusive_group()
     loud.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     loud.add_argument("-v", "--verbose", action="store_true", help="print log messages")
@@ -106,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     from frcrn.inference.paths import beside, plan
 
     if args.verbose:
-        logging.basicConfig(level=logging.INFO, format="frcrn: %(message)s")
+        show_log()
     if args.jobs is not None and args.jobs < 1:
         raise ValueError(f"--jobs {args.jobs}: accepted are whole numbers from 1")
     settings, listed = _settings(args), _listed(args.from_file)

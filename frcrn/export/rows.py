@@ -1,4 +1,4 @@
-"""What the writers of ONNX and of C have in common for networks of frames: one rule for each class of layers on rows."""
+"""What the writers of ONNX and of C share for networks of frames: one rule for each class of layers on rows."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def load(source: str | os.PathLike[str] = DEFAULT, **changes: Any) -> Enhancer:
 
     Args:
         source: a bundled model's name, a model directory, or a file of weights; one of the released form implies its
-            configuration, and so do a DTLN's own files: a folder with dtln_1.onnx and dtln_2.onnx, or a Keras file (.h5).
+            configuration, and so do the files of DTLN's authors (dtln_1.onnx and dtln_2.onnx in a folder, or .h5).
         **changes: values that replace those of its configuration; `causal=True` makes an offline network causal.
 
     Example:

@@ -129,7 +129,7 @@ def from_keras(path: Path) -> DTLN:
         raise MissingPackage('reading a DTLN from Keras weights needs h5py: pip install "frcrn[keras]"') from error
     try:
         with h5py.File(path, "r") as file:
-            layers = list(keras_layers(file["model_weights"] if "model_weights" in file else file))
+            layers = list(keras_layers(file.get("model_weights", file)))
     except OSError as error:
         raise CheckpointError(f"{path}: not a readable HDF5 file") from error
     try:
@@ -186,9 +186,8 @@ def assembled(entries: Entries, source: str) -> DTLN:
     try:
         model.load_state_dict({name: tensor(value) for name, value in entries.items()})
     except RuntimeError as error:
-        raise CheckpointError(
-            f"{source}: its weights do not fit a DTLN ({str(error).splitlines()[-1].strip()})"
-        ) from error
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"{source}: its weights do not fit a DTLN ({reason})") from error
     model.trained = True
     return model.eval()
 

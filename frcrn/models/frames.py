@@ -19,7 +19,7 @@ Network = TypeVar("Network", bound="FrameEnhancer")
 
 
 class RowBackend(Protocol[X]):
-    """What the wiring of a frame needs of a backend, whose rows may be tensors, names in a graph, or places in memory."""
+    """What a frame's wiring needs of a backend, whose rows may be tensors, names in a graph, or places in memory."""
 
     def layer(self, name: str, layer: nn.Module, x: X) -> X:
         """Apply a layer, by the rule for its class; what it keeps from frame to frame goes by its name."""
@@ -35,7 +35,7 @@ class RowBackend(Protocol[X]):
 
 
 class Rows:
-    """The backend of torch: rows are [B, N, size]; it keeps what layers remember, and the last spectrum and its mask."""
+    """The backend of torch: rows are [B, N, size]; it keeps what layers remember and the last masked spectrum."""
 
     spectrum: Tensor
     gains: Tensor

@@ -75,9 +75,8 @@ def subjects_of(place: str, runtimes: Sequence[str] | None, threads: Sequence[in
     model = load(name)
     facts = facts_of(model, label or path.stem)
     if runtimes is None:
-        runtimes = [
-            each for each in installed() if each != "native" or isinstance(model, (MaskEnhancer, FrameEnhancer))
-        ]
+        in_c = isinstance(model, (MaskEnhancer, FrameEnhancer))
+        runtimes = [each for each in installed() if each != "native" or in_c]
     return [
         model_subject(place, facts, model, runtime, count)
         for runtime in runtimes

@@ -10,7 +10,7 @@ from frcrn.export.native.operations import Analyse, Apply, Bound, Buffer, Featur
 from frcrn.export.native.program import Program
 from frcrn.export.native.rows import circle, frames_program
 from frcrn.models import Enhancer, FrameEnhancer
-from frcrn.models.layers.specs import Array, FeaturesSpec, array
+from frcrn.models.layers.specs import FeaturesSpec, array
 from frcrn.models.layers.stft import STFT, taper
 from frcrn.models.masking import MaskEnhancer
 

@@ -1,4 +1,4 @@
-"""Frames of a wave, their spectra, and back: fixed layers over rows. A spectrum is a row of real, then imaginary parts."""
+"""Frames of a wave, their spectra, and back. A spectrum is a row of real parts and then imaginary ones."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ class Inverse(Spectrum):
         real, imaginary = x.chunk(2, dim=-1)
         ends = torch.ones_like(imaginary[0, 0])
         ends[0] = ends[-1] = 0
-        return torch.fft.irfft(torch.complex(real, imaginary * ends), self.window)
+        samples: Tensor = torch.fft.irfft(torch.complex(real, imaginary * ends), self.window)
+        return samples
 
 
 class Magnitude(Stateless):
