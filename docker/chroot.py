@@ -27,7 +27,7 @@ class Stage:
     def __init__(self, root: Path, release: str) -> None:
         self.root, self.folder, self.user = root, "/", "root"
         self.environment = [SYSTEM, *(f"{name}={os.environ[name]}" for name in PASSED if name in os.environ)]
-        subprocess.run(["debootstrap", "--variant=minbase", release, str(root)], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["cp", "-a", clean(release, root.parent), root], check=True)
         for path in ("/etc/resolv.conf", "/etc/hosts", os.environ.get("PIP_CERT", "")):
             if os.path.isfile(path):
                 copy(Path(path), root / path[1:])
@@ -53,6 +53,17 @@ class Stage:
 
 PASSED = ("http_proxy", "https_proxy", "no_proxy", "PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_CERT")
 """What the machine's network may need, and a machine with Docker would not."""
+
+
+def clean(release: str, rooms: Path) -> Path:
+    """Make a clean system, once for all stages."""
+    root = rooms / f"clean-{release}"
+    if not root.exists():
+        command = ["debootstrap", "--variant=minbase", release, str(root)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["find", root / "var" / "cache" / "apt", "-type", "f", "-delete"], check=True)
+        subprocess.run(["find", root / "var" / "lib" / "apt" / "lists", "-type", "f", "-delete"], check=True)
+    return root
 
 
 def copy(source: Path, target: Path) -> None:
