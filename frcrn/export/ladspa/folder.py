@@ -38,7 +38,8 @@ def export_ladspa(model: Enhancer, folder: str | os.PathLike[str]) -> dict[str, 
     place, content = Path(folder).absolute(), write_program(model.eval())
     with tempfile.TemporaryDirectory() as kitchen:
         made = {channels: compiled(Path(kitchen), content, channels) for channels in PLUGINS}
-        about = {"latency": 0, "rate": RATE} | [compared(model, path, channels) for channels, path in made.items()][-1]
+        checks = [compared(model, path, channels) for channels, path in made.items()]
+        about = max(checks, key=lambda check: float(check["largest_difference"])) | {"rate": RATE}
         contents = {PLUGINS[channels]: path.read_bytes() for channels, path in made.items()}
     contents[MICROPHONE] = own("microphone.conf").replace("@PLUGIN@", str(place / PLUGINS[1])).encode()
     facts = {"@LOWEST@": str(model.sample_rate), "@LATENCY@": f"{1000 * about['latency'] / RATE:.0f}"}
@@ -85,7 +86,7 @@ def compared(model: Enhancer, path: Path, channels: int) -> dict[str, Any]:
     """Return how far a plugin is from the library's stream; refuse one that does something else."""
     import numpy as np
 
-    wave = np.stack([speech(RATE, SECONDS)] * channels) * np.float32([[1.0], [0.5]])[:channels]
+    wave = np.stack([speech(RATE, SECONDS) / number for number in range(1, channels + 1)])
     stream = model.stream(RATE, channels)
     wanted = np.reshape(stream.push(wave), (channels, -1))
     with Plugin(path, RATE) as plugin:
