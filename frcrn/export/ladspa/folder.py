@@ -86,7 +86,7 @@ def compared(model: Enhancer, path: Path, channels: int) -> dict[str, Any]:
     """Return how far a plugin is from the library's stream; refuse one that does something else."""
     import numpy as np
 
-    wave = np.stack([speech(RATE, SECONDS) / number for number in range(1, channels + 1)])
+    wave = np.stack([speech(RATE, SECONDS) / number for number in range(1, channels + 1)]).astype(np.float32)
     stream = model.stream(RATE, channels)
     wanted = np.reshape(stream.push(wave), (channels, -1))
     with Plugin(path, RATE) as plugin:
