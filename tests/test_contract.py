@@ -21,6 +21,8 @@ from tests.networks import lively, noise
 PRESETS: dict[str, dict[str, dict[str, object]]] = {
     "frcrn": {"tiny": {"causal": True}, "tiny offline": {"causal": False}, "compact": {}},
     "dtln": {"tiny": {}, "tiny normalised": {"normalise": True, "hop": 32, "layers": 1}},
+    "nnse": {"tiny": {}, "tiny pspec": {"features": "pspec"}},
+    "rnnoise": {"tiny": {}},
 }
 CASES = [(name, preset) for name in MODELS for preset in PRESETS[name]]
 needs_compiler = pytest.mark.skipif(library.compiler() is None, reason="there is no C compiler")
@@ -256,7 +258,8 @@ def test_a_checkpoint_brings_back_the_same_network(name: str, preset: str, tmp_p
 
 def gradients(model: Enhancer, seed: int) -> dict[str, Tensor]:
     estimate = model.eval()(noise(2, 12 * model.window, seed=seed, level=1.0))
-    sum(stage.wave.square().mean() + stage.mask.mean() for stage in estimate.stages).backward()
+    voice = 0.0 if estimate.speech is None else estimate.speech.mean()
+    (voice + sum(stage.wave.square().mean() + stage.mask.mean() for stage in estimate.stages)).backward()
     return {name: parameter.grad for name, parameter in model.named_parameters()}
 
 

@@ -40,6 +40,9 @@ class RowRules(ABC, Generic[Row]):
         described: Any = layer
         return rule(name, described.spec(), x)
 
+    def speech(self, probability: Row) -> None:
+        """Leave it out: graphs and programs return samples only."""
+
     @abstractmethod
     def dense(self, name: str, spec: DenseSpec, x: Row) -> Row:
         """A matrix over the last rows, and its activation."""

@@ -5,17 +5,23 @@ from frcrn.models.dtln import DTLN, DTLNConfig
 from frcrn.models.frames import FrameEnhancer
 from frcrn.models.frcrn import FRCRN, FRCRNConfig
 from frcrn.models.masking import MaskEnhancer
+from frcrn.models.nnse import NNSE, NNSEConfig
+from frcrn.models.rnnoise import RNNoise, RNNoiseConfig
 
 __all__ = [
     "DTLN",
     "FRCRN",
     "MODELS",
+    "NNSE",
     "DTLNConfig",
     "Enhancer",
     "Estimate",
     "FRCRNConfig",
     "FrameEnhancer",
     "MaskEnhancer",
+    "NNSEConfig",
+    "RNNoise",
+    "RNNoiseConfig",
     "Stage",
     "State",
 ]

@@ -33,12 +33,16 @@ class RowBackend(Protocol[X]):
     def masked(self, spectrum: X, gains: X) -> X:
         """Multiply a spectrum [2 F] by a real gain for each bin [F]."""
 
+    def speech(self, probability: X) -> None:
+        """Note how probable speech is [1]; what is not torch may leave it out."""
+
 
 class Rows:
     """The backend of torch: rows are [B, N, size]; it keeps what layers remember and the last masked spectrum."""
 
     spectrum: Tensor
     gains: Tensor
+    probability: Tensor | None = None
 
     def __init__(self, past: Mapping[str, Tensor] | None = None) -> None:
         self.past: Mapping[str, Tensor] = past or {}
@@ -63,6 +67,10 @@ class Rows:
         self.spectrum, self.gains = spectrum * torch.cat([gains, gains], dim=-1), gains
         return self.spectrum
 
+    def speech(self, probability: Tensor) -> None:
+        """[B, N, 1]: keep it."""
+        self.probability = probability[:, :, 0]
+
 
 class RowListing:
     """A backend that computes nothing: it lists the layers in their order."""
@@ -81,6 +89,9 @@ class RowListing:
         """Do nothing."""
 
     def masked(self, spectrum: None, gains: None) -> None:
+        """Do nothing."""
+
+    def speech(self, probability: None) -> None:
         """Do nothing."""
 
 
@@ -122,7 +133,7 @@ class FrameEnhancer(Enhancer):
         spectrum = at.spectrum.unflatten(2, (2, -1)).permute(0, 2, 3, 1)
         mask = at.gains.transpose(1, 2)
         stage = Stage(spectrum, torch.stack([mask, torch.zeros_like(mask)], dim=1), clean)
-        return Estimate(clean, (stage,))
+        return Estimate(clean, (stage,), at.probability)
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first sample: silence."""
