@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+FUZZ_SECONDS ?= 60
 EXTRAS := modelscope,train,eval,onnx,openvino,live,media,dev
 
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-all train-smoke lint clean
+.PHONY: demo test test-all train-smoke fuzz lint clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -40,6 +41,10 @@ test-all: lint
 
 train-smoke: $(VENV)/.test
 	$(BIN)/python -m benchmarks.train_smoke
+
+# Needs clang. What is found is kept in build/fuzz/found.
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
 
 clean:
 	rm -rf $(VENV) build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

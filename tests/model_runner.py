@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from frcrn.export.native.headers import c_name
-from frcrn.export.native.operations import HOP, Operation
+from frcrn.export.native.operations import HOP
+from frcrn.export.native.structs import Operation
 
 Array = np.ndarray
 

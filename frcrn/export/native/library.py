@@ -21,7 +21,7 @@ from frcrn.audio import MissingPackage
 from frcrn.files import replacing
 from frcrn.machine import abilities
 
-SOURCES = ("frcrn.c", "frcrn.h", "kernels.h", "operations.h", "weights.h")
+SOURCES = ("frcrn.c", "frcrn.h", "argument_checks.h", "checks.h", "kernels.h", "operations.h", "weights.h")
 WHOLE = ("whole.c", "frames.h")
 OPTIONS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
 TUNED = ["-march=native"]
@@ -122,6 +122,8 @@ def prototyped(found: ctypes.CDLL) -> ctypes.CDLL:
     found.frcrn_close.argtypes, found.frcrn_close.restype = [pointer], None
     for name in ("frcrn_state_size", "frcrn_scratch_size"):
         getattr(found, name).argtypes, getattr(found, name).restype = [pointer], size
+    for name in ("frcrn_sample_rate", "frcrn_hop", "frcrn_delay"):
+        getattr(found, name).argtypes, getattr(found, name).restype = [pointer], ctypes.c_int
     found.frcrn_step.argtypes, found.frcrn_step.restype = [pointer] * 5, None
     found.frcrn_whole.argtypes = [pointer, ctypes.c_int, pointer]
     found.frcrn_whole.restype = None
@@ -137,6 +139,8 @@ class NativeModel:
         if not self._model:
             raise ValueError(f"a model for the runtime native: {(why.value or b'').decode()}")
         weakref.finalize(self, self._library.frcrn_close, self._model)
+        names = ("sample_rate", "hop", "delay")
+        self.facts = {name: int(getattr(self._library, f"frcrn_{name}")(self._model)) for name in names}
         self.state_size: int = self._library.frcrn_state_size(self._model) // 4
         self.scratch_size: int = self._library.frcrn_scratch_size(self._model) // 4
 

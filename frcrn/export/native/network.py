@@ -6,8 +6,9 @@ import numpy as np
 
 from frcrn.export.native.convolutions import Image
 from frcrn.export.native.layers import LayerWriter
-from frcrn.export.native.operations import Analyse, Apply, Bound, Buffer, Features
+from frcrn.export.native.operations import Analyse, Apply, Bound, Features
 from frcrn.export.native.program import Program
+from frcrn.export.native.structs import Buffer
 from frcrn.models import Enhancer
 from frcrn.models.layers.specs import Array, FeaturesSpec, array
 from frcrn.models.layers.stft import STFT, taper

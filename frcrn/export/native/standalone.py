@@ -37,12 +37,15 @@ class NativeNetwork:
     lookahead = 0
 
     def __init__(self, content: bytes, about: dict[str, Any]) -> None:
-        self.sample_rate, self.hop = int(about["sample_rate"]), int(about["hop"])
-        self.window = self.hop + int(about["delay"])
+        self._steps = NativeStep(content)
+        facts = self._steps.facts
+        for name, found in facts.items():
+            if about[name] != found:
+                raise ValueError(f"the description says {name} {about[name]}, the program {found}")
+        self.sample_rate, self.hop, self.window = facts["sample_rate"], facts["hop"], facts["hop"] + facts["delay"]
         self.level_dbfs: float | None = about["config"].get("level_dbfs")
         self.trained, self.config, self.about = bool(about["trained"]), about["config"], about
         self.fingerprint = str(about.get("fingerprint") or hashlib.sha256(content).hexdigest())
-        self._steps = NativeStep(content, self.hop)
         self.initial_state, self.step = self._steps.initial_state, self._steps.step
 
     @property
