@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from frcrn.export.native.library import SOURCES, source
 from frcrn.export.native.network import write_program
+from frcrn.export.web.folder import WASM, package
 from frcrn.models.checkpoint import load, names
 
 PAGE = Path(__file__).parent.parent / "docs" / "plugins.md"
@@ -71,6 +72,7 @@ def code_rows(before: str) -> list[str]:
             rows.append(f"| {target.name} | {int(found.splitlines()[1].split()[0]) / 1e3:,.0f} kB |")
         elif kept := re.search(rf"^\| {re.escape(target.name)} \|.*$", before, re.MULTILINE):
             rows.append(kept[0])
+    rows.append(f"| WebAssembly, SIMD, with libm and malloc | {len(package()[WASM]) / 1e3:,.0f} kB |")
     return rows
 
 

@@ -32,7 +32,12 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = found = getattr(import_module(_HOMES[name]), name)
+    try:
+        globals()[name] = found = getattr(import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("frcrn."):
+            raise
+        raise ImportError(f"frcrn.{name} needs the full package: pip install frcrn") from error
     return found
 
 

@@ -83,6 +83,7 @@ def test_the_default_path_loads_no_torch(name: str, tmp_path: Path) -> None:
     program = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + (
         f"from frcrn.cli import main\nassert main({COMMANDS[name]!r}) == 0" if COMMANDS[name] else use
     )
+    program += "\nfrom frcrn.machine import peak_memory\nassert peak_memory() < 150"
     program += "\nassert 'numpy' in sys.modules and not {'torch', 'onnxruntime', 'safetensors'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()

@@ -80,10 +80,10 @@ def identify(source: str | os.PathLike[str], runtime: str, device: str) -> Ident
     runtime = for_device(checked_runtime(runtime), device)
     if program := _program(source, runtime):
         return Identity("native", program.fingerprint)
+    network = _in_torch(source, {})
     from frcrn.export.runtime import with_runtime
     from frcrn.models.checkpoint import fingerprint
 
-    network = _in_torch(source, {})
     used = _runtime_of(with_runtime(network, runtime)) if runtime == "auto" else runtime
     return Identity(used, fingerprint(network))
 
@@ -144,8 +144,8 @@ def _from_torch(network: Enhancer, runtime: str, threads: int | None, device: st
 def _in_torch(source: str | os.PathLike[str], changes: dict[str, Any]) -> Enhancer:
     if not _has_torch():
         raise MissingPackage(
-            f"{source}: frcrn-runtime runs the bundled models ({', '.join(names())}) and folders that "
-            '"frcrn export --format c" wrote; anything else needs the full package: pip install frcrn'
+            f"{source}: frcrn-runtime runs, in C, the bundled models ({', '.join(names())}) and folders that "
+            '"frcrn export --format c" wrote; other models and runtimes need the full package: pip install frcrn'
         )
     from frcrn.models.checkpoint import load as in_torch
 

@@ -204,4 +204,159 @@ static const char *check_apply(checks *m, const apply_arguments *a, int32_t size
     return NULL;
 }
 
+static const char *check_cut(checks *m, const cut_arguments *a, int32_t size) {
+    CHECK_SIZE("CUT", sizeof *a)
+    CHECK_STATE("past of CUT", a->past, (m->window - m->hop))
+    CHECK_WEIGHTS("taper of CUT", a->taper, m->window)
+    CHECK_WRITTEN("out of CUT", a->out, m->window)
+    m->cost = plus(m->cost, m->window);
+    return NULL;
+}
+
+static const char *check_transform(checks *m, const transform_arguments *a, int32_t size) {
+    CHECK_SIZE("TRANSFORM", sizeof *a)
+    CHECK_READ("x of TRANSFORM", a->x, m->window)
+    CHECK_WORK("work of TRANSFORM", a->work, m->window)
+    CHECK_WEIGHTS("turns of TRANSFORM", a->turns, plus(m->window, 2))
+    CHECK_WEIGHTS("halves of TRANSFORM", a->halves, plus(times(2, m->window), 2))
+    CHECK_WRITTEN("out of TRANSFORM", a->out, plus(m->window, 2))
+    m->cost = plus(m->cost, times(2048, m->window));
+    return NULL;
+}
+
+static const char *check_restore(checks *m, const restore_arguments *a, int32_t size) {
+    CHECK_SIZE("RESTORE", sizeof *a)
+    CHECK_READ("x of RESTORE", a->x, plus(m->window, 2))
+    CHECK_WORK("work of RESTORE", a->work, plus(times(2, m->window), 2))
+    CHECK_WEIGHTS("turns of RESTORE", a->turns, plus(m->window, 2))
+    CHECK_WEIGHTS("halves of RESTORE", a->halves, plus(times(2, m->window), 2))
+    CHECK_WRITTEN("out of RESTORE", a->out, m->window)
+    m->cost = plus(m->cost, times(2048, m->window));
+    return NULL;
+}
+
+static const char *check_join(checks *m, const join_arguments *a, int32_t size) {
+    CHECK_SIZE("JOIN", sizeof *a)
+    CHECK_READ("x of JOIN", a->x, m->window)
+    CHECK_WEIGHTS("taper of JOIN", a->taper, m->window)
+    CHECK_WEIGHTS("gain of JOIN", a->gain, m->hop)
+    CHECK_STATE("past of JOIN", a->past, (m->window - m->hop))
+    CHECK_WORK("work of JOIN", a->work, m->window)
+    m->cost = plus(m->cost, times(2, m->window));
+    return NULL;
+}
+
+static const char *check_magnitude(checks *m, const magnitude_arguments *a, int32_t size) {
+    CHECK_SIZE("MAGNITUDE", sizeof *a)
+    CHECK_COUNT("bins of MAGNITUDE", a->bins)
+    CHECK_FLAG("squared of MAGNITUDE", a->squared)
+    CHECK_READ("x of MAGNITUDE", a->x, times(2, a->bins))
+    CHECK_WRITTEN("out of MAGNITUDE", a->out, a->bins)
+    m->cost = plus(m->cost, times(16, a->bins));
+    return NULL;
+}
+
+static const char *check_mask(checks *m, const mask_arguments *a, int32_t size) {
+    CHECK_SIZE("MASK", sizeof *a)
+    CHECK_COUNT("bins of MASK", a->bins)
+    CHECK_READ("x of MASK", a->x, times(2, a->bins))
+    CHECK_READ("gains of MASK", a->gains, a->bins)
+    CHECK_WRITTEN("out of MASK", a->out, times(2, a->bins))
+    m->cost = plus(m->cost, times(2, a->bins));
+    return NULL;
+}
+
+static const char *check_multiply(checks *m, const multiply_arguments *a, int32_t size) {
+    CHECK_SIZE("MULTIPLY", sizeof *a)
+    CHECK_COUNT("count of MULTIPLY", a->count)
+    CHECK_READ("x of MULTIPLY", a->x, a->count)
+    CHECK_READ("y of MULTIPLY", a->y, a->count)
+    CHECK_WRITTEN("out of MULTIPLY", a->out, a->count)
+    m->cost = plus(m->cost, a->count);
+    return NULL;
+}
+
+static const char *check_log(checks *m, const log_arguments *a, int32_t size) {
+    CHECK_SIZE("LOG", sizeof *a)
+    CHECK_COUNT("count of LOG", a->count)
+    CHECK_READ("x of LOG", a->x, a->count)
+    CHECK_WEIGHTS("terms of LOG", a->terms, 3)
+    CHECK_WRITTEN("out of LOG", a->out, a->count)
+    m->cost = plus(m->cost, times(16, a->count));
+    return NULL;
+}
+
+static const char *check_normalise(checks *m, const normalise_arguments *a, int32_t size) {
+    CHECK_SIZE("NORMALISE", sizeof *a)
+    CHECK_COUNT("count of NORMALISE", a->count)
+    CHECK_READ("x of NORMALISE", a->x, a->count)
+    CHECK_WEIGHTS("gain of NORMALISE", a->gain, a->count)
+    CHECK_WEIGHTS("bias of NORMALISE", a->bias, a->count)
+    CHECK_WEIGHTS("epsilon of NORMALISE", a->epsilon, 1)
+    CHECK_WRITTEN("out of NORMALISE", a->out, a->count)
+    m->cost = plus(m->cost, times(4, a->count));
+    return NULL;
+}
+
+static const char *check_sigmoid(checks *m, const sigmoid_arguments *a, int32_t size) {
+    CHECK_SIZE("SIGMOID", sizeof *a)
+    CHECK_COUNT("count of SIGMOID", a->count)
+    CHECK_READ("x of SIGMOID", a->x, a->count)
+    CHECK_WRITTEN("out of SIGMOID", a->out, a->count)
+    m->cost = plus(m->cost, times(16, a->count));
+    return NULL;
+}
+
+static const char *check_tanh(checks *m, const tanh_arguments *a, int32_t size) {
+    CHECK_SIZE("TANH", sizeof *a)
+    CHECK_COUNT("count of TANH", a->count)
+    CHECK_READ("x of TANH", a->x, a->count)
+    CHECK_WRITTEN("out of TANH", a->out, a->count)
+    m->cost = plus(m->cost, times(16, a->count));
+    return NULL;
+}
+
+static const char *check_relu6(checks *m, const relu6_arguments *a, int32_t size) {
+    CHECK_SIZE("RELU6", sizeof *a)
+    CHECK_COUNT("count of RELU6", a->count)
+    CHECK_READ("x of RELU6", a->x, a->count)
+    CHECK_WRITTEN("out of RELU6", a->out, a->count)
+    m->cost = plus(m->cost, times(16, a->count));
+    return NULL;
+}
+
+static const char *check_lstm(checks *m, const lstm_arguments *a, int32_t size) {
+    CHECK_SIZE("LSTM", sizeof *a)
+    CHECK_COUNT("inputs of LSTM", a->inputs)
+    CHECK_COUNT("hidden of LSTM", a->hidden)
+    CHECK_COUNT("pack of LSTM", a->pack)
+    CHECK_RULE("LSTM", "pack == 16 or pack == 32 or pack == 64", ((a->pack == 16) || (a->pack == 32) || (a->pack == 64)))
+    CHECK_READ("x of LSTM", a->x, a->inputs)
+    CHECK_WEIGHTS("weights of LSTM", a->weights, times(padded(times(4, a->hidden), a->pack), plus(a->inputs, a->hidden)))
+    CHECK_WEIGHTS("bias of LSTM", a->bias, padded(times(4, a->hidden), a->pack))
+    CHECK_STATE("past of LSTM", a->past, times(2, a->hidden))
+    CHECK_WORK("work of LSTM", a->work, plus(plus(times(4, a->hidden), a->inputs), a->hidden))
+    CHECK_WRITTEN("out of LSTM", a->out, a->hidden)
+    m->cost = plus(m->cost, plus(times(padded(times(4, a->hidden), a->pack), plus(a->inputs, a->hidden)), times(100, a->hidden)));
+    return NULL;
+}
+
+static const char *check_gru(checks *m, const gru_arguments *a, int32_t size) {
+    CHECK_SIZE("GRU", sizeof *a)
+    CHECK_COUNT("inputs of GRU", a->inputs)
+    CHECK_COUNT("hidden of GRU", a->hidden)
+    CHECK_COUNT("pack of GRU", a->pack)
+    CHECK_RULE("GRU", "pack == 16 or pack == 32 or pack == 64", ((a->pack == 16) || (a->pack == 32) || (a->pack == 64)))
+    CHECK_READ("x of GRU", a->x, a->inputs)
+    CHECK_WEIGHTS("weights of GRU", a->weights, times(padded(times(3, a->hidden), a->pack), a->inputs))
+    CHECK_WEIGHTS("bias of GRU", a->bias, padded(times(3, a->hidden), a->pack))
+    CHECK_WEIGHTS("recurrent of GRU", a->recurrent, times(padded(times(3, a->hidden), a->pack), a->hidden))
+    CHECK_WEIGHTS("recurrent_bias of GRU", a->recurrent_bias, padded(times(3, a->hidden), a->pack))
+    CHECK_STATE("past of GRU", a->past, a->hidden)
+    CHECK_WORK("work of GRU", a->work, times(6, a->hidden))
+    CHECK_WRITTEN("out of GRU", a->out, a->hidden)
+    m->cost = plus(m->cost, plus(times(padded(times(3, a->hidden), a->pack), plus(a->inputs, a->hidden)), times(100, a->hidden)));
+    return NULL;
+}
+
 #endif

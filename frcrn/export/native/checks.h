@@ -43,8 +43,12 @@ static int in_kept(const checks *m, int32_t at, int64_t size) { return in_state(
 static int in_work(const checks *m, int32_t at, int64_t size) { return in_scratch(m, at, size) && at % ALIGNED == 0; }
 static int in_either(const checks *m, int32_t at, int64_t size) { return in_state(m, at, size) || in_scratch(m, at, size); }
 
-#define DAMAGED "the model is damaged: "
-#define CHECK(what, holds) if (!(holds)) return DAMAGED what;
+#ifdef FRCRN_BRIEF /* one reason for all, where a program must be small */
+#define DAMAGED(what) "the model is damaged"
+#else
+#define DAMAGED(what) "the model is damaged: " what
+#endif
+#define CHECK(what, holds) if (!(holds)) return DAMAGED(what);
 #define CHECK_SIZE(name, bytes) CHECK("the number of arguments of " name, (uint64_t)size * sizeof(int32_t) == (bytes))
 #define CHECK_RULE(name, rule, holds) CHECK(name " needs " rule, holds)
 #define CHECK_COUNT(name, value) CHECK(name " is below 1", (value) >= 1)
@@ -92,19 +96,20 @@ static const char *check_operation(checks *m, int32_t kind, const int32_t *argum
 #define CASE(kind, name) case kind: why = check_##name(m, (const void *)arguments, size); break;
         EACH_OPERATION(CASE)
 #undef CASE
-        default: return DAMAGED "an operation is unknown";
+        default: return DAMAGED("an operation is unknown");
     }
     if (!why && kind == FEATURES) return check_bands(m, (const void *)arguments);
     if (!why && kind == APPLY) return check_bins(m, (const void *)arguments);
     return why;
 }
 
-/* Operations, each with its arguments, ANALYSE first and APPLY last; NULL if all are in order. */
+/* Operations, each with its arguments, one that takes the hop in first and one that puts it out last; NULL if all are in order. */
 static const char *check_operations(checks *m, const int32_t *words, int32_t count) {
     for (int32_t at = 0; at < count;) {
         CHECK("an operation is not whole", count - at >= 2 && words[at + 1] >= 0 && words[at + 1] <= count - at - 2)
         const int32_t kind = words[at], size = words[at + 1], next = at + 2 + size;
-        CHECK("the operations do not begin with ANALYSE and end with APPLY", (kind == ANALYSE) == (at == 0) && (kind == APPLY) == (next == count))
+        CHECK("the operations do not begin with ANALYSE or CUT", (kind == ANALYSE || kind == CUT) == (at == 0))
+        CHECK("the operations do not end with APPLY or JOIN", (kind == APPLY || kind == JOIN) == (next == count))
         /* the arguments that are always there are read before their number is known to be right */
         int32_t arguments[MOST_ARGUMENTS] = {0};
         const int32_t *from = words + at + 2;

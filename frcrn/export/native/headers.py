@@ -8,10 +8,14 @@ from pathlib import Path
 
 from frcrn.export.native.argument_checks import checker
 from frcrn.export.native.frame_operations import FRAMES
-from frcrn.export.native.operations import HOP
+from frcrn.export.native.row_operations import OPERATIONS
 from frcrn.export.native.structs import Field, Operation, Struct
 
-HEADERS: dict[str, Sequence[type[Operation]]] = {"operations.h": HOP, "frames.h": FRAMES, "argument_checks.h": HOP}
+HEADERS: dict[str, Sequence[type[Operation]]] = {
+    "operations.h": OPERATIONS,
+    "frames.h": FRAMES,
+    "argument_checks.h": OPERATIONS,
+}
 """Which table each is made from."""
 
 CHECKS = "argument_checks.h"
