@@ -54,8 +54,8 @@ wheel: $(VENV)/.wheel
 	$(BIN)/python -m build -o dist --wheel runtime
 	$(BIN)/python -m twine check --strict dist/*
 	$(BIN)/python -m check_wheel_contents dist/*.whl
-	$(BIN)/cyclonedx-py requirements --pyproject runtime/pyproject.toml --of JSON -o dist/frcrn-runtime.cdx.json docker/runtime.lock
-	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --of JSON -o dist/frcrn.cdx.json docker/training.lock
+	$(BIN)/python -m cyclonedx_py requirements --pyproject runtime/pyproject.toml --of JSON -o dist/frcrn-runtime.cdx.json docker/runtime.lock
+	$(BIN)/python -m cyclonedx_py requirements --pyproject pyproject.toml --of JSON -o dist/frcrn.cdx.json docker/training.lock
 
 # The exact versions in the images, with hashes; needs uv.
 LOCK := uv pip compile -q --generate-hashes --no-header -c constraints.txt

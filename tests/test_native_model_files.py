@@ -15,7 +15,6 @@ from frcrn.export.native.library import NativeModel
 from frcrn.export.native.network import write_program
 from frcrn.export.native.operations import Add
 from frcrn.export.native.program import Program
-from frcrn.export.native.standalone import NativeNetwork
 from frcrn.export.native.structs import Buffer
 from tests.fuzz.__main__ import built, run
 from tests.fuzz.mutations import mutated
@@ -111,14 +110,6 @@ def test_what_is_no_number_among_the_weights_is_refused() -> None:
     program.emit(Add(x=(x := Buffer(1)), y=x, count=1, out=Buffer(1)))
     with pytest.raises(ValueError, match="a weight is not a finite number"):
         NativeModel(program.content(16000, 64, 32))
-
-
-@pytest.mark.parametrize("name", ["sample_rate", "hop", "delay"])
-def test_a_description_that_does_not_fit_its_program_is_refused(name: str) -> None:
-    about = {"sample_rate": 8000, "hop": 8, "delay": 8, "trained": False, "config": {}}
-    NativeNetwork(seeds()["plain"], about)
-    with pytest.raises(ValueError, match=f"the description says {name} 4, the program"):
-        NativeNetwork(seeds()["plain"], {**about, name: 4})
 
 
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no file without an end")

@@ -6,9 +6,13 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import torch
+
 from frcrn import FRCRN, FRCRNConfig
 from frcrn.export.native.network import write_program
+from frcrn.models import DTLN, NNSE, DTLNConfig, Enhancer, NNSEConfig, RNNoise, RNNoiseConfig
 from frcrn.models.layers.unet import Level
+from frcrn.models.nnse import LayerConfig
 from tests.networks import lively
 
 ONE = Level(2, (3, 2), (3, 2), padding=1)
@@ -27,7 +31,20 @@ KINDS: dict[str, FRCRNConfig] = {
 @cache
 def seeds() -> dict[str, bytes]:
     """Return model files by what is particular of them."""
-    return {name: write_program(lively(FRCRN(config), 2, 20 * config.hop)) for name, config in KINDS.items()}
+    torch.manual_seed(0)
+    found = {name: write_program(lively(FRCRN(config), 2, 20 * config.hop)) for name, config in KINDS.items()}
+    return found | {name: write_program(network.eval()) for name, network in rows().items()}
+
+
+def rows() -> dict[str, Enhancer]:
+    """Return networks that take frames to frames."""
+    shape = {"sample_rate": 8000, "window": 32, "hop": 16}
+    layers = (LayerConfig("conv1d", 4, "relu6", 2), LayerConfig("lstm", 3), LayerConfig("fc", 17, "sigmoid"))
+    return {
+        "dtln": DTLN(DTLNConfig(**shape, units=3, layers=1, basis=4, normalise=True)),
+        "nnse": NNSE(NNSEConfig(**shape, features="pspec", layers=layers)),
+        "rnnoise": RNNoise(RNNoiseConfig.tiny(dense=2, voice_units=2, noise_units=2, gain_units=3)),
+    }
 
 
 if __name__ == "__main__":

@@ -152,8 +152,6 @@ def prototyped(found: ctypes.CDLL) -> ctypes.CDLL:
     found.frcrn_close.argtypes, found.frcrn_close.restype = [pointer], None
     for name in ("frcrn_state_size", "frcrn_scratch_size"):
         getattr(found, name).argtypes, getattr(found, name).restype = [pointer], size
-    for name in ("frcrn_sample_rate", "frcrn_hop", "frcrn_delay"):
-        getattr(found, name).argtypes, getattr(found, name).restype = [pointer], ctypes.c_int
     found.frcrn_step.argtypes, found.frcrn_step.restype = [pointer] * 5, None
     found.frcrn_whole.argtypes = [pointer, ctypes.c_int, pointer]
     found.frcrn_whole.restype = None
@@ -188,9 +186,10 @@ class NativeModel:
         if not self._model:
             raise ValueError(f"a model for the runtime native: {(why.value or b'').decode()}")
         weakref.finalize(self, self._library.frcrn_close, self._model)
-        names = ("sample_rate", "hop", "delay")
-        self.facts = {name: int(getattr(self._library, f"frcrn_{name}")(self._model)) for name in names}
         self.state_size: int = self._library.frcrn_state_size(self._model) // 4
+        self.sample_rate: int = self._library.frcrn_sample_rate(self._model)
+        self.hop: int = self._library.frcrn_hop(self._model)
+        self.delay: int = self._library.frcrn_delay(self._model)
         self.scratch_size: int = self._library.frcrn_scratch_size(self._model) // 4
 
     @property

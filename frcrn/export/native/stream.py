@@ -24,7 +24,7 @@ class NativeStep:
 
     def __init__(self, content: bytes) -> None:
         self._model = NativeModel(content)
-        self.facts, self.hop = self._model.facts, self._model.facts["hop"]
+        self.sample_rate, self.hop, self.delay = self._model.sample_rate, self._model.hop, self._model.delay
         self._mine = threading.local()
 
     def initial_state(self, batch: int) -> Past:
