@@ -178,10 +178,12 @@ class Stream:
         count = clean.shape[1]
         original = self._original.take(count)
         self._given += count
-        share = np.linspace(self._mixed, self._strength, count, dtype=np.float32)
+        if self._mixed == self._strength == 1:
+            mixed = clean.copy()
+        else:
+            mixed = original + np.linspace(self._mixed, self._strength, count, dtype=np.float32) * (clean - original)
         if count:
             self._mixed = self._strength
-        mixed = clean.copy() if (share == 1).all() else original + share * (clean - original)
         return like(self._like, mixed if np.ndim(self._like) == 2 else mixed[0])
 
 
