@@ -16,9 +16,9 @@ BEGIN, END = "<!-- rooms: begin -->\n", "<!-- rooms: end -->\n"
 FLOORS = (
     "_copies config files workers",
     "machine audio models.layers",
-    "models export.weights export.parity export.backend",
+    "models export.weights export.parity export.backend export.rows",
     "data export.onnx export.native evaluation.metrics",
-    "export export.web inference training.losses",
+    "export export.ladspa export.web inference training.losses",
     "evaluation.systems evaluation.statistics evaluation.side_effects evaluation.peers evaluation.scores_csv training",
     "evaluation.report",
     "evaluation",

@@ -150,7 +150,7 @@ def test_threads_may_share_a_model_that_looks_ahead() -> None:
 
 def test_what_is_no_causal_frcrn_as_it_was_trained_is_refused() -> None:
     for model in (released(), CausalGain(0.5)):
-        with pytest.raises(ValueError, match="only causal networks that mask a spectrum"):
+        with pytest.raises(ValueError, match="only causal networks of known layers"):
             write_program(model)
     with pytest.raises(ValueError, match="not from its optimized form"):
         write_program(tiny().optimize())

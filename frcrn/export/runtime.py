@@ -12,10 +12,10 @@ from torch import Tensor
 from frcrn.export.native.network import write_program
 from frcrn.export.native.stream import NativeStep
 from frcrn.export.native.whole import NativeMasks
-from frcrn.export.onnx.network import Step, write_piece
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED, Array, Session, open_session
-from frcrn.export.onnx.traced import step_graph, whole_graph
+from frcrn.export.onnx.traced import piece_graph, step_graph, whole_graph
 from frcrn.models import Enhancer, Estimate, State
+from frcrn.models.frames import FrameEnhancer
 from frcrn.models.masking import MaskEnhancer
 
 RUNTIMES = ("torch", "onnx", "openvino", "native")
@@ -74,7 +74,7 @@ class NativeStream(Steps):
 
     def __init__(self, model: Enhancer) -> None:
         super().__init__(model, "native")
-        self._steps = NativeStep(write_program(model), model.hop)
+        self._steps = NativeStep(write_program(model))
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first sample."""
@@ -111,8 +111,8 @@ class ExportedStream(Steps):
 
     def __init__(self, model: Enhancer, runtime: str, threads: int | None = None, *, live: bool = False) -> None:
         super().__init__(model, runtime)
-        self._live = live or not isinstance(model, MaskEnhancer)
-        graph: Step = write_piece(model) if isinstance(model, MaskEnhancer) and not live else step_graph(model)
+        piece = None if live else piece_graph(model)
+        self._live, graph = piece is None, piece or step_graph(model)
         self._shapes = graph.states
         self._session: Session = open_session(graph.model, runtime, threads)
 
@@ -198,7 +198,7 @@ def with_runtime(
 
 def _first_that_works(model: Enhancer, threads: int | None, *, live: bool) -> Enhancer:
     """Run a network with native, else onnx, else torch; networks of others, and what is optimized, stay with torch."""
-    if isinstance(model, MaskEnhancer) and not model.optimized:
+    if isinstance(model, (MaskEnhancer, FrameEnhancer)) and not model.optimized:
         for runtime in ("native", "onnx"):
             try:
                 return with_runtime(model, runtime, threads, live=live)

@@ -20,7 +20,7 @@ from frcrn.audio.fifo import Queue
 from frcrn.audio.normalising import normalised
 from frcrn.export.native.standalone import NativeNetwork
 from frcrn.inference import blockwise
-from frcrn.inference.fullband import FullBand, checked_band
+from frcrn.inference.fullband import checked_band, full_band
 from frcrn.inference.network import Network, is_network
 from frcrn.inference.opening import open_network
 
@@ -168,7 +168,7 @@ def through_both_bands(
     model: Network, recording: Recording, noisy: Iterator[Samples], measure: Measure
 ) -> Iterator[Samples]:
     """Do as `through` does, and keep what lies above the network's band, weighed."""
-    bands = FullBand(recording.rate, model.sample_rate, recording.channels)
+    bands = full_band(recording.rate, model.sample_rate, recording.channels)
 
     def low() -> Iterator[Samples]:
         for block in _times(noisy, measure.gain):

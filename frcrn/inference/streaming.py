@@ -11,7 +11,8 @@ import soxr
 
 from frcrn.audio import AudioError, Samples, as_floats, checked_rate, exactly, finite, like, resampled_length
 from frcrn.audio.fifo import Fifo
-from frcrn.inference.fullband import FullBand, checked_band
+from frcrn.export.native.band import NativeBand
+from frcrn.inference.fullband import FullBand, checked_band, full_band
 from frcrn.inference.network import Network, inference_form, runner
 
 _MOST_HOPS = 64  # of one stream in one step, so that a long chunk needs no more memory than a short one
@@ -65,10 +66,10 @@ class SpeechBand:
         return self._up.push(clean, last)
 
 
-def route(rate: int, low_rate: int, channels: int, band: str) -> FullBand | SpeechBand:
+def route(rate: int, low_rate: int, channels: int, band: str) -> FullBand | NativeBand | SpeechBand:
     """Return the way to a network and back; at the network's rate or below there is nothing above its band."""
-    kind = FullBand if checked_band(band) == "full" and rate > low_rate else SpeechBand
-    return kind(rate, low_rate, channels)
+    both = checked_band(band) == "full" and rate > low_rate
+    return (full_band if both else SpeechBand)(rate, low_rate, channels)
 
 
 class Stream:
@@ -176,10 +177,12 @@ class Stream:
         count = clean.shape[1]
         original = self._original.take(count)
         self._given += count
-        share = np.linspace(self._mixed, self._strength, count, dtype=np.float32)
+        if self._mixed == self._strength == 1:
+            mixed = clean.copy()
+        else:
+            mixed = original + np.linspace(self._mixed, self._strength, count, dtype=np.float32) * (clean - original)
         if count:
             self._mixed = self._strength
-        mixed = clean.copy() if (share == 1).all() else original + share * (clean - original)
         return like(self._like, mixed if np.ndim(self._like) == 2 else mixed[0])
 
 
@@ -244,7 +247,7 @@ def longest_delay(rate: int, model_rate: int, window: int, hop: int, band: str) 
     way = route(rate, model_rate, 1, band)
     size = max(1, rate // 1000)
     taken = given = received = returned = longest = 0
-    while taken < (rate // 2 if isinstance(way, FullBand) else 2 * rate):
+    while taken < (2 * rate if isinstance(way, SpeechBand) else rate // 2):
         taken += size
         longest = max(longest, taken - given)
         received += way.split(np.zeros((1, size), np.float32)).shape[1]

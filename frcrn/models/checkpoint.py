@@ -15,7 +15,7 @@ from safetensors.torch import save as serialized
 from torch import Tensor
 
 from frcrn.files import replacing, write_text
-from frcrn.models import MODELS, Enhancer, FRCRNConfig, released
+from frcrn.models import MODELS, Enhancer, FRCRNConfig, dtln_weights, released
 from frcrn.models.weight_files import METADATA, read_entries
 from frcrn.models.weight_files import CheckpointError as CheckpointError
 
@@ -44,7 +44,7 @@ def load(source: str | os.PathLike[str] = DEFAULT, **changes: Any) -> Enhancer:
 
     Args:
         source: a bundled model's name, a model directory, or a file of weights; one of the released form implies its
-            configuration.
+            configuration, and so do the files of DTLN's authors (dtln_1.onnx and dtln_2.onnx in a folder, or .h5).
         **changes: values that replace those of its configuration; `causal=True` makes an offline network causal.
 
     Example:
@@ -62,6 +62,8 @@ def load(source: str | os.PathLike[str] = DEFAULT, **changes: Any) -> Enhancer:
         raise CheckpointError(
             f"{path}: no such model; give a directory, a checkpoint file, or one of {', '.join(names())}"
         )
+    if (theirs := dtln_weights.found(path)) is not None:
+        return assemble(str(path), theirs.state_dict(), arguments_of(theirs), changes)
     arguments: Mapping[str, Any] = {}
     if path.is_dir():
         arguments = read_configuration(path)

@@ -94,15 +94,26 @@ static void transform(const float *x, float *out, int n, int stride, const float
     }
 }
 
-/* The work is a wave and its transform. */
-static void do_analyse(const run *r, const analyse_arguments *a) {
-    float *past = buffer(r, a->past), *spectrum = buffer(r, a->spectrum), *wave = buffer(r, a->work), *found = wave + r->window;
-    const float *taper = weights(r, a->taper), *turns = weights(r, a->turns), *halves = weights(r, a->halves);
-    const int size = r->window, overlap = size - r->hop, n = size / 2;
+/* A hop after the samples before it, tapered, which become its past. */
+static void cut(const run *r, float *past, const float *taper, float *wave) {
+    const int overlap = r->window - r->hop;
     for (int i = 0; i < overlap; i++) wave[i] = past[i] * taper[i];
     for (int i = 0; i < r->hop; i++) wave[overlap + i] = r->in[i] * taper[overlap + i];
     memmove(past, past + r->hop, (size_t)(overlap - r->hop) * sizeof *past);
     memcpy(past + overlap - r->hop, r->in, (size_t)r->hop * sizeof *past);
+}
+
+/* A frame added to what earlier ones left; what is finished goes out. */
+static void join(const run *r, float *frame, float *past, const float *gain) {
+    const int overlap = r->window - r->hop;
+    for (int i = 0; i < overlap; i++) frame[i] += past[i];
+    for (int i = 0; i < r->hop; i++) r->out[i] = frame[i] * gain[i];
+    memcpy(past, frame + r->hop, (size_t)overlap * sizeof *past);
+}
+
+/* Real samples [size] -> spectrum [size / 2 + 1][2], by way of `found` [size]. */
+static void spectrum_of(const float *wave, float *found, int size, const float *turns, const float *halves, float *spectrum) {
+    const int n = size / 2;
     /* even samples as real and odd ones as imaginary parts of half as many complex ones */
     transform(wave, found, n, 1, turns, n);
     for (int k = 0; k <= n; k++) {
@@ -114,12 +125,34 @@ static void do_analyse(const run *r, const analyse_arguments *a) {
     }
 }
 
+/* Spectrum [size / 2 + 1][2] -> real samples, `size` times too large and every second one negated, by way of x [size]. */
+static void wave_of(float *clean, float *x, int size, const float *turns, const float *halves, float *y) {
+    const int n = size / 2;
+    /* what the first and the last bin have of an imaginary part is no part of a real wave */
+    clean[1] = clean[2 * n + 1] = 0;
+    for (int k = 0; k < n; k++) {
+        const float *p = clean + 2 * k, *q = clean + 2 * (n - k), *t = halves + 2 * k;
+        const float even_re = p[0] + q[0], even_im = p[1] - q[1], d_re = p[0] - q[0], d_im = p[1] + q[1];
+        const float odd_re = d_re * t[0] + d_im * t[1], odd_im = d_im * t[0] - d_re * t[1];
+        /* conjugated, so that the same transform goes back */
+        x[2 * k] = even_re - odd_im;
+        x[2 * k + 1] = -(even_im + odd_re);
+    }
+    transform(x, y, n, 1, turns, n);
+}
+
+/* The work is a wave and its transform. */
+static void do_analyse(const run *r, const analyse_arguments *a) {
+    float *wave = buffer(r, a->work);
+    cut(r, buffer(r, a->past), weights(r, a->taper), wave);
+    spectrum_of(wave, wave + r->window, r->window, weights(r, a->turns), weights(r, a->halves), buffer(r, a->spectrum));
+}
+
 static void do_apply(const run *r, const apply_arguments *a) {
     const float *spectrum = buffer(r, a->spectrum), *mask = buffer(r, a->mask);
-    float *x = buffer(r, a->work), *y = x + r->window, *past = buffer(r, a->past);
-    const float *taper = weights(r, a->taper), *gain = weights(r, a->gain), *turns = weights(r, a->turns), *halves = weights(r, a->halves);
-    const float *shares = weights(r, a->shares);
-    const int size = r->window, n = size / 2, overlap = size - r->hop, bands = a->bands;
+    float *x = buffer(r, a->work), *y = x + r->window;
+    const float *taper = weights(r, a->taper), *shares = weights(r, a->shares);
+    const int n = r->window / 2, bands = a->bands;
     float *clean = y;
     for (int k = 0; k <= n; k++) {
         float re, im;
@@ -137,25 +170,13 @@ static void do_apply(const run *r, const apply_arguments *a) {
         clean[2 * k] = re * s_re - im * s_im;
         clean[2 * k + 1] = re * s_im + im * s_re;
     }
-    /* what the first and the last bin have of an imaginary part is no part of a real wave */
-    clean[1] = clean[2 * n + 1] = 0;
-    for (int k = 0; k < n; k++) {
-        const float *p = clean + 2 * k, *q = clean + 2 * (n - k), *t = halves + 2 * k;
-        const float even_re = p[0] + q[0], even_im = p[1] - q[1], d_re = p[0] - q[0], d_im = p[1] + q[1];
-        const float odd_re = d_re * t[0] + d_im * t[1], odd_im = d_im * t[0] - d_re * t[1];
-        /* conjugated, so that the same transform goes back */
-        x[2 * k] = even_re - odd_im;
-        x[2 * k + 1] = -(even_im + odd_re);
-    }
-    transform(x, y, n, 1, turns, n);
-    const float share = 1.0f / (float)size;
+    wave_of(clean, x, r->window, weights(r, a->turns), weights(r, a->halves), y);
+    const float share = 1.0f / (float)r->window;
     for (int i = 0; i < n; i++) {
         y[2 * i] *= share * taper[2 * i];
         y[2 * i + 1] *= -share * taper[2 * i + 1];
     }
-    for (int i = 0; i < overlap; i++) y[i] += past[i];
-    for (int i = 0; i < r->hop; i++) r->out[i] = y[i] * gain[i];
-    memcpy(past, y + r->hop, (size_t)overlap * sizeof *past);
+    join(r, y, buffer(r, a->past), weights(r, a->gain));
 }
 
 static void do_features(const run *r, const features_arguments *a) {
@@ -302,6 +323,8 @@ static void do_bound(const run *r, const bound_arguments *a) {
     float *out = buffer(r, a->out);
     for (int i = 0; i < a->count; i++) out[i] = most_of * tanhf(x[i]) + (a->further ? out[i] : 0);
 }
+
+#include "rows.h"
 
 void frcrn_step(const frcrn_model *model, float *state, float *scratch, const float *in, float *out) {
     run r = {model->weights, state, scratch, in, out, 0, model->header[WINDOW], model->header[HOP]};

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from frcrn.export.native.frame_operations import FRAMES
-from frcrn.export.native.operations import HOP, Field, Operation, Struct
+from frcrn.export.native.operations import Field, Operation, Struct
+from frcrn.export.native.row_operations import OPERATIONS
 
-HEADERS: dict[str, Sequence[type[Operation]]] = {"operations.h": HOP, "frames.h": FRAMES}
+HEADERS: dict[str, Sequence[type[Operation]]] = {"operations.h": OPERATIONS, "frames.h": FRAMES}
 
 
 def c_name(kind: type[Struct]) -> str:

@@ -22,7 +22,10 @@ from frcrn.export.native.compiling import compiler as compiler
 from frcrn.files import replacing
 from frcrn.machine import abilities
 
-SOURCES = ("frcrn.c", "frcrn.h", "kernels.h", "operations.h", "weights.h")
+SOURCES = (
+    *("frcrn.c", "frcrn.h", "kernels.h", "operations.h", "rows.h", "vectors.h", "weights.h"),
+    *("band.c", "band.h", "denoiser.c", "denoiser.h", "fourier.h", "highband.h", "resampler.h"),
+)
 """What an exported program for streams consists of; the library is all of the C beside this file."""
 
 
@@ -44,6 +47,26 @@ def kept_in() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "frcrn"
 
 
+def file_name(program: str) -> str:
+    """Return what the library is called that this compiler makes of these sources for this machine."""
+    about = hashlib.sha256()
+    for part in (program, platform.machine(), abilities(), *OPTIONS, *TUNED):
+        about.update(part.encode() + b"\0")
+    for name, content in sources().items():
+        about.update(name.encode() + b"\0" + content)
+    return f"native-{about.hexdigest()[:16]}.so"
+
+
+def is_there() -> bool:
+    """Say whether the library is loaded, shipped or kept, so that nobody has to wait for a compiler."""
+    if library.cache_info().currsize or (Path(__file__).parent / shipped_name("base")).is_file():
+        return True
+    try:
+        return (program := compiler()) is not None and (kept_in() / file_name(program)).exists()
+    except (OSError, RuntimeError):  # there is no home
+        return False
+
+
 @cache
 def library() -> ctypes.CDLL:
     """Return the compiled interpreter."""
@@ -52,12 +75,7 @@ def library() -> ctypes.CDLL:
     program = compiler()
     if program is None:
         raise MissingPackage("the runtime native needs a C compiler, and there is none (cc, gcc, clang, or CC=...)")
-    about = hashlib.sha256()
-    for part in (program, platform.machine(), abilities(), *OPTIONS, *TUNED):
-        about.update(part.encode() + b"\0")
-    for name, content in sources().items():
-        about.update(name.encode() + b"\0" + content)
-    name = f"native-{about.hexdigest()[:16]}.so"
+    name = file_name(program)
     try:
         return loaded(kept_in() / name, program)
     except (OSError, RuntimeError):  # no such folder and no home, or nothing may be run from there
@@ -133,9 +151,30 @@ def prototyped(found: ctypes.CDLL) -> ctypes.CDLL:
     found.frcrn_close.argtypes, found.frcrn_close.restype = [pointer], None
     for name in ("frcrn_state_size", "frcrn_scratch_size"):
         getattr(found, name).argtypes, getattr(found, name).restype = [pointer], size
+    for name in ("frcrn_sample_rate", "frcrn_hop", "frcrn_delay"):
+        getattr(found, name).argtypes, getattr(found, name).restype = [pointer], ctypes.c_int
     found.frcrn_step.argtypes, found.frcrn_step.restype = [pointer] * 5, None
     found.frcrn_whole.argtypes = [pointer, ctypes.c_int, pointer]
     found.frcrn_whole.restype = None
+    return with_bands(found)
+
+
+def with_bands(found: ctypes.CDLL) -> ctypes.CDLL:
+    """Say the same of what splits and joins bands, and of what takes blocks of any size."""
+    pointer, size, number, real = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_float
+    for kind in ("band", "denoiser"):
+        for what in ("state_size", "scratch_size"):
+            get = getattr(found, f"frcrn_{kind}_{what}")
+            get.argtypes, get.restype = [pointer], size
+        close = getattr(found, f"frcrn_{kind}_close")
+        close.argtypes, close.restype = [pointer], None
+    found.frcrn_band_open.argtypes, found.frcrn_band_open.restype = [number, number], pointer
+    found.frcrn_band_split.argtypes = [*([pointer] * 4), number, number, *([pointer] * 3)]
+    found.frcrn_band_join.argtypes = [*([pointer] * 5), number, number, *([pointer] * 3)]
+    found.frcrn_denoiser_open.argtypes = [pointer, number, ctypes.POINTER(ctypes.c_char_p)]
+    found.frcrn_denoiser_open.restype = pointer
+    found.frcrn_denoiser_latency.argtypes = [pointer]
+    found.frcrn_denoise.argtypes, found.frcrn_denoise.restype = [*([pointer] * 5), number, real, real], None
     return found
 
 
@@ -149,7 +188,15 @@ class NativeModel:
             raise ValueError(f"a model for the runtime native: {(why.value or b'').decode()}")
         weakref.finalize(self, self._library.frcrn_close, self._model)
         self.state_size: int = self._library.frcrn_state_size(self._model) // 4
+        self.sample_rate: int = self._library.frcrn_sample_rate(self._model)
+        self.hop: int = self._library.frcrn_hop(self._model)
+        self.delay: int = self._library.frcrn_delay(self._model)
         self.scratch_size: int = self._library.frcrn_scratch_size(self._model) // 4
+
+    @property
+    def address(self) -> int:
+        """Where C has it."""
+        return int(self._model)
 
     def step(self, state: int, scratch: int, hop: int, out: int) -> None:
         """Enhance a hop; all are addresses."""
