@@ -16,7 +16,7 @@ from pathlib import Path
 from frcrn.export.native.library import SOURCES, source
 
 OPTIONS = [
-    *("--target=wasm32-wasi", "-msimd128", "-O3", "-fno-math-errno", "-fno-trapping-math"),
+    *("--target=wasm32-wasi", "-msimd128", "-O3", "-fno-math-errno", "-fno-trapping-math", "-DFRCRN_BRIEF"),
     *("-mexec-model=reactor", "-Wl,--strip-all", "-Wl,--gc-sections", "-Wl,-z,stack-size=65536"),
 ]
 NEEDED = ("clang", "wasm-ld")
