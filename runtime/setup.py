@@ -5,10 +5,12 @@ ModelScope imports every Python file of a model directory, this one too, so it d
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import runpy
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,34 +29,60 @@ TAKEN = (
     "cli/live.py",
     "cli/stream.py",
     "export/__init__.py",
-    "export/native/__init__.py",
-    "export/native/compiling.py",
-    "export/native/library.py",
-    "export/native/standalone.py",
-    "export/native/stream.py",
+    "export/native/*.py",
     "export/native/*.[ch]",
     "inference/*.py",
     "weights/*.frcrn",
     "weights/*.json",
 )
-"""What the runtime consists of, below `frcrn`."""
+"""What the runtime consists of, below `frcrn`; of the Python files, those whose imports are there too."""
 
-LEFT = ("audio/sample.py", "inference/tensors.py")
-"""What of that needs what is not there."""
+NEEDS = ("numpy", "soundfile", "soxr")
+LEFT = ("frcrn/audio/sample.py",)
+"""What needs other files that are not there."""
 
 
-def taken() -> list[Path]:
+def taken() -> list[str]:
     """Return the files of the runtime, below the root of the tree."""
-    package = ROOT / "frcrn"
-    found = {path for pattern in TAKEN for path in package.glob(pattern)} - {package / name for name in LEFT}
-    return sorted(path.relative_to(ROOT) for path in found)
+    names = (path.relative_to(ROOT).as_posix() for pattern in TAKEN for path in (ROOT / "frcrn").glob(pattern))
+    found = {name for name in names if name not in LEFT}
+    needs = {name: imported(ROOT / name) for name in found if name.endswith(".py")}
+    while lost := {name for name in needs if name in found and not all(is_there(each, found) for each in needs[name])}:
+        found -= lost
+    return sorted(found)
+
+
+def imported(path: Path) -> set[str]:
+    """Return the modules that a file imports as soon as it is imported itself."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if is_ours(name) else str(node.module) for name in full}
+    return found
+
+
+def is_ours(name: str) -> bool:
+    """Say whether a name is a module of the tree."""
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+def is_there(name: str, found: set[str]) -> bool:
+    """Say whether a module can be imported where the runtime is."""
+    path = name.replace(".", "/")
+    if name.split(".")[0] == "frcrn":
+        return not {f"{path}.py", f"{path}/__init__.py"}.isdisjoint(found)
+    return name.split(".")[0] in (*NEEDS, *sys.stdlib_module_names)
 
 
 def copy(target: Path) -> None:
     """Copy the files of the runtime."""
-    for path in taken():
-        (target / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / path, target / path)
+    for name in taken():
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, target / name)
 
 
 def commands() -> dict[str, Any]:

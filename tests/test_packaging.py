@@ -150,7 +150,7 @@ def test_all_forms_that_run_here_give_the_same_and_the_best_is_loaded(
     for path in made[: level + 1]:
         loaded = library.prototyped(CDLL(str(path)))
         monkeypatch.setattr(library, "library", lambda loaded=loaded: loaded)
-        steps = NativeStep(content, about["hop"])
+        steps = NativeStep(content)
         results.append(steps.step(wave, steps.initial_state(1))[0])
     for other in results[1:]:
         assert_allclose(other, results[0], atol=1e-6)

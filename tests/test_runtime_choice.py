@@ -137,6 +137,13 @@ def test_a_folder_in_c_is_a_model_for_everything(tmp_path: Path) -> None:
         network = model if place == "torch" else place
         frcrn.enhance_file(tmp_path / "in.flac", tmp_path / out, model=network)
     assert_allclose(read(tmp_path / "own.flac").samples, read(tmp_path / "other.flac").samples, atol=1e-4)
+    about = json.loads((tmp_path / "c" / "program.json").read_text())
+    (tmp_path / "c" / "program.json").write_text(json.dumps(about | {"hop": 3, "delay": 1, "sample_rate": 7}))
+    other = frcrn.load(tmp_path / "c", runtime="native")
+    assert (other.hop, other.window, other.sample_rate) == (model.hop, model.window, model.sample_rate)
+    (tmp_path / "c" / "model.frcrn").write_bytes(b"FRCRN 2")
+    with pytest.raises(ValueError, match=r"c: a model for the runtime native: "):
+        frcrn.load(tmp_path / "c", runtime="native")
     (tmp_path / "c" / "program.json").write_text('{"hop": 3}')
     with pytest.raises(ValueError, match=r"program\.json: not the description of a network in C"):
         frcrn.load(tmp_path / "c", runtime="native")

@@ -74,7 +74,7 @@ class NativeStream(Steps):
 
     def __init__(self, model: Enhancer) -> None:
         super().__init__(model, "native")
-        self._steps = NativeStep(write_program(model), model.hop)
+        self._steps = NativeStep(write_program(model))
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first sample."""

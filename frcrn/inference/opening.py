@@ -126,7 +126,10 @@ def _program(source: str | os.PathLike[str], runtime: str) -> NativeNetwork | No
         if runtime == "native" or not _has_torch():
             raise
         return None
-    return NativeNetwork(*found)
+    try:
+        return NativeNetwork(*found)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
 
 
 def _from_torch(network: Enhancer, runtime: str, threads: int | None, device: str, live: bool) -> Enhancer:

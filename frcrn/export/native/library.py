@@ -23,7 +23,8 @@ from frcrn.files import replacing
 from frcrn.machine import abilities
 
 SOURCES = (
-    *("frcrn.c", "frcrn.h", "kernels.h", "operations.h", "rows.h", "vectors.h", "weights.h"),
+    *("frcrn.c", "frcrn.h", "argument_checks.h", "checks.h", "kernels.h", "operations.h", "rows.h", "vectors.h"),
+    "weights.h",
     *("band.c", "band.h", "denoiser.c", "denoiser.h", "fourier.h", "highband.h", "resampler.h"),
 )
 """What an exported program for streams consists of; the library is all of the C beside this file."""
@@ -151,6 +152,8 @@ def prototyped(found: ctypes.CDLL) -> ctypes.CDLL:
     found.frcrn_close.argtypes, found.frcrn_close.restype = [pointer], None
     for name in ("frcrn_state_size", "frcrn_scratch_size"):
         getattr(found, name).argtypes, getattr(found, name).restype = [pointer], size
+    for name in ("frcrn_sample_rate", "frcrn_hop", "frcrn_delay"):
+        getattr(found, name).argtypes, getattr(found, name).restype = [pointer], ctypes.c_int
     found.frcrn_step.argtypes, found.frcrn_step.restype = [pointer] * 5, None
     found.frcrn_whole.argtypes = [pointer, ctypes.c_int, pointer]
     found.frcrn_whole.restype = None
@@ -186,6 +189,9 @@ class NativeModel:
             raise ValueError(f"a model for the runtime native: {(why.value or b'').decode()}")
         weakref.finalize(self, self._library.frcrn_close, self._model)
         self.state_size: int = self._library.frcrn_state_size(self._model) // 4
+        self.sample_rate: int = self._library.frcrn_sample_rate(self._model)
+        self.hop: int = self._library.frcrn_hop(self._model)
+        self.delay: int = self._library.frcrn_delay(self._model)
         self.scratch_size: int = self._library.frcrn_scratch_size(self._model) // 4
 
     @property

@@ -37,12 +37,12 @@ class NativeNetwork:
     lookahead = 0
 
     def __init__(self, content: bytes, about: dict[str, Any]) -> None:
-        self.sample_rate, self.hop = int(about["sample_rate"]), int(about["hop"])
-        self.window = self.hop + int(about["delay"])
+        self._steps = NativeStep(content)  # which knows better than a description: C takes addresses, and trusts them
+        self.sample_rate, self.hop = self._steps.sample_rate, self._steps.hop
+        self.window = self.hop + self._steps.delay
         self.level_dbfs: float | None = about["config"].get("level_dbfs")
         self.trained, self.config, self.about = bool(about["trained"]), about["config"], about
         self.fingerprint = str(about.get("fingerprint") or hashlib.sha256(content).hexdigest())
-        self._steps = NativeStep(content, self.hop)
         self.initial_state, self.step = self._steps.initial_state, self._steps.step
 
     @property
@@ -149,7 +149,7 @@ def read_about(path: Path) -> dict[str, Any]:
     """Return a description, or refuse what is none."""
     try:
         about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        _ = about["sample_rate"], about["hop"], about["delay"], about["trained"], about["config"].keys()
+        _ = about["trained"], about["config"].keys()
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: not the description of a network in C ({error!r})") from error
     return about

@@ -22,8 +22,9 @@ class NativeStep:
     A state is changed in place, as it is large. Its frame number says whether it is still what it was.
     """
 
-    def __init__(self, content: bytes, hop: int) -> None:
-        self.hop, self._model = hop, NativeModel(content)
+    def __init__(self, content: bytes) -> None:
+        self._model = NativeModel(content)
+        self.sample_rate, self.hop, self.delay = self._model.sample_rate, self._model.hop, self._model.delay
         self._mine = threading.local()
 
     def initial_state(self, batch: int) -> Past:
