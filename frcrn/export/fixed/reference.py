@@ -17,12 +17,14 @@ SIX = 6 << SUM_BITS
 
 def saturated(x: Numbers) -> Numbers:
     """Bring numbers into 16 bits."""
-    return np.clip(x, -(2**15), 2**15 - 1)
+    y: Numbers = np.clip(x, -(2**15), 2**15 - 1)
+    return y
 
 
 def shifted(x: Numbers, shift: Numbers | int) -> Numbers:
     """Divide by a power of two and round, halves upward."""
-    return (x + (np.left_shift(1, shift) >> 1)) >> shift
+    y: Numbers = (x + (np.left_shift(1, shift) >> 1)) >> shift
+    return y
 
 
 def tanh(z: Numbers) -> Numbers:
@@ -30,7 +32,8 @@ def tanh(z: Numbers) -> Numbers:
     size = np.minimum(np.abs(z), (8 << SUM_BITS) - 1)
     place, rest = size >> 7, size & 127
     found = TANH[place] + (((TANH[place + 1] - TANH[place]) * rest + 64) >> 7)
-    return np.where(z < 0, -found, found)
+    y: Numbers = np.where(z < 0, -found, found)
+    return y
 
 
 def sigmoid(z: Numbers) -> Numbers:
