@@ -38,7 +38,8 @@ def tanh(z: Numbers) -> Numbers:
 
 def sigmoid(z: Numbers) -> Numbers:
     """Q12 -> Q15: (1 + tanh(z / 2)) / 2."""
-    return (tanh(z >> 1) + 2**UNIT_BITS) >> 1
+    y: Numbers = (tanh(z >> 1) + 2**UNIT_BITS) >> 1
+    return y
 
 
 def activated(z: Numbers, kind: str) -> Numbers:
