@@ -87,7 +87,8 @@ def enhance_all(
     identity = settings.identity()
     work = tasks(jobs, mark_of(identity), manifest, force=force)
     count = min(len(work), count or processes_for(len(work)))
-    _log.info("%s: runtime %s in %d processes", settings.model, identity["runtime"], max(1, count))
+    if count > 1:  # one alone is this one, and says so itself
+        _log.info("%s: runtime %s in %d processes", settings.model, identity["runtime"], count)
     with manifest or nullcontext():
         if manifest is not None:
             manifest.describe(identity, mark_of(identity))
