@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,12 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
     """Give a cluster, of two nodes with a core each beside a head without any, and the node that may be killed."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     ray = pytest.importorskip("ray", reason="needs Ray: pip install 'frcrn[ray]'")
+    from ray._private import node
     from ray.cluster_utils import Cluster
 
+    # a node has 30 s of this clock to start, which is too little where all cores are busy
+    slow = SimpleNamespace(sleep=time.sleep, time=time.time, monotonic=lambda: time.monotonic() / 8)
+    monkeypatch.setattr(node, "time", slow)
     memory = {"object_store_memory": 90 << 20, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **memory})
     second = cluster.add_node(num_cpus=1, object_store_memory=90 << 20)
