@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+FUZZ_SECONDS ?= 60
 EXTRAS := modelscope,train,eval,onnx,openvino,live,media,dev
 
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-all train-smoke lint wheel locks clean
+.PHONY: demo test test-all train-smoke fuzz lint wheel locks clean
 .DEFAULT_GOAL := test
 
 $(BIN)/python:
@@ -62,6 +63,10 @@ locks:
 	$(LOCK) runtime/pyproject.toml --universal --python-version 3.10 -o docker/runtime.lock
 	$(LOCK) pyproject.toml --extra train --extra eval --extra onnx --python-version 3.11 \
 		--python-platform x86_64-unknown-linux-gnu -o docker/training.lock
+
+# Needs clang. What is found is kept in build/fuzz/found.
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
 
 clean:
 	rm -rf $(VENV) build dist runtime/build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

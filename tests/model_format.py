@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from frcrn.export.native.headers import c_name, structures
-from frcrn.export.native.operations import Field, Kind, Struct
 from frcrn.export.native.row_operations import OPERATIONS
+from frcrn.export.native.structs import Field, Kind, Struct
 
 PAGE = Path(__file__).parent.parent / "docs" / "model-format.md"
 
@@ -26,7 +26,8 @@ def operations() -> str:
         number = str(OPERATIONS.index(each)) if each in OPERATIONS else ""
         name = f"**{c_name(each).upper()}**" if number else f"`{c_name(each)}`"
         about = " ".join((each.__doc__ or "").split())
-        rows.append(f"| {number} | {name} | {about} | {', '.join(map(argument, each.fields()))} |")
+        rules = "; needs " + ", ".join(f"`{rule}`" for rule in each.rules) if getattr(each, "rules", ()) else ""
+        rows.append(f"| {number} | {name} | {about} | {', '.join(map(argument, each.fields()))}{rules} |")
     return "\n".join(["| | operation | | arguments |", "|---|---|---|---|", *rows]) + "\n"
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from frcrn.export.native.headers import c_name
-from frcrn.export.native.operations import Operation
 from frcrn.export.native.row_operations import OPERATIONS
+from frcrn.export.native.structs import Operation
 from tests.row_runner import RowOperations
 
 Array = np.ndarray

@@ -19,8 +19,9 @@ from frcrn import FRCRN, FRCRNConfig
 from frcrn.audio import MissingPackage
 from frcrn.export.native import library
 from frcrn.export.native.network import write_program
-from frcrn.export.native.operations import Add, Buffer, View
+from frcrn.export.native.operations import Add
 from frcrn.export.native.program import Program, placed, room
+from frcrn.export.native.structs import Buffer, View
 from frcrn.export.native.whole import NativeMasks
 from frcrn.export.runtime import with_runtime
 from frcrn.inference.streaming import push_together

@@ -42,13 +42,22 @@ def show_help(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
 
 
 def sentence(error: BaseException) -> str:
-    """Say an error in one line."""
+    """Say an error in one line, in characters that can be seen."""
     if isinstance(error, OSError) and error.strerror:
         named = error.filename if isinstance(error.filename, (str, bytes)) else None
         text = f"{named!s}: {error.strerror}" if named else error.strerror
     else:
         text = str(error) or type(error).__name__
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))
+
+
+def visible(text: str) -> str:
+    """Return a text with escapes in place of what moves a terminal's cursor or hides letters; names may hold that.
+
+    Bytes of names that are not UTF-8 stay what they are.
+    """
+    kept = (char if char.isprintable() or "\udc80" <= char <= "\udcff" else ascii(char)[1:-1] for char in text)
+    return "".join(kept)
 
 
 def report_error(error: BaseException) -> None:

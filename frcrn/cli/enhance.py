@@ -32,6 +32,7 @@ EPILOG = """examples:
   frcrn enhance --from-file list.txt -o cleaned/    one path a line; - reads them from standard input
   frcrn enhance recordings/ -o cleaned/ --dry-run   print what would be done
   frcrn enhance recordings/ -o cleaned/ --json      one JSON object per file, and a summary
+  frcrn enhance s3://b/raw -o s3://b/clean --ray ADDRESS     a corpus on a Ray cluster
 
 folders:
   OUT/frcrn-manifest.jsonl holds hashes of each input, of the model with its options, and of each output. A file is
@@ -91,6 +92,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--dry-run", action="store_true", help="open the files and print what would be done; write nothing"
     )
     many.add_argument("--json", action="store_true", help="print one JSON object per file")
+    many.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="enhance a corpus on a Ray cluster (without ADDRESS: on this machine); IN and OUT may be URLs such as"
+        " s3://bucket/folder, see docs/scale.md",
+    )
     parser.set_defaults(run=run)
 
 
@@ -105,12 +114,29 @@ def run(args: argparse.Namespace) -> int:
     settings, listed = _settings(args), _listed(args.from_file)
     if not args.inputs and not listed:
         raise ValueError("nothing to enhance: give files, folders or patterns, or a list with --from-file")
+    if args.ray is not None:
+        return _on_ray(args, settings)
     choose_threads()
     if "-" in (args.output, *args.inputs):
         return _through(args, settings)
     if args.output is None:
         return max(_work(args, settings, plan([place], out), out) for place, out in beside([*args.inputs, *listed]))
     return _work(args, settings, plan(args.inputs, args.output, listed), args.output)
+
+
+def _on_ray(args: argparse.Namespace, settings: Settings) -> int:
+    """Enhance a corpus between two places on a cluster."""
+    from frcrn.cli.corpus_log import enhance
+
+    if (
+        len(args.inputs) != 1
+        or args.output is None
+        or args.from_file
+        or args.dry_run
+        or "-" in (*args.inputs, args.output)
+    ):
+        raise ValueError("--ray takes one IN and -o OUT, each a path or URL, without --from-file, --dry-run and -")
+    return enhance(args, settings)
 
 
 def _through(args: argparse.Namespace, settings: Settings) -> int:

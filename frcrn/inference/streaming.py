@@ -16,6 +16,7 @@ from frcrn.inference.fullband import FullBand, checked_band, full_band
 from frcrn.inference.network import Network, inference_form, runner
 
 _MOST_HOPS = 64  # of one stream in one step, so that a long chunk needs no more memory than a short one
+_LOUDEST = 1e12  # what is louder is no sound, and its square is infinite inside of the network
 _TINY = 1e-20  # what is softer (-400 dBFS) is silence to the network: denormal numbers would make it slow
 
 
@@ -177,10 +178,12 @@ class Stream:
         count = clean.shape[1]
         original = self._original.take(count)
         self._given += count
-        share = np.linspace(self._mixed, self._strength, count, dtype=np.float32)
+        if self._mixed == self._strength == 1:
+            mixed = clean.copy()
+        else:
+            mixed = original + np.linspace(self._mixed, self._strength, count, dtype=np.float32) * (clean - original)
         if count:
             self._mixed = self._strength
-        mixed = clean.copy() if (share == 1).all() else original + share * (clean - original)
         return like(self._like, mixed if np.ndim(self._like) == 2 else mixed[0])
 
 
@@ -234,7 +237,10 @@ def as_samples(chunk: Any, stream: Stream) -> Samples:
     if wave.ndim != 2 or wave.shape[0] != stream.channels:
         accepted = "[T] or [1, T]" if stream.channels == 1 else f"[{stream.channels}, T]"
         raise AudioError(f"a chunk has the shape {list(samples.shape)}; this stream takes {accepted}")
-    return finite(wave, "stream", stream.rate, start=stream.position)
+    wave = finite(wave, "stream", stream.rate, start=stream.position)
+    if wave.size and (loudest := float(np.abs(wave).max())) > _LOUDEST:
+        raise AudioError(f"a chunk has samples of {loudest:.3g}; full scale is 1, accepted are at most {_LOUDEST:g}")
+    return wave
 
 
 @lru_cache

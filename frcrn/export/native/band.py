@@ -5,8 +5,10 @@ from __future__ import annotations
 import ctypes
 import weakref
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from frcrn.audio.fifo import Fifo
 from frcrn.audio.reading import Samples
@@ -17,19 +19,26 @@ class Band:
     """What C keeps for a pair of rates; it serves any number of channels and threads."""
 
     def __init__(self, rate: int, low_rate: int) -> None:
-        self.library = library()
-        self.address = self.library.frcrn_band_open(rate, low_rate)
+        compiled = library()
+        self.address = compiled.frcrn_band_open(rate, low_rate)
         if not self.address:
             raise ValueError(f"full band of {rate} Hz beside {low_rate} Hz: the program in C has no such band")
-        weakref.finalize(self, self.library.frcrn_band_close, self.address)
-        self.state_size: int = self.library.frcrn_band_state_size(self.address)
-        self.scratch_size: int = self.library.frcrn_band_scratch_size(self.address)
+        weakref.finalize(self, compiled.frcrn_band_close, self.address)
+        self.state_size: int = compiled.frcrn_band_state_size(self.address)
+        self.scratch_size: int = compiled.frcrn_band_scratch_size(self.address)
+        self.split, self.join = compiled.frcrn_band_split, compiled.frcrn_band_join
 
 
 @lru_cache(maxsize=8)
 def band(rate: int, low_rate: int) -> Band:
     """Return the tables for a pair of rates, made once."""
     return Band(rate, low_rate)
+
+
+def addresses(rows: NDArray[Any]) -> list[int]:
+    """Return where each row [C, n] begins; the samples of a row lie side by side."""
+    first, step = rows.ctypes.data, rows.strides[0]
+    return [first + step * row for row in range(len(rows))]
 
 
 class NativeBand:
@@ -45,6 +54,8 @@ class NativeBand:
     def reset(self) -> None:
         """Begin another sound."""
         self._state = np.zeros((self._channels, self._band.state_size), np.uint8)
+        scratch = self._scratch.ctypes.data
+        self._memory = [(self._band.address, state, scratch) for state in addresses(self._state)]
         self._low, self._high = Fifo(self._channels), Fifo(self._channels)
         self._left = 0
 
@@ -59,13 +70,10 @@ class NativeBand:
         self._left += count
         low = np.empty((self._channels, self.low_length(count) + self._low_room), np.float32)
         high = np.empty((self._channels, count + self._room), np.float32)
-        highs, lows = ctypes.c_int(), 0
-        for channel in range(self._channels):
-            lows = self._band.library.frcrn_band_split(
-                *(self._band.address, self._state[channel].ctypes.data, self._scratch.ctypes.data),
-                *(sound[channel].ctypes.data, count, last, low[channel].ctypes.data, high[channel].ctypes.data),
-                ctypes.byref(highs),
-            )
+        highs, lows, of_band = ctypes.c_int(), 0, self._band
+        rows = zip(self._memory, addresses(sound), addresses(low), addresses(high), strict=True)
+        for memory, sound_at, low_at, high_at in rows:
+            lows = of_band.split(*memory, sound_at, count, last, low_at, high_at, ctypes.byref(highs))
         self._low.append(low[:, :lows])
         self._high.append(high[:, : highs.value])
         return low[:, :lows]
@@ -76,14 +84,11 @@ class NativeBand:
         low, high = np.ascontiguousarray(self._low.take(count)), self._high.peek()
         rate, low_rate = self._rates
         out = np.empty((self._channels, count * rate // low_rate + self._room), np.float32)
-        highs, outs = ctypes.c_int(), 0
-        for channel in range(self._channels):
+        highs, outs, of_band = ctypes.c_int(), 0, self._band
+        rows = zip(self._memory, addresses(low), addresses(clean), addresses(high), addresses(out), strict=True)
+        for memory, low_at, clean_at, high_at, out_at in rows:
             highs.value = high.shape[1]
-            outs = self._band.library.frcrn_band_join(
-                *(self._band.address, self._state[channel].ctypes.data, self._scratch.ctypes.data),
-                *(low[channel].ctypes.data, clean[channel].ctypes.data, count, last),
-                *(high[channel].ctypes.data, ctypes.byref(highs), out[channel].ctypes.data),
-            )
+            outs = of_band.join(*memory, low_at, clean_at, count, last, high_at, ctypes.byref(highs), out_at)
         self._high.take(highs.value)
         outs = min(outs, self._left)
         self._left -= outs

@@ -7,6 +7,7 @@
 #define FRCRN_HIGHBAND_H
 
 #include "fourier.h"
+#include "vectors.h"
 
 #define STEP 40       /* samples of the network's rate from one frame to the next; a frame is twice as long */
 #define TOP_FIRST 20  /* the bins of the network's top octave in a frame of its rate: 4 to 7.5 kHz at 16 kHz */
@@ -32,11 +33,14 @@ typedef struct {
 
 typedef struct {
     floors floor, least;
-    float power[SMOOTH_BAND - 1][MOST_BANDS], gain[LAGS][MOST_BANDS]; /* the past, the oldest first */
+    float power[SMOOTH_BAND][MOST_BANDS], gain[LAGS + 1][MOST_BANDS]; /* rings of the last frames */
     float energy[2][SMOOTH_TOP - 1];
     float share[SHARES];
     int64_t shares, frame; /* how many shares there were; the next frame */
 } highband;
+
+INLINE float larger(float a, float b) { return a > b ? a : b; }
+INLINE float smaller(float a, float b) { return a < b ? a : b; }
 
 static void floors_begin(floors *f) {
     for (int band = 0; band < MOST_BANDS; band++) {
@@ -53,8 +57,8 @@ static void highband_begin(highband *h) {
 /* [bands] -> the floors, which may be the same place. */
 static void find_floors(floors *f, const float *power, int bands, float *found) {
     for (int band = 0; band < bands; band++) {
-        float least = f->now[band] = fminf(f->now[band], power[band]);
-        for (int k = 0; k < STRETCHES; k++) least = fminf(least, f->past[k][band]);
+        float least = f->now[band] = smaller(f->now[band], power[band]);
+        for (int k = 0; k < STRETCHES; k++) least = smaller(least, f->past[k][band]);
         found[band] = least;
     }
     if (++f->place < STRETCH) return;
@@ -76,33 +80,28 @@ static float averaged_energy(float *past, float energy) {
 /* Take the energies of the next frame before and after the network. */
 static void take_energies(highband *h, float noisy, float clean) {
     const float before = averaged_energy(h->energy[0], noisy), after = averaged_energy(h->energy[1], clean);
-    h->share[h->shares++ & (SHARES - 1)] = fminf(1, (after + NOTHING) / (before + NOTHING));
+    h->share[h->shares++ & (SHARES - 1)] = smaller(1, (after + NOTHING) / (before + NOTHING));
 }
 
 /* The mean power [bands] over a few frames, the present one's given. */
 static void averaged_power(highband *h, float *power, int bands) {
-    float now[MOST_BANDS];
-    memcpy(now, power, sizeof *now * (size_t)bands);
-    for (int band = 0; band < bands; band++) {
-        for (int k = 0; k < SMOOTH_BAND - 1; k++) power[band] += h->power[k][band];
-        power[band] /= SMOOTH_BAND;
-    }
-    memmove(h->power[0], h->power[1], sizeof h->power - sizeof h->power[0]);
-    memcpy(h->power[SMOOTH_BAND - 2], now, sizeof *now * (size_t)bands);
+    memcpy(h->power[h->frame % SMOOTH_BAND], power, sizeof *power * (size_t)bands);
+    memset(power, 0, sizeof *power * (size_t)bands);
+    for (int k = 0; k < SMOOTH_BAND; k++)
+        for (int band = 0; band < bands; band++) power[band] += h->power[k][band];
+    for (int band = 0; band < bands; band++) power[band] /= SMOOTH_BAND;
 }
 
 /* What rises rises at once, what falls falls in steps; at most `most`. */
 static void released(highband *h, float *gain, int bands, float most) {
-    float now[MOST_BANDS];
-    memcpy(now, gain, sizeof *now * (size_t)bands);
-    float factor = 1;
+    float *place = h->gain[h->frame % (LAGS + 1)], factor = 1;
+    memcpy(place, gain, sizeof *gain * (size_t)bands);
     for (int lag = 1; lag <= LAGS; lag++) {
+        const float *past = h->gain[(h->frame + LAGS + 1 - lag) % (LAGS + 1)];
         factor *= RELEASE;
-        for (int band = 0; band < bands; band++) gain[band] = fmaxf(gain[band], factor * h->gain[LAGS - lag][band]);
+        for (int band = 0; band < bands; band++) gain[band] = larger(gain[band], factor * past[band]);
     }
-    for (int band = 0; band < bands; band++) gain[band] = fminf(gain[band], most);
-    memmove(h->gain[0], h->gain[1], sizeof h->gain - sizeof h->gain[0]);
-    memcpy(h->gain[LAGS - 1], now, sizeof *now * (size_t)bands);
+    for (int band = 0; band < bands; band++) gain[band] = smaller(gain[band], most);
 }
 
 /* The powers [bands] of the next frame and the network's share -> the factors [bands] for its amplitude, in place. */
@@ -113,13 +112,13 @@ static void find_gains(highband *h, float *power, int bands, float share) {
     for (int band = 0; band < bands; band++) floor[band] = h->frame <= SMOOTH_BAND ? INFINITY : power[band];
     find_floors(&h->floor, floor, bands, floor);
     find_floors(&h->least, &share, 1, &low);
-    low = fminf(share, LENIENT * low);
+    low = smaller(share, LENIENT * low);
     low *= DEEP + (1 - DEEP) * low; /* where the network lets all through, all passes here too */
-    const float allowed = fminf(1, LENIENT * share);
+    const float allowed = smaller(1, LENIENT * share);
     for (int band = 0; band < bands; band++) {
-        const float least = fminf(floor[band], power[band]);
-        const float own = fmaxf(0, 1 - ABOVE * (least + NOTHING) / (power[band] + NOTHING));
-        power[band] = sqrtf(fmaxf(allowed * own * own, low));
+        const float least = smaller(floor[band], power[band]);
+        const float own = larger(0, 1 - ABOVE * (least + NOTHING) / (power[band] + NOTHING));
+        power[band] = sqrtf(larger(allowed * own * own, low));
     }
     released(h, power, bands, sqrtf(allowed));
     h->frame++;

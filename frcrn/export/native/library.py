@@ -23,7 +23,8 @@ from frcrn.files import replacing
 from frcrn.machine import abilities
 
 SOURCES = (
-    *("frcrn.c", "frcrn.h", "kernels.h", "operations.h", "rows.h", "vectors.h", "weights.h"),
+    *("frcrn.c", "frcrn.h", "argument_checks.h", "checks.h", "kernels.h", "operations.h", "rows.h", "vectors.h"),
+    "weights.h",
     *("band.c", "band.h", "denoiser.c", "denoiser.h", "fourier.h", "highband.h", "resampler.h"),
 )
 """What an exported program for streams consists of; the library is all of the C beside this file."""

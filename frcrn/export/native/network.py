@@ -6,9 +6,10 @@ import numpy as np
 
 from frcrn.export.native.convolutions import Image
 from frcrn.export.native.layers import LayerWriter
-from frcrn.export.native.operations import Analyse, Apply, Bound, Buffer, Features
+from frcrn.export.native.operations import Analyse, Apply, Bound, Features
 from frcrn.export.native.program import Program
 from frcrn.export.native.rows import circle, frames_program
+from frcrn.export.native.structs import Buffer
 from frcrn.models import Enhancer, FrameEnhancer
 from frcrn.models.layers.specs import FeaturesSpec, array
 from frcrn.models.layers.stft import STFT, taper

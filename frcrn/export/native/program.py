@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.export.native.operations import Argument, Buffer, Operation, View
 from frcrn.export.native.row_operations import OPERATIONS
+from frcrn.export.native.structs import Argument, Buffer, Operation, View
 from frcrn.models.layers.specs import Array
 
 MAGIC = b"FRCRN 2\n"

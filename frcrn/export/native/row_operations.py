@@ -8,18 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from frcrn.export.native.operations import (
-    COUNT,
-    FLAG,
-    HOP,
-    READ,
-    STATE,
-    WEIGHTS,
-    WORK,
-    WRITTEN,
-    Argument,
-    Operation,
-)
+from frcrn.export.native.operations import HOP
+from frcrn.export.native.structs import COUNT, FLAG, READ, STATE, WEIGHTS, WORK, WRITTEN, Argument, Operation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +19,8 @@ class Cut(Operation):
     past: Annotated[Argument, STATE, "window - hop"]
     taper: Annotated[int, WEIGHTS, "window"]
     out: Annotated[Argument, WRITTEN, "window"]
+
+    cost = "window"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +33,8 @@ class Transform(Operation):
     halves: Annotated[int, WEIGHTS, "2 * window + 2"]
     out: Annotated[Argument, WRITTEN, "window + 2"]
 
+    cost = "2048 * window"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Restore(Operation):
@@ -51,6 +45,8 @@ class Restore(Operation):
     turns: Annotated[int, WEIGHTS, "window + 2"]
     halves: Annotated[int, WEIGHTS, "2 * window + 2"]
     out: Annotated[Argument, WRITTEN, "window"]
+
+    cost = "2048 * window"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +59,8 @@ class Join(Operation):
     past: Annotated[Argument, STATE, "window - hop"]
     work: Annotated[Argument, WORK, "window"]
 
+    cost = "2 * window"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Magnitude(Operation):
@@ -72,6 +70,8 @@ class Magnitude(Operation):
     bins: Annotated[int, COUNT]
     squared: Annotated[int, FLAG]
     out: Annotated[Argument, WRITTEN, "bins"]
+
+    cost = "16 * bins"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +83,8 @@ class Mask(Operation):
     bins: Annotated[int, COUNT]
     out: Annotated[Argument, WRITTEN, "2 * bins"]
 
+    cost = "2 * bins"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Multiply(Operation):
@@ -93,6 +95,8 @@ class Multiply(Operation):
     count: Annotated[int, COUNT]
     out: Annotated[Argument, WRITTEN, "count"]
 
+    cost = "count"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Log(Operation):
@@ -102,6 +106,8 @@ class Log(Operation):
     count: Annotated[int, COUNT]
     terms: Annotated[int, WEIGHTS, "3"]
     out: Annotated[Argument, WRITTEN, "count"]
+
+    cost = "16 * count"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +121,8 @@ class Normalise(Operation):
     epsilon: Annotated[int, WEIGHTS, "1"]
     out: Annotated[Argument, WRITTEN, "count"]
 
+    cost = "4 * count"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Function(Operation):
@@ -123,6 +131,8 @@ class Function(Operation):
     x: Annotated[Argument, READ, "count"]
     count: Annotated[int, COUNT]
     out: Annotated[Argument, WRITTEN, "count"]
+
+    cost = "16 * count"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +164,9 @@ class Lstm(Operation):
     work: Annotated[Argument, WORK, "4 * hidden + inputs + hidden"]
     out: Annotated[Argument, WRITTEN, "hidden"]
 
+    rules = ("pack == 16 or pack == 32 or pack == 64",)
+    cost = "padded(4 * hidden, pack) * (inputs + hidden) + 100 * hidden"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gru(Operation):
@@ -170,6 +183,9 @@ class Gru(Operation):
     past: Annotated[Argument, STATE, "hidden"]
     work: Annotated[Argument, WORK, "6 * hidden"]
     out: Annotated[Argument, WRITTEN, "hidden"]
+
+    rules = ("pack == 16 or pack == 32 or pack == 64",)
+    cost = "padded(3 * hidden, pack) * (inputs + hidden) + 100 * hidden"
 
 
 ROWS: tuple[type[Operation], ...] = (

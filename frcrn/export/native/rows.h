@@ -14,7 +14,7 @@ static void do_transform(const run *r, const transform_arguments *a) {
 
 static void do_restore(const run *r, const restore_arguments *a) {
     float *clean = buffer(r, a->work), *x = clean + r->window + 2, *out = buffer(r, a->out);
-    memcpy(clean, buffer(r, a->x), (size_t)(r->window + 2) * sizeof *clean);
+    memmove(clean, buffer(r, a->x), (size_t)(r->window + 2) * sizeof *clean);
     wave_of(clean, x, r->window, weights(r, a->turns), weights(r, a->halves), out);
     const float share = 1.0f / (float)r->window;
     for (int i = 0; i < r->window; i += 2) {
@@ -100,7 +100,7 @@ static void gates_from(const float *x, int inputs, const float *matrix, const fl
 static void do_lstm(const run *r, const lstm_arguments *a) {
     const int n = a->hidden;
     float *h = buffer(r, a->past), *c = h + n, *gates = buffer(r, a->work), *both = gates + 4 * n, *out = buffer(r, a->out);
-    memcpy(both, buffer(r, a->x), (size_t)a->inputs * sizeof *both);
+    memmove(both, buffer(r, a->x), (size_t)a->inputs * sizeof *both);
     memcpy(both + a->inputs, h, (size_t)n * sizeof *both);
     gates_from(both, a->inputs + n, weights(r, a->weights), weights(r, a->bias), 4 * n, a->pack, gates);
     for (int i = 0; i < n; i++) {

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from frcrn.export.native.layers import LayerWriter
-from frcrn.export.native.operations import Argument, Buffer, Copy
+from frcrn.export.native.operations import Copy
 from frcrn.export.native.program import Program, after
 from frcrn.export.native.row_operations import (
     Cut,
@@ -25,6 +25,7 @@ from frcrn.export.native.row_operations import (
     Tanh,
     Transform,
 )
+from frcrn.export.native.structs import Argument, Buffer
 from frcrn.export.rows import RowRules
 from frcrn.models.frames import FrameEnhancer
 from frcrn.models.layers.rows import DenseSpec, NormSpec, RecurrentSpec
