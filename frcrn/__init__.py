@@ -12,9 +12,20 @@ if TYPE_CHECKING:
     from frcrn.inference.opening import load
     from frcrn.inference.streaming import Stream
     from frcrn.models import FRCRN, Enhancer, FRCRNConfig
+    from frcrn.scale.dataset import enhance_dataset
 
 __version__ = "0.1.0"
-__all__ = ["FRCRN", "Enhancer", "FRCRNConfig", "Stream", "enhance_file", "enhance_folder", "load", "show"]
+__all__ = [
+    "FRCRN",
+    "Enhancer",
+    "FRCRNConfig",
+    "Stream",
+    "enhance_dataset",
+    "enhance_file",
+    "enhance_folder",
+    "load",
+    "show",
+]
 
 # Found at their first use, so that what needs no network does not wait for torch.
 _HOMES = {
@@ -22,6 +33,7 @@ _HOMES = {
     "Enhancer": "frcrn.models",
     "FRCRNConfig": "frcrn.models",
     "Stream": "frcrn.inference.streaming",
+    "enhance_dataset": "frcrn.scale.dataset",
     "enhance_file": "frcrn.inference.enhance",
     "enhance_folder": "frcrn.inference.folder",
     "load": "frcrn.inference.opening",

@@ -65,7 +65,8 @@ def section(content: bytes) -> bytes:
 
 def built_from(wasm: bytes) -> str:
     """Return the hash of the sources that a file was made from."""
-    return wasm.rpartition(SECTION)[2].decode()
+    _, found, rest = wasm.rpartition(SECTION)
+    return rest.decode() if found else ""
 
 
 if __name__ == "__main__":
