@@ -18,7 +18,7 @@ FLOORS = (
     "machine audio models.layers",
     "models export.weights export.parity export.backend export.rows",
     "data export.onnx export.native evaluation.metrics",
-    "export export.ladspa export.web inference training.losses",
+    "export export.fixed export.ladspa export.web inference training.losses",
     "evaluation.systems evaluation.statistics evaluation.side_effects evaluation.peers evaluation.scores_csv training",
     "evaluation.report",
     "evaluation",

@@ -79,6 +79,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--normalise", type=float, metavar="LUFS", help="set the loudness, such as -16 (default: unchanged)"
     )
+    parser.add_argument(
+        "--vad",
+        metavar="CSV",
+        help="also write where speech is, a row for each stretch with file, start, end and its mean probability;"
+        " for models that say so, such as an rnnoise",
+    )
     loud = parser.add_mutually_exclusive_group()
     loud.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     loud.add_argument("-v", "--verbose", action="store_true", help="print log messages")
@@ -117,11 +123,29 @@ def run(args: argparse.Namespace) -> int:
     if args.ray is not None:
         return _on_ray(args, settings)
     choose_threads()
+    if args.vad is not None:
+        _label(args, [job.source for place in [*args.inputs, *listed] for job in plan([place], _AS_FOLDER)])
     if "-" in (args.output, *args.inputs):
         return _through(args, settings)
     if args.output is None:
         return max(_work(args, settings, plan([place], out), out) for place, out in beside([*args.inputs, *listed]))
     return _work(args, settings, plan(args.inputs, args.output, listed), args.output)
+
+
+_AS_FOLDER = "labels/"
+"""Stands for an output folder where only the inputs are asked for."""
+
+
+def _label(args: argparse.Namespace, sources: Sequence[Path]) -> None:
+    """Write where speech is in the inputs."""
+    from frcrn.inference.voice_activity import require_speech, write_labels
+    from frcrn.models.checkpoint import load
+
+    if "-" in args.inputs:
+        raise ValueError("--vad: standard input can be read once only; name a file")
+    count = write_labels(require_speech(load(args.model), args.model), sources, args.vad, repair=args.repair)
+    if not args.quiet and not args.json:
+        print(f"{args.vad}: {count} stretches of speech")
 
 
 def _on_ray(args: argparse.Namespace, settings: Settings) -> int:

@@ -103,6 +103,8 @@ class FrameEnhancer(Enhancer):
 
     causal = True
     lookahead = 0
+    says_speech = False
+    """Whether its estimate says how probable speech is in each frame."""
 
     def __init__(self, frames: Frames, sample_rate: int) -> None:
         super().__init__()
@@ -146,10 +148,15 @@ class FrameEnhancer(Enhancer):
 
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
         """[B, k hop] -> [B, k hop], late by window - hop samples."""
+        out, state, _ = self.step_with_speech(frame, state)
+        return out, state
+
+    def step_with_speech(self, frame: Tensor, state: State) -> tuple[Tensor, State, Tensor | None]:
+        """The same, and how probable speech is in each of the frames that end there, [B, k]."""
         wave, at = torch.cat([state["analysis"], frame], dim=1), Rows(state)
         out, tail = self.frames.join(self.wire(at, self.frames.cut(wave)), state["synthesis"])
         kept = {name: at.new[name] for name in state if name in at.new}
-        return out, {"analysis": wave[:, -self.frames.overlap :], "synthesis": tail} | kept
+        return out, {"analysis": wave[:, -self.frames.overlap :], "synthesis": tail} | kept, at.probability
 
     def optimize(self: Network, precision: str = "fp32") -> Network:
         """Return a copy for inference; there is nothing to fold, and single precision is what it computes in."""

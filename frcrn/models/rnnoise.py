@@ -56,6 +56,8 @@ class RNNoiseConfig:
 class RNNoise(FrameEnhancer):
     """Voice activity, then what is noise, then gains; each unit sees the features and the units before it."""
 
+    says_speech = True
+
     def __init__(self, config: RNNoiseConfig | None = None) -> None:
         config = config or RNNoiseConfig()
         super().__init__(Frames(config.window, config.hop), config.sample_rate)
