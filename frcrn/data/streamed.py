@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from frcrn.data.hf import COLUMNS, cell_wave
 
@@ -48,6 +48,8 @@ class StreamedRows(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
         """Return the example of (epoch, index), reading on to it, or from the beginning where it lies behind."""
+        if get_worker_info() is not None:  # Hugging Face streams share their rows out among these processes
+            raise ValueError("recipe.train.workers: expected 0 for a stream")
         epoch, index = key
         if epoch != self._epoch or index < self._place:
             self._begin(epoch)
