@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import shutil
+import subprocess
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -217,3 +220,39 @@ def test_the_bundled_model_too(rate: int) -> None:
     stream = with_runtime(frcrn.load(), "native").stream(rate)
     truth = stream.push(np.pad(wave, (0, rate // 10)))[: len(wave)]
     assert_allclose(Denoiser(NativeModel(write_program(frcrn.load())), rate).whole(wave, 64), truth, atol=1e-4)
+
+
+WATCH = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize=alignment", "-fno-sanitize-recover=all"]
+OTHERS = {
+    "watched": (["-march=native", *WATCH], None, []),
+    "SSE2": (["-O2"], None, []),
+    "AArch64": (["-O2", "-static"], "aarch64-linux-gnu-gcc", ["qemu-aarch64"]),
+    "ARMv7": (
+        ["-O2", "-static", "-mfpu=neon", "-funsafe-math-optimizations"],
+        "arm-linux-gnueabihf-gcc",
+        ["qemu-arm"],
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", OTHERS)
+def test_every_processor_gives_the_same_and_touches_only_its_own_memory(kind: str, tmp_path: Path) -> None:
+    options, compiler, runner = OTHERS[kind]
+    if any(shutil.which(name) is None for name in (compiler or "true", *runner)):
+        pytest.skip(f"not installed: {compiler}, {' '.join(runner)}")
+    for name in library.SOURCES:
+        (tmp_path / name).write_bytes(library.source(name))
+    (tmp_path / "model").write_bytes(write_program(network()))
+    shutil.copy(Path(__file__).with_name("denoiser_run.c"), tmp_path)
+    sources = ["denoiser_run.c", "frcrn.c", "band.c", "denoiser.c"]
+    subprocess.run(
+        [compiler or str(library.compiler()), *options, *sources, "-o", "run", "-lm"], cwd=tmp_path, check=True
+    )
+    for rate in (16000, 44100, 48000, 50001):
+        wave = lively_sound(rate, 0.5)
+        command = [*runner, "./run", "model", str(rate)]
+        done = subprocess.run(command, cwd=tmp_path, input=wave.tobytes(), capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        truth = Denoiser(program(), rate).push(wave)
+        assert_allclose(np.frombuffer(done.stdout, np.float32), truth, atol=1e-5)
