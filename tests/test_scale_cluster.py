@@ -27,6 +27,7 @@ FILES = int(os.environ.get("FRCRN_CORPUS_FILES", "1000"))
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
     """Give a cluster, of two nodes with a core each beside a head without any, and the node that may be killed."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")
     ray = pytest.importorskip("ray", reason="needs Ray: pip install 'frcrn[ray]'")
     from ray._private import node
     from ray.cluster_utils import Cluster
