@@ -24,6 +24,8 @@ import torch
 
 import frcrn
 from frcrn.audio import resample
+from frcrn.export.native.library import SOURCES, compiler, source
+from frcrn.export.native.network import write_program
 from frcrn.export.runtime import with_runtime
 
 RATE = 48000
@@ -171,12 +173,28 @@ def cost(model: frcrn.Enhancer, seconds: int = 10, turns: int = 7) -> None:
         print(f"{name:36} {1000 * middle / seconds:7.2f} ms for a second of sound  {middle / first:5.2f}")
 
 
+def in_c() -> None:
+    """Print what both bands take in C beside the network, hop by hop in turn."""
+    home = Path(__file__).parent
+    with tempfile.TemporaryDirectory() as folder:
+        for name in SOURCES:
+            (Path(folder) / name).write_bytes(source(name))
+        (Path(folder) / "model.frcrn").write_bytes(write_program(frcrn.load()))
+        tuned = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math")
+        parts = ("band.c", "frcrn.c", "-o", "cost", "-lm")
+        command = [compiler() or "cc", *tuned, "-I", folder, home / "band_cost.c", *parts]
+        subprocess.run(command, cwd=folder, check=True)
+        for rate in (48000, 44100, 96000, 48000, 44100, 96000):
+            subprocess.run(["./cost", "model.frcrn", str(rate)], cwd=folder, check=True)
+
+
 def main() -> None:
     torch.set_num_threads(1)
     model = with_runtime(frcrn.load(), "native")
     files = {path: soundfile.read(path, dtype="float32")[0] for path in sys.argv[1:]}
     quality(model, files or spoken(), 20000 if files else 10500)
     cost(model)
+    in_c()
 
 
 if __name__ == "__main__":

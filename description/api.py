@@ -17,6 +17,8 @@ SHOWN = {
         "frcrn.Enhancer.enhance",
         "frcrn.enhance_file",
         "frcrn.enhance_folder",
+        "frcrn.enhance_dataset",
+        "frcrn.scale.corpus.enhance_corpus",
         "frcrn.show",
     ),
     "Stream": (

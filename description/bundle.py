@@ -1,8 +1,9 @@
-"""Put a trained model into the package: python description/bundle.py runs/frcrn_small/output --clean speech/
+"""Put a trained model into the package: python -m description.bundle runs/frcrn_small/output --clean speech/
 
-Writes frcrn/weights/NAME.safetensors in half precision and refuses weights that do not survive it. With clean speech at
-hand it first sets the mask's bound so that clean speech keeps its level, which some losses leave free. With another
-model that went on from this one, or both from a third, the weights can be a mean: --with runs/other/output 0.35.
+Writes frcrn/weights/NAME.safetensors in half precision, refuses weights that do not survive it, and writes its program
+in C beside it, which `python -m description.programs` does alone. With clean speech at hand it first sets the mask's
+bound so that clean speech keeps its level, which some losses leave free. With another model that went on from this one,
+or both from a third, the weights can be a mean: --with runs/other/output 0.35.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from description.programs import write_programs
 from frcrn import audio
 from frcrn.models.checkpoint import load, save
 from frcrn.training.weights import LEVEL_CLIPS, mean, set_level
@@ -48,6 +50,7 @@ def bundle(source: str, name: str, clean: Path | None, other: tuple[str, float] 
         sys.exit(f"{source}: half precision changes the output by {change:.1e}, more than {LARGEST_CHANGE:g}")
     beside.replace(target)
     print(f"{target}: {target.stat().st_size / 1e6:.2f} MB, output changed by at most {change:.1e}")
+    write_programs()
     return target
 
 

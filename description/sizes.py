@@ -11,11 +11,13 @@ import shutil
 import struct
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from frcrn.export.native.library import SOURCES, source
 from frcrn.export.native.network import write_program
+from frcrn.export.web.folder import WASM, package
 from frcrn.models.checkpoint import load, names
 
 PAGE = Path(__file__).parent.parent / "docs" / "plugins.md"
@@ -49,28 +51,39 @@ def model_rows() -> list[str]:
     return rows
 
 
-def compile_to(target: Target, path: Path, *options: str) -> None:
-    """Compile the C of streams and its example for another processor."""
+def compile_to(target: Target, path: Path, main: bytes | None, *options: str, names: Sequence[str] = SOURCES) -> None:
+    """Compile the C of streams for another processor: a program with this main file, or one object of these sources."""
     with tempfile.TemporaryDirectory() as folder:
-        for name in (*SOURCES, "run.c"):
+        for name in SOURCES:
             Path(folder, name).write_bytes(source(name))
-        files = [str(Path(folder, name)) for name in ("frcrn.c", "run.c") if options != ("-c",) or name != "run.c"]
-        command = [target.compiler, *OPTIONS, *target.options, *options, *files, "-o", str(path), "-lm"]
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        files = [name for name in names if name.endswith(".c")]
+        if main is not None:
+            Path(folder, "main.c").write_bytes(main)
+            files.append("main.c")
+        kind = ["-r", "-nostdlib"] if main is None else ["-lm"]
+        command = [target.compiler, *OPTIONS, *target.options, *options, *files, "-o", str(path.absolute()), *kind]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)
+
+
+def code_size(target: Target, names: Sequence[str]) -> int:
+    """Return how many bytes of code and constants these sources become."""
+    with tempfile.TemporaryDirectory() as folder:
+        compile_to(target, path := Path(folder, "all.o"), None, names=names)
+        tool = target.compiler.removesuffix("gcc") + "size"
+        found = subprocess.run([tool, str(path)], check=True, capture_output=True, text=True).stdout
+    return int(found.splitlines()[1].split()[0])
 
 
 def code_rows(before: str) -> list[str]:
     """Return a row for each processor; those that cannot be compiled for here are as they were."""
-    rows = ["| processor | code |", "|---|---|"]
+    rows = ["| processor | `frcrn.c` alone | with `denoiser.c`, for any rate |", "|---|---|---|"]
     for target in TARGETS:
         if shutil.which(target.compiler):
-            with tempfile.TemporaryDirectory() as folder:
-                compile_to(target, path := Path(folder, "frcrn.o"), "-c")
-                tool = target.compiler.removesuffix("gcc") + "size"
-                found = subprocess.run([tool, str(path)], check=True, capture_output=True, text=True).stdout
-            rows.append(f"| {target.name} | {int(found.splitlines()[1].split()[0]) / 1e3:,.0f} kB |")
+            sizes = [code_size(target, names) for names in (["frcrn.c"], SOURCES)]
+            rows.append(f"| {target.name} | {' | '.join(f'{size / 1e3:,.0f} kB' for size in sizes)} |")
         elif kept := re.search(rf"^\| {re.escape(target.name)} \|.*$", before, re.MULTILINE):
             rows.append(kept[0])
+    rows.append(f"| WebAssembly, SIMD, with libm and malloc | | {len(package()[WASM]) / 1e3:,.0f} kB |")
     return rows
 
 

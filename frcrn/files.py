@@ -16,6 +16,9 @@ from typing import Any
 NAMES = "surrogateescape"
 """How names of files that are not UTF-8 survive."""
 
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet would run."""
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -64,6 +67,16 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, json.JSONDecodeError, UnicodeDecodeError):
         return {}
     return values if isinstance(values, dict) else {}
+
+
+def cell(text: str) -> str:
+    """Return a text as a cell of a CSV file that no spreadsheet takes for a formula: an apostrophe goes before it."""
+    return f"'{text}" if text.lstrip("'").startswith(FORMULAS) else text
+
+
+def uncelled(text: str) -> str:
+    """Return the text that `cell` made a cell of."""
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(FORMULAS) else text
 
 
 def digest(path: Path) -> str:

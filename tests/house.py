@@ -16,13 +16,13 @@ BEGIN, END = "<!-- rooms: begin -->\n", "<!-- rooms: end -->\n"
 FLOORS = (
     "_copies config files workers",
     "machine audio models.layers",
-    "models export.weights export.parity export.backend",
+    "models export.weights export.parity export.backend export.rows",
     "data export.onnx export.native evaluation.metrics",
-    "export export.web inference training.losses",
+    "export export.fixed export.ladspa export.web inference training.losses",
     "evaluation.systems evaluation.statistics evaluation.side_effects evaluation.peers evaluation.scores_csv training",
     "evaluation.report",
     "evaluation",
-    "evaluation.speed plugin",
+    "evaluation.speed plugin scale",
     "cli",
 )
 """From the ground up; a package's name stands for what is in it and has no floor of its own."""
@@ -33,6 +33,8 @@ FACE = "frcrn"
 LATE = {
     ("frcrn.models.base", "frcrn.inference.enhance"),
     ("frcrn.models.base", "frcrn.inference.streaming"),
+    ("frcrn.export.native.standalone", "frcrn.inference.enhance"),
+    ("frcrn.export.native.standalone", "frcrn.inference.streaming"),
 }
 """Imports upward, made inside a function when it is called: the methods of a network that belong to a floor above."""
 

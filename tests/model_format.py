@@ -8,24 +8,26 @@ from __future__ import annotations
 from pathlib import Path
 
 from frcrn.export.native.headers import c_name, structures
-from frcrn.export.native.operations import HOP, Field, Kind, Struct
+from frcrn.export.native.row_operations import OPERATIONS
+from frcrn.export.native.structs import Field, Kind, Struct
 
 PAGE = Path(__file__).parent.parent / "docs" / "model-format.md"
 
 
 def kinds() -> str:
-    used = {field.kind for each in structures(HOP) for field in each.fields()}
+    used = {field.kind for each in structures(OPERATIONS) for field in each.fields()}
     lines = [f"| {kind.name.lower()} | {kind.value} |" for kind in Kind if kind in used]
     return "\n".join(["| kind | |", "|---|---|", *lines]) + "\n"
 
 
 def operations() -> str:
     rows = []
-    for each in structures(HOP):
-        number = str(HOP.index(each)) if each in HOP else ""
+    for each in structures(OPERATIONS):
+        number = str(OPERATIONS.index(each)) if each in OPERATIONS else ""
         name = f"**{c_name(each).upper()}**" if number else f"`{c_name(each)}`"
         about = " ".join((each.__doc__ or "").split())
-        rows.append(f"| {number} | {name} | {about} | {', '.join(map(argument, each.fields()))} |")
+        rules = "; needs " + ", ".join(f"`{rule}`" for rule in each.rules) if getattr(each, "rules", ()) else ""
+        rows.append(f"| {number} | {name} | {about} | {', '.join(map(argument, each.fields()))}{rules} |")
     return "\n".join(["| | operation | | arguments |", "|---|---|---|---|", *rows]) + "\n"
 
 

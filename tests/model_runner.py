@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from frcrn.export.native.headers import c_name
-from frcrn.export.native.operations import HOP, Operation
+from frcrn.export.native.row_operations import OPERATIONS
+from frcrn.export.native.structs import Operation
+from tests.row_runner import RowOperations
 
 Array = np.ndarray
 
@@ -31,7 +33,7 @@ def read(content: bytes) -> tuple[dict[str, int], list[tuple[type[Operation], li
     found = []
     while words:
         number, count = words[:2]
-        found.append((HOP[number], words[2 : 2 + count]))
+        found.append((OPERATIONS[number], words[2 : 2 + count]))
         words = words[2 + count :]
     return head, found, weights
 
@@ -44,7 +46,7 @@ def activated(x: Array, kind: int) -> Array:
     return x if kind == 0 else np.where(x > 0, x, 0.01 * x if kind == 1 else 0)
 
 
-class Runner:
+class Runner(RowOperations):
     """One stream."""
 
     def __init__(self, content: bytes) -> None:

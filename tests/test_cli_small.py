@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import select
 import shutil
 import subprocess
 import sys
@@ -126,3 +128,51 @@ def test_bash_completes(tmp_path: Path) -> None:
     )
     asked = "source ./c; COMP_WORDS=(frcrn data mi); COMP_CWORD=2; _frcrn; echo ${COMPREPLY[@]}"
     assert subprocess.check_output(["bash", "-c", asked], text=True, cwd=tmp_path).split() == ["mix"]
+
+
+def test_zsh_completes(tmp_path: Path) -> None:
+    """A terminal of its own shows what Tab makes of a command's beginning."""
+    if shutil.which("zsh") is None:
+        pytest.skip("needs zsh")
+    script = subprocess.check_output([sys.executable, "-m", "frcrn", "completion", "zsh"], text=True)
+    (tmp_path / "c").write_text(script)
+    ours, theirs = os.openpty()
+    shown = b""
+
+    def until(text: bytes) -> bool:
+        nonlocal shown
+        while text not in shown and select.select([ours], [], [], 10)[0]:
+            shown += os.read(ours, 4096)
+        return text in shown
+
+    environment = os.environ | {"TERM": "dumb", "HOME": str(tmp_path)}
+    terminal = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    with subprocess.Popen(
+        ["zsh", "-f", "-i"], cwd=tmp_path, env=environment, start_new_session=True, **terminal
+    ) as shell:
+        try:
+            os.write(ours, b"autoload -Uz compinit && compinit -u -D; source ./c; echo rea''dy\n")
+            assert until(b"ready\r")
+            os.write(ours, b"frcrn data mi\t")
+            assert until(b"frcrn data mix")
+        finally:
+            shell.kill()
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_fish_completes(tmp_path: Path) -> None:
+    if shutil.which("fish") is None:
+        pytest.skip("needs fish")
+    script = subprocess.check_output([sys.executable, "-m", "frcrn", "completion", "fish"], text=True)
+    (tmp_path / "c.fish").write_text(script)
+    environment = os.environ | {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)}
+
+    def offered(line: str) -> list[str]:
+        asked = ["fish", "-c", f"source c.fish; complete -C '{line}'"]
+        return subprocess.check_output(asked, text=True, cwd=tmp_path, env=environment).split()
+
+    assert offered("frcrn data mi") == ["mix"]
+    assert offered("frcrn comple") == ["completion"]
+    assert "--max-attenuation-db" in offered("frcrn enhance --max")
+    assert "mix" not in offered("frcrn enhance ")

@@ -23,10 +23,11 @@ from frcrn.export.web import build
 from frcrn.export.web.folder import WASM, export_web
 from frcrn.models.checkpoint import save
 from tests.browser import CHROMIUM, Page, opened
+from tests.networks import noise
 from tests.shapes import network, released
 
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
-RATE = 16000
+RATE = 48000
 PLAIN = "package.json"  # a page of the folder that forbids nothing
 
 HELPERS = """
@@ -80,10 +81,10 @@ def rendered(page: Page, wave: np.ndarray, rate: int, strength: float = 1.0) -> 
     return latency, np.frombuffer(base64.b64decode(out), np.float32).reshape(wave.shape)
 
 
-def in_python(wave: np.ndarray, rate: int, strength: float = 1.0) -> tuple[int, np.ndarray]:
-    """The same from the library, with its latency in samples."""
+def in_python(wave: np.ndarray, rate: int, strength: float = 1.0) -> np.ndarray:
+    """[C, T] -> [C, T], the same from the library."""
     stream = frcrn.load().stream(rate=rate, channels=len(wave), strength=strength)
-    return stream.latency, np.concatenate([stream.push(wave), stream.flush()], axis=-1)
+    return np.concatenate([stream.push(wave), stream.flush()], axis=-1)
 
 
 def test_the_command_writes_a_package(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,13 +118,18 @@ def test_the_compiled_file_is_current(folder: Path) -> None:
 
 
 @in_browser
-@pytest.mark.parametrize(("channels", "strength"), [(1, 1.0), (2, 0.6)])
-def test_what_comes_out_is_what_the_library_gives(page: Page, channels: int, strength: float) -> None:
-    wave = np.stack([np.roll(speech(RATE, 4.0), 5000 * channel) for channel in range(channels)])
-    latency, got = rendered(page, wave, RATE, strength)
-    _, wanted = in_python(wave, RATE, strength)
-    late = round(latency * RATE)
-    assert_allclose(got[:, late:], wanted[:, : got.shape[1] - late], atol=1e-4)
+@pytest.mark.parametrize(
+    ("rate", "channels", "strength"),
+    [(16000, 1, 1.0), (16000, 2, 0.6), (44100, 1, 1.0), (48000, 1, 1.0), (48000, 2, 0.5)],
+)
+def test_what_comes_out_is_what_the_library_gives(page: Page, rate: int, channels: int, strength: float) -> None:
+    wave = np.stack([np.roll(speech(rate, 4.0), 5000 * channel) for channel in range(channels)])
+    wave += noise(channels, wave.shape[1], level=0.01).numpy()  # in the high band too
+    latency, got = rendered(page, wave, rate, strength)
+    late = round(latency * rate)
+    assert 0.03 < latency < 0.055
+    wanted = in_python(wave, rate, strength)
+    assert_allclose(got[:, late:], wanted[:, : got.shape[1] - late], atol=1e-3)
 
 
 @in_browser
@@ -131,7 +137,7 @@ def test_without_strength_the_sound_is_only_late(page: Page) -> None:
     wave = speech(RATE, 1.0)[None]
     latency, got = rendered(page, wave, RATE, 0.0)
     late = round(latency * RATE)
-    assert_allclose(got[:, late:], wave[:, :-late], atol=1e-6)
+    assert_allclose(got[:, late:], wave[:, :-late], atol=1e-5)
 
 
 @in_browser
@@ -254,6 +260,12 @@ def test_a_minute_from_a_microphone_is_the_librarys_and_has_no_glitches(folder: 
     await context.suspend(); // so that all begin at once
     const node = await createDenoiser(context);
     await addCode(context, {json.dumps(recorder)});
+    // a second device, with a node that does nothing but count, tells what the machine itself does to sound
+    const idle = new AudioContext({{ sampleRate: {RATE} }});
+    await idle.audioWorklet.addModule("/worklet.js");
+    const control = new AudioWorkletNode(idle, "frcrn-denoiser", {{ processorOptions: {{}} }}); // it has no network
+    control.port.onmessage = ({{ data }}) => Object.assign(control, data);
+    control.connect(idle.destination);
     const options = {{ numberOfInputs: 2, channelCount: 1, channelCountMode: "explicit" }};
     const both = new AudioWorkletNode(context, "recorder", options), noisy = [], clean = [];
     both.port.onmessage = ({{ data }}) => (noisy.push(data[0]), clean.push(data[1]));
@@ -263,13 +275,17 @@ def test_a_minute_from_a_microphone_is_the_librarys_and_has_no_glitches(folder: 
     await context.resume();
     await new Promise(good => setTimeout(good, 1000 * {seconds}));
     await context.close();
-    return [load, node.glitches, node.latency, packed(noisy), packed(clean)];"""
+    await idle.close();
+    return [load, node.glitches, control.glitches, node.latency, packed(noisy), packed(clean)];"""
     with opened(folder, PLAIN, microphone) as page:
-        load, glitches, latency, noisy, clean = page.run(script)
+        load, glitches, idle_glitches, latency, noisy, clean = page.run(script)
     waves = [np.frombuffer(base64.b64decode(each), np.float32) for each in (noisy, clean)]
     assert len(waves[0]) == len(waves[1]) > 0.95 * seconds * RATE
     assert np.abs(waves[0]).max() > 0.05
     late = round(latency * RATE)
-    _, wanted = in_python(waves[0][None], RATE)
+    wanted = in_python(waves[0][None], RATE)
     assert_allclose(waves[1][late:], wanted[0, : len(waves[1]) - late], atol=1e-3)
-    assert glitches == 0 and load < 0.25
+    assert load < 0.25
+    if idle_glitches:
+        pytest.skip(f"this machine is too busy to play even silence: {idle_glitches} glitches without the network")
+    assert glitches == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 from pathlib import Path
@@ -133,6 +134,16 @@ def test_an_mp3_is_read_to_its_end_with_and_without_a_xing_header(
     assert ours.shape[1] == 5 * 44_100 if header else abs(ours.shape[1] - theirs.shape[1]) < 1152
     theirs = theirs[:, 529 * (not header) :][:, : ours.shape[1]]
     np.testing.assert_allclose(ours[:, : theirs.shape[1]], theirs, atol=1e-4)  # at seams of blocks too
+
+
+@pytest.mark.parametrize("before_the_end", [4, 7, 8, 12, 15])
+def test_an_mp3_whose_first_frame_ends_in_a_second_header_is_read(tmp_path: Path, before_the_end: int) -> None:
+    content = bytearray(lame(tmp_path, "a.mp3", "-b", "128").read_bytes())
+    found = audio.mpeg.layout(io.BytesIO(content))
+    assert found is not None and found.info
+    at = found.stretches[0][0] - before_the_end
+    content[at : at + 4] = b"Xing"
+    assert audio.read(bytes(content)).samples.shape[1] > 4.9 * 44_100
 
 
 @pytest.mark.parametrize("fields", [{"frames": 40}, {"frames": 900}, {"size": 5000}, {"frames": 900, "size": 10**6}])

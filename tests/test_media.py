@@ -24,7 +24,20 @@ FILMS = {
     "mov": ("-c:v", "mpeg4", "-c:a", "pcm_s16le"),
     "mkv": ("-c:v", "mpeg4", "-c:a", "libopus"),
     "webm": ("-c:v", "libvpx", "-c:a", "libopus"),
+    "ts": ("-c:v", "mpeg2video", "-c:a", "aac"),
+    "mts": ("-f", "mpegts", "-c:v", "mpeg2video", "-c:a", "ac3"),
+    "flv": ("-c:v", "flv1", "-c:a", "aac"),
+    "mpg": ("-c:v", "mpeg2video", "-c:a", "mp2"),
 }
+
+
+UNTRIMMED = ("ts", "mts", "flv", "mpg")
+
+
+def lead(path: Path) -> float:
+    """How many seconds after the picture the sound begins."""
+    starts = {stream["codec_type"]: float(stream["start_time"]) for stream in probe(path)["streams"]}
+    return starts["audio"] - starts["video"]
 
 
 def film(folder: Path, kind: str, *more: str) -> Path:
@@ -60,10 +73,14 @@ def test_a_video_keeps_its_picture_and_its_time(tmp_path: Path, kind: str) -> No
     path, out = film(tmp_path, kind), tmp_path / f"clean.{kind}"
     assert main(["enhance", str(path), "-o", str(out), "--strength", "0"]) == 0
     assert picture(out) == picture(path)
-    assert probe(out)["format"]["tags"].get("title", "Talk") == "Talk"
+    assert probe(out)["format"].get("tags", {}).get("title", "Talk") == "Talk"
     before, after = decoded(path), decoded(out)
-    assert abs(before.shape[1] - after.shape[1]) < 2100
-    assert likeness(before[:, :120_000], after[:, :120_000]) > 0.99  # not a sample later
+    assert abs(before.shape[1] - after.shape[1]) < 2600
+    # containers that do not say how much an encoder puts before the beginning let the sound begin earlier, to the ms
+    early = round(RATE * (lead(path) - lead(out))) if kind in UNTRIMMED else 0
+    places = range(max(0, early - 60), early + 60) if early else (0,)
+    found = max(likeness(before[:, :100_000], after[:, place : place + 100_000]) for place in places)
+    assert found > 0.99  # not a sample later
 
 
 @pytest.mark.parametrize("track", [1, 2])
@@ -103,9 +120,18 @@ def test_an_m4a_keeps_bitrate_and_tags(tmp_path: Path) -> None:
 
 
 def test_folders_take_such_files(tmp_path: Path) -> None:
-    film(tmp_path, "mp4")
+    for kind in ("mp4", "ts", "flv", "mpg"):
+        film(tmp_path, kind)
     names = {job.source.name for job in plan([tmp_path], tmp_path / "out")}
-    assert names == {"talk.mp4", "in.wav"}
+    assert names == {"talk.mp4", "talk.ts", "talk.flv", "talk.mpg", "in.wav"}
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mov"])
+def test_a_player_need_not_have_all_of_a_video_to_begin(tmp_path: Path, kind: str) -> None:
+    path, out = film(tmp_path, kind), tmp_path / f"clean.{kind}"
+    assert main(["enhance", str(path), "-o", str(out), "--strength", "0"]) == 0
+    content = out.read_bytes()
+    assert 0 < content.find(b"moov") < content.find(b"mdat")
 
 
 def test_without_the_extra_the_error_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,9 @@ from frcrn import FRCRN, FRCRNConfig
 from frcrn.audio import MissingPackage
 from frcrn.export.native import library
 from frcrn.export.native.network import write_program
-from frcrn.export.native.operations import Add, Buffer, View
+from frcrn.export.native.operations import Add
 from frcrn.export.native.program import Program, placed, room
+from frcrn.export.native.structs import Buffer, View
 from frcrn.export.native.whole import NativeMasks
 from frcrn.export.runtime import with_runtime
 from frcrn.inference.streaming import push_together
@@ -150,7 +151,7 @@ def test_threads_may_share_a_model_that_looks_ahead() -> None:
 
 def test_what_is_no_causal_frcrn_as_it_was_trained_is_refused() -> None:
     for model in (released(), CausalGain(0.5)):
-        with pytest.raises(ValueError, match="only causal networks that mask a spectrum"):
+        with pytest.raises(ValueError, match="only causal networks of known layers"):
             write_program(model)
     with pytest.raises(ValueError, match="not from its optimized form"):
         write_program(tiny().optimize())

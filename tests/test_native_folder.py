@@ -71,7 +71,7 @@ def test_the_program_says_what_is_wrong_with_a_model(folder: Path, content: byte
 
 
 def test_a_program_that_is_not_the_network_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("frcrn.export.native.stream.write_program", lambda model: write_program(network("bands")))
+    monkeypatch.setattr("frcrn.export.native.folder.write_program", lambda model: write_program(network("bands")))
     with pytest.raises(ValueError, match=r"program: the exported graph is .* off; at most 0\.0001"):
         export_program(network(), tmp_path / "out")
     assert not (tmp_path / "out").exists()

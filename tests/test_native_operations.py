@@ -16,8 +16,9 @@ from frcrn.export.native import library
 from frcrn.export.native.frame_operations import FRAMES
 from frcrn.export.native.headers import HEADERS, header
 from frcrn.export.native.network import write_program
-from frcrn.export.native.operations import HOP, Argument, Buffer, Field, Kind, Struct, View
+from frcrn.export.native.operations import HOP
 from frcrn.export.native.program import Program, aligned
+from frcrn.export.native.structs import Argument, Buffer, Field, Kind, Struct, View
 from frcrn.models import MaskEnhancer
 from tests.model_format import PAGE, current
 from tests.model_runner import Runner, read

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,12 +23,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from frcrn import FRCRN, FRCRNConfig
-from frcrn.audio import AudioError, MissingPackage
+from frcrn.audio import AudioError
 from frcrn.cli import main
-from frcrn.cli import stream as command
 from frcrn.inference import pipes
-from frcrn.models import Enhancer, checkpoint
-from tests.fakes import Gain
+from frcrn.models import checkpoint
 from tests.networks import tiny
 
 MODEL = tiny(causal=True)
@@ -285,24 +282,6 @@ def test_the_command(saved: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stdout", again := Standard(io.BytesIO()))
     assert main(["stream", str(tmp_path / "noisy.raw"), *options, "--runtime", "torch"]) == 0
     assert_allclose(np.frombuffer(again.buffer.getvalue(), "<f4").reshape(-1, 2).T, by_pipe, atol=1e-6)
-
-
-def test_the_fastest_that_is_there_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    missing = {"cc"}
-    monkeypatch.setattr(command, "util", SimpleNamespace(find_spec=lambda name: name not in missing))
-
-    def compiled(model: Enhancer, runtime: str = "torch", threads: int = 1, *, live: bool = False) -> str:
-        if runtime == "native" and "cc" in missing:
-            raise MissingPackage("there is no C compiler")
-        return runtime
-
-    monkeypatch.setattr("frcrn.export.runtime.with_runtime", compiled)
-    assert command._fastest(MODEL, 1) == "onnx"
-    assert command._fastest(Gain(), 1) == "torch"
-    missing.add("onnxruntime")
-    assert command._fastest(MODEL, 1) == "torch"
-    missing.remove("cc")
-    assert command._fastest(MODEL, 1) == "native"
 
 
 @pytest.mark.parametrize(

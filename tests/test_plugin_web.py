@@ -179,3 +179,37 @@ def test_a_name_from_an_address_cannot_leave_the_folder() -> None:
     assert name_in("https://host/a%5C..%5Cb.wav") == "b.wav"
     assert [name_in(f"https://host{end}") for end in ("", "/", "/..", "/.", "/%2e%2e")] == [""] * 5
     assert name_of("https://host/a.wav") == "a.wav"
+
+
+def test_a_name_that_a_server_chose_is_neither_hidden_nor_an_option_nor_several_lines() -> None:
+    assert name_in("https://host/.bashrc.wav") == "bashrc.wav"
+    assert name_in("https://host/-rf.wav") == "rf.wav"
+    assert name_in("https://host/one%0Atwo%1b%5B2J%E2%80%AEx.wav") == "onetwo[2Jx.wav"
+    assert name_in("https://host/...") == name_in("https://host/.-. ") == ""
+    assert len(name_in(f"https://host/{'x' * 5000}.wav")) == 100
+
+
+def test_no_thread_stays_behind_a_download_that_was_given_up() -> None:
+    """The server takes the call and then says nothing, or one letter of a header now and then."""
+    server = socket.create_server(("127.0.0.1", 0))
+    stop = threading.Event()
+
+    def drip() -> None:
+        caller, _ = server.accept()
+        with caller:
+            while not stop.wait(0.1):
+                caller.send(b"H")
+
+    dripping = threading.Thread(target=drip, daemon=True)
+    dripping.start()
+    try:
+        with pytest.raises(AudioError, match="takes too long"):
+            fetch(f"http://127.0.0.1:{server.getsockname()[1]}/x.wav", seconds=0.5)
+        for thread in threading.enumerate():
+            if thread.name == "frcrn-download":
+                thread.join(5)
+        assert "frcrn-download" not in {thread.name for thread in threading.enumerate()}
+    finally:
+        stop.set()
+        dripping.join(5)
+        server.close()

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from frcrn import FRCRN, FRCRNConfig
 from frcrn.audio import AudioError, resample
-from frcrn.inference.streaming import Stream, inference_form, push_together
+from frcrn.inference.network import inference_form
+from frcrn.inference.streaming import Stream, push_together
 from frcrn.models import Enhancer
 from tests.fakes import CausalGain, Gain
 from tests.networks import lively, tiny, two_levels, with_mask_of_one

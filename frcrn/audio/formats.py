@@ -37,6 +37,12 @@ MEDIA: dict[str, tuple[str, tuple[str, ...]]] = {
     ".wma": ("asf", ("wmav2",)),
     ".wmv": ("asf", ("wmav2",)),
     ".avi": ("avi", ("mp3", "ac3", "pcm_s16le")),
+    ".ts": ("mpegts", ("aac", "mp2", "ac3", "mp3")),
+    ".mts": ("mpegts", ("aac", "mp2", "ac3", "mp3")),
+    ".m2ts": ("mpegts", ("aac", "mp2", "ac3", "mp3")),
+    ".flv": ("flv", ("aac", "mp3")),
+    ".mpg": ("mpeg", ("mp2", "ac3")),
+    ".mpeg": ("mpeg", ("mp2", "ac3")),
     ".aac": ("adts", ("aac",)),
     ".amr": ("amr", ("amrnb",)),
 }
@@ -100,6 +106,8 @@ OTHERS: Magic = (
     (0, b"\x1aE\xdf\xa3", "a Matroska or WebM file"),
     (0, b"0&\xb2u", "a Windows Media file"),
     (0, b"#!AMR", "an AMR file"),
+    (0, b"FLV\x01", "a Flash video"),
+    (0, b"\x00\x00\x01\xba", "an MPEG file (mpg)"),
     (0, b"PK\x03\x04", "a zip archive"),
     (0, b"\x1f\x8b", "a gzip archive"),
     (0, b"%PDF", "a PDF document"),
@@ -108,7 +116,7 @@ OTHERS: Magic = (
 )
 
 
-_MEDIA_KINDS = ("an MPEG-4", "an AAC", "a Matroska", "a Windows Media", "an AMR", "an AVI")
+_MEDIA_KINDS = ("an MPEG-4", "an AAC", "a Matroska", "a Windows Media", "an AMR", "an AVI", "a Flash", "an MPEG file")
 
 
 def is_media(head: bytes) -> bool:
@@ -120,6 +128,8 @@ def kind_of(head: bytes, *, damaged: bool = True) -> str:
     """Say in words what the first bytes look like: those of something unreadable, or of a file that may be whole."""
     if head[8:12] == b"AVI ":
         return "an AVI file"
+    if any(head[start : start + 2 * length : length] == b"GG" for start, length in ((0, 188), (4, 192))):
+        return "an MPEG file (ts)"  # packets of one length, each of which begins with the same byte
     for start, magic, kind in OURS:
         if head[start : start + len(magic)] == magic:
             return f"a damaged or truncated {kind}" if damaged else kind.partition(",")[0]

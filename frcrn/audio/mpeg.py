@@ -202,7 +202,7 @@ def _agrees(frame: Frame | None, other: Frame | None) -> bool:
 def _is_right(found: FrameLayout) -> bool:
     """Tell whether the info header agrees with the frames; encoders count its own frame, or not."""
     place, info = _place(found.info), found.info
-    if place < 0 or not info[place + 7] & 1 or not found.plain:
+    if place < 0 or len(info) < place + 16 or not info[place + 7] & 1 or not found.plain:
         return False
     frames, size = (int.from_bytes(info[at : at + 4], "big") for at in (place + 8, place + 12))
     there = sum(end - start for start, end in found.stretches)
@@ -240,7 +240,7 @@ def _size(head: bytes, code: int) -> int:
 def _lame(info: bytes) -> bytes:
     """What LAME and ffmpeg add to an info header: among others the samples to leave out at both ends."""
     place = _place(info)
-    if place < 0:
+    if place < 0 or len(info) < place + 8:
         return b""
     flags = info[place + 7]
     fields = 4 * bool(flags & 1) + 4 * bool(flags & 2) + 100 * bool(flags & 4) + 4 * bool(flags & 8)

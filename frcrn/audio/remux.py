@@ -41,6 +41,20 @@ def kept_tags(origin: Origin) -> Tags:
         return Tags([f"{_KEYS.get(key.lower(), key.upper())}={value}".encode() for key, value in texts])
 
 
+def muxer(container: str) -> dict[str, Any]:
+    """Return PyAV's name of a container and its options; a player need not have all of an mp4 to begin."""
+    options = {"movflags": "faststart"} if container in ("ipod", "mp4", "mov", "3gp") else {}
+    # PyAV puts no cover into ffmpeg's `ipod`, which is mp4 under another brand
+    return (
+        {"format": "mp4", "options": options | {"brand": "M4A "}}
+        if container == "ipod"
+        else {
+            "format": container,
+            "options": options,
+        }
+    )
+
+
 class MediaEncoder:
     """Encode blocks into the container `beside`, in whose messages `path` stands."""
 
@@ -54,12 +68,10 @@ class MediaEncoder:
         old = chosen(self._source, str(path), origin.track) if self._source and origin else None
         with spoken_of(str(path)):
             container = MEDIA.get(path.suffix.lower(), (form.container,))[0]
-            # PyAV puts no cover into ffmpeg's `ipod`, which is mp4 under another brand
-            brand = {"brand": "M4A "} if container == "ipod" else {}
-            self._sink = av.open(str(beside), "w", format="mp4" if brand else container, options=brand)
+            self._sink = av.open(str(beside), "w", **muxer(container))
             self._copies: dict[int, Any] = {}
             self._sound = self._add_sound(form, channels, old)
-            self._copy_streams(old)
+            self._copy_streams(old, origin)
         codec = self._sound.codec_context
         self._fits = av.AudioResampler(codec.format, codec.layout, codec.sample_rate)
         self._layout = "mono" if channels == 1 else "stereo" if channels == 2 else f"{channels}c"
@@ -117,17 +129,23 @@ class MediaEncoder:
                 return encoder
         raise AudioError(f"{self.path}: PyAV has no encoder for {form.subtype} here; write m4a or wav instead")
 
-    def _copy_streams(self, old: Any) -> None:
+    def _copy_streams(self, old: Any, origin: Origin | None) -> None:
         """Add what else the source holds, where the container takes it."""
-        if not self._source:
+        if not self._source or origin is None:
             return
+        # what came out of a container fits into one of its kind, whatever PyAV knows of it
+        same = Path(origin.name).suffix.lower() == self.path.suffix.lower()
         self._sink.metadata.update(self._source.metadata)
         if old is not None:
             self._sound.metadata.update(old.metadata)
         for stream in self._source.streams:
             if stream is old or stream.type not in ("video", "audio", "subtitle"):
                 continue
-            if self._sink.supported_codecs and stream.codec_context.name not in self._sink.supported_codecs:
+            if (
+                not same
+                and self._sink.supported_codecs
+                and stream.codec_context.name not in self._sink.supported_codecs
+            ):
                 continue
             self._copies[stream.index] = self._sink.add_stream_from_template(stream, opaque=True)
             self._copies[stream.index].metadata.update(stream.metadata)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import os
 import signal
 import sys
@@ -14,7 +15,23 @@ from types import FrameType
 
 from frcrn.cli.common import report_error, show_help
 
+<<<<<<< HEAD
 GROUPS = ("enhance", "demo", "train", "evaluate", "data", "stream", "live", "export", "convert", "bench", "completion")
+=======
+GROUPS = {
+    "enhance": ["enhance"],
+    "demo": ["demo", "info"],
+    "train": ["train"],
+    "evaluate": ["evaluate", "compare"],
+    "data": ["data"],
+    "stream": ["stream"],
+    "live": ["live", "record"],
+    "export": ["export"],
+    "bench": ["bench"],
+    "completion": ["completion"],
+}
+"""The modules of this package, and the commands that each adds."""
+>>>>>>> main
 
 FAILED = 2
 INTERRUPTED = 128 + signal.SIGINT
@@ -48,9 +65,24 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"frcrn {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     parser.set_defaults(run=show_help(parser))
-    for group in GROUPS:
-        importlib.import_module(f"frcrn.cli.{group}").register(commands)
+    for group, names in GROUPS.items():
+        if importlib.util.find_spec(f"frcrn.cli.{group}"):
+            importlib.import_module(f"frcrn.cli.{group}").register(commands)
+        else:
+            for name in names:
+                _add_missing(commands, name)
     return parser
+
+
+def _add_missing(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> None:
+    """Add a command that the runtime alone does not have, and that says so whatever it is given."""
+    parser = commands.add_parser(name, add_help=False, prefix_chars="\0")  # not in the help; options are no mistake
+    parser.add_argument("rest", nargs="*")
+
+    def run(args: argparse.Namespace) -> int:
+        raise ImportError(f"frcrn {name} needs the full package, and this is frcrn-runtime: pip install frcrn")
+
+    parser.set_defaults(run=run)
 
 
 @contextmanager

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-RUNTIMES = ["torch", "onnx", "openvino", "native"]
-"""What `frcrn.export.runtime` knows, here so that options need not wait for torch."""
+RUNTIMES = ["auto", "native", "onnx", "openvino", "torch"]
+"""What `frcrn.inference.opening` knows, here so that options need not wait for numpy."""
 
 DEVICES = ["auto", "cpu", "cuda"]
 MOST_THREADS = 4
@@ -42,13 +42,22 @@ def show_help(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
 
 
 def sentence(error: BaseException) -> str:
-    """Say an error in one line."""
+    """Say an error in one line, in characters that can be seen."""
     if isinstance(error, OSError) and error.strerror:
         named = error.filename if isinstance(error.filename, (str, bytes)) else None
         text = f"{named!s}: {error.strerror}" if named else error.strerror
     else:
         text = str(error) or type(error).__name__
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))
+
+
+def visible(text: str) -> str:
+    """Return a text with escapes in place of what moves a terminal's cursor or hides letters; names may hold that.
+
+    Bytes of names that are not UTF-8 stay what they are.
+    """
+    kept = (char if char.isprintable() or "\udc80" <= char <= "\udcff" else ascii(char)[1:-1] for char in text)
+    return "".join(kept)
 
 
 def report_error(error: BaseException) -> None:
@@ -114,14 +123,39 @@ def progress_bar(total: float, label: str) -> Iterator[Bar]:
         bar.clear()
 
 
-def add_device_option(parser: argparse.ArgumentParser) -> None:
-    """Add --device."""
+def add_runtime_option(parser: argparse.ArgumentParser) -> None:
+    """Add --runtime and --device."""
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default="auto",
+        help="what runs the network; auto: native (in C) if that works here, else onnx if installed, else torch "
+        "(default: auto)",
+    )
     parser.add_argument(
         "--device",
         choices=DEVICES,
         default="auto",
-        help="device that runs the network in torch; auto: cuda if available (default: auto)",
+        help="cuda: run the network with torch on a GPU; auto: with the runtime torch, a GPU if there is one "
+        "(default: auto)",
     )
+
+
+def add_device_option(parser: argparse.ArgumentParser) -> None:
+    """Add --device, where torch runs the network in any case."""
+    parser.add_argument(
+        "--device",
+        choices=DEVICES,
+        default="auto",
+        help="device that runs the network; auto: cuda if available (default: auto)",
+    )
+
+
+def show_log() -> None:
+    """Print what is logged to stderr, as --verbose asks for."""
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="frcrn: %(message)s")
 
 
 def choose_threads() -> None:
@@ -129,13 +163,11 @@ def choose_threads() -> None:
 
     On a busy machine more threads wait for each other: the slowest one sets the pace.
     """
+    from frcrn.machine import available_cores
+
+    busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if "OMP_NUM_THREADS" not in os.environ:
-        import torch
-
-        from frcrn.machine import available_cores
-
-        busy = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-        torch.set_num_threads(max(1, min(MOST_THREADS, round(available_cores() - busy))))
+        set_threads(max(1, min(MOST_THREADS, round(available_cores() - busy))))
 
 
 def compute_on_one_thread() -> None:
@@ -144,9 +176,15 @@ def compute_on_one_thread() -> None:
     A network that is small gains little from more, and where all cores are busy the threads wait for each other.
     """
     if "OMP_NUM_THREADS" not in os.environ:
-        import torch
+        set_threads(1)
 
-        torch.set_num_threads(1)
+
+def set_threads(count: int) -> None:
+    """Let torch use so many threads; it is not loaded for that."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(count)
+    else:
+        os.environ["OMP_NUM_THREADS"] = str(count)  # torch reads it when it is loaded
 
 
 def add_band_option(parser: argparse.ArgumentParser) -> None:

@@ -49,7 +49,7 @@ def _bash(table: dict[str, list[str]]) -> str:
     known = " ".join(f'"{path}"' for path in table if path)
     return f"""_frcrn() {{
     local current="${{COMP_WORDS[COMP_CWORD]}}" path="" words="" word next
-    for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+    for word in "${{COMP_WORDS[@]:1:$((COMP_CWORD - 1))}}"; do
         next="${{path:+$path }}$word"
         for known in {known}; do [ "$known" = "$next" ] && path="$next"; done
     done

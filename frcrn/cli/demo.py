@@ -14,7 +14,7 @@ from frcrn.cli.common import add_model_option
 
 if TYPE_CHECKING:
     from frcrn.audio import Samples
-    from frcrn.models import Enhancer
+    from frcrn.inference.network import Network
 
 UNTRAINED = "these weights are untrained: the model has learned nothing yet, and its output shows only that all runs"
 
@@ -49,14 +49,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run_demo(args: argparse.Namespace) -> int:
     """Write the demonstration and say where it is."""
-    from frcrn.models.checkpoint import describe, load
+    from frcrn.inference.opening import open_network
 
-    model = load(args.model)
-    trained = describe(model)["trained"]
-    demo = demonstrate(model.optimize(), args.output)
+    model = open_network(args.model)
+    demo = demonstrate(model, args.output)
     print(f"noisy:    {demo.noisy}\nenhanced: {demo.enhanced}\npicture:  {demo.picture}")
     print(f"open the picture, and play both: {_player()} {demo.noisy}, then {_player()} {demo.enhanced}")
-    if not trained:
+    if not model.trained:
         print(f"note: {UNTRAINED}")
     return 0
 
@@ -112,7 +111,7 @@ class Demo(NamedTuple):
     picture: Path
 
 
-def demonstrate(model: Enhancer, folder: str | os.PathLike[str]) -> Demo:
+def demonstrate(model: Network, folder: str | os.PathLike[str]) -> Demo:
     """Write the noisy sample, what the model makes of it, and a picture of both."""
     from frcrn import audio
     from frcrn.audio.sample import sample

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frcrn.cli.common import RUNTIMES, add_band_option, add_device_option, add_model_option, choose_threads
+from frcrn.cli.common import add_band_option, add_model_option, add_runtime_option, choose_threads, show_log
 
 if TYPE_CHECKING:
     from frcrn.inference.one_file import Settings
@@ -33,6 +32,7 @@ EPILOG = """examples:
   frcrn enhance --from-file list.txt -o cleaned/    one path a line; - reads them from standard input
   frcrn enhance recordings/ -o cleaned/ --dry-run   print what would be done
   frcrn enhance recordings/ -o cleaned/ --json      one JSON object per file, and a summary
+  frcrn enhance s3://b/raw -o s3://b/clean --ray ADDRESS     a corpus on a Ray cluster
 
 folders:
   OUT/frcrn-manifest.jsonl holds hashes of each input, of the model with its options, and of each output. A file is
@@ -74,17 +74,17 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="replace NaN and Inf by zeros; enhance the readable part of truncated files",
     )
     parser.add_argument("--track", type=int, metavar="N", help="the audio track of a video to enhance (default: 1)")
-    parser.add_argument(
-        "--runtime",
-        choices=RUNTIMES,
-        default="torch",
-        help="the runtime of the network (default: torch)",
-    )
+    add_runtime_option(parser)
     add_band_option(parser)
     parser.add_argument(
         "--normalise", type=float, metavar="LUFS", help="set the loudness, such as -16 (default: unchanged)"
     )
-    add_device_option(parser)
+    parser.add_argument(
+        "--vad",
+        metavar="CSV",
+        help="also write where speech is, a row for each stretch with file, start, end and its mean probability;"
+        " for models that say so, such as an rnnoise",
+    )
     loud = parser.add_mutually_exclusive_group()
     loud.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     loud.add_argument("-v", "--verbose", action="store_true", help="print log messages")
@@ -98,6 +98,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--dry-run", action="store_true", help="open the files and print what would be done; write nothing"
     )
     many.add_argument("--json", action="store_true", help="print one JSON object per file")
+    many.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="enhance a corpus on a Ray cluster (without ADDRESS: on this machine); IN and OUT may be URLs such as"
+        " s3://bucket/folder, see docs/scale.md",
+    )
     parser.set_defaults(run=run)
 
 
@@ -106,18 +114,53 @@ def run(args: argparse.Namespace) -> int:
     from frcrn.inference.paths import beside, plan
 
     if args.verbose:
-        logging.basicConfig(level=logging.INFO, format="frcrn: %(message)s")
+        show_log()
     if args.jobs is not None and args.jobs < 1:
         raise ValueError(f"--jobs {args.jobs}: accepted are whole numbers from 1")
     settings, listed = _settings(args), _listed(args.from_file)
     if not args.inputs and not listed:
         raise ValueError("nothing to enhance: give files, folders or patterns, or a list with --from-file")
+    if args.ray is not None:
+        return _on_ray(args, settings)
     choose_threads()
+    if args.vad is not None:
+        _label(args, [job.source for place in [*args.inputs, *listed] for job in plan([place], _AS_FOLDER)])
     if "-" in (args.output, *args.inputs):
         return _through(args, settings)
     if args.output is None:
         return max(_work(args, settings, plan([place], out), out) for place, out in beside([*args.inputs, *listed]))
     return _work(args, settings, plan(args.inputs, args.output, listed), args.output)
+
+
+_AS_FOLDER = "labels/"
+"""Stands for an output folder where only the inputs are asked for."""
+
+
+def _label(args: argparse.Namespace, sources: Sequence[Path]) -> None:
+    """Write where speech is in the inputs."""
+    from frcrn.inference.voice_activity import require_speech, write_labels
+    from frcrn.models.checkpoint import load
+
+    if "-" in args.inputs:
+        raise ValueError("--vad: standard input can be read once only; name a file")
+    count = write_labels(require_speech(load(args.model), args.model), sources, args.vad, repair=args.repair)
+    if not args.quiet and not args.json:
+        print(f"{args.vad}: {count} stretches of speech")
+
+
+def _on_ray(args: argparse.Namespace, settings: Settings) -> int:
+    """Enhance a corpus between two places on a cluster."""
+    from frcrn.cli.corpus_log import enhance
+
+    if (
+        len(args.inputs) != 1
+        or args.output is None
+        or args.from_file
+        or args.dry_run
+        or "-" in (*args.inputs, args.output)
+    ):
+        raise ValueError("--ray takes one IN and -o OUT, each a path or URL, without --from-file, --dry-run and -")
+    return enhance(args, settings)
 
 
 def _through(args: argparse.Namespace, settings: Settings) -> int:

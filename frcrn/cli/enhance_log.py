@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,7 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from frcrn.cli.common import Bar, progress_bar, report_error, sentence
+from frcrn.cli.common import Bar, progress_bar, report_error, sentence, visible
+from frcrn.files import cell
 
 if TYPE_CHECKING:
     from frcrn.inference.one_file import Outcome, Task
@@ -82,7 +84,7 @@ class Log:
         elif outcome.error is not None:
             report_error(named(outcome.error, outcome.job))
         elif outcome.status == "enhanced" and not self.quiet:
-            print(f"{outcome.job.source} -> {outcome.job.target}", flush=True)
+            print(visible(f"{outcome.job.source} -> {outcome.job.target}"), flush=True)
 
     def _list(self, path: Path, job: Job, reason: str) -> None:
         """Append to failures.csv, which begins with the first failure."""
@@ -90,7 +92,7 @@ class Log:
             file = path.open("w", encoding="utf-8", errors="surrogateescape", newline="", buffering=1)
             self._failures = csv.writer(self._stack.enter_context(file), lineterminator="\n")
             self._failures.writerow(["source", "target", "reason"])
-        self._failures.writerow([job.source, job.target, reason])
+        self._failures.writerow([cell(os.fspath(text)) for text in (job.source, job.target, reason)])
 
     def _summarise(self, *, stopped: bool) -> None:
         enhanced, before, failed = self.counts.values()
@@ -126,7 +128,7 @@ def rehearse(work: Sequence[Task], *, as_json: bool, repair: bool) -> int:
         elif error:
             report_error(named(error, job))
         else:
-            print(f"{status}: {job.source} -> {job.target}")
+            print(visible(f"{status}: {job.source} -> {job.target}"))
     enhanced, before, failed = counts.values()
     if len(work) > 1 and not as_json:
         text = f"would enhance {enhanced} of {len(work)} files, {total / 60:.1f} minutes of audio, {failed} would fail"

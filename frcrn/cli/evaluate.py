@@ -90,7 +90,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from frcrn.evaluation.report.page import write_report
     from frcrn.evaluation.report.tables import markdown
     from frcrn.evaluation.systems import Network, open_system
-    from frcrn.inference.one_file import placed
+    from frcrn.inference.opening import placed
 
     pairs, options = _pairs(args), _options(args)
     compute_on_one_thread()  # the scores take the other cores

@@ -15,7 +15,9 @@ graph of one hop with its states, for streams, where the network can stream; the
 (frcrn.json); and two programs that enhance a wav file with them, in Python and in JavaScript. Each graph is compared
 with the network over 10 s of noisy speech before anything is written. With --format c it is a program for streams in C,
 with its sources, that needs nothing but a C compiler. With --format web it is a package for the browser: WebAssembly,
-an audio node that uses it, and a page to try it with."""
+an audio node that uses it, and a page to try it with. With --format ladspa it is a plugin for PipeWire and for audio
+programs on Linux, with a configuration that makes a noise-free microphone. With --format c-int8 an nnse is written as
+tables of 8-bit weights and a program without floating point, for microcontrollers, with a check of both."""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,7 +31,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="a model's name, directory or checkpoint (default: bundled)",
     )
     parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the folder to write")
-    formats = ["onnx", "c", "web"]
+    formats = ["onnx", "c", "c-int8", "ladspa", "web"]
     parser.add_argument("--format", choices=formats, default="onnx", help="the format to write (default: onnx)")
     parser.add_argument("--int8", action="store_true", help="also write a smaller graph with 8-bit integer weights")
     parser.add_argument(
@@ -43,6 +45,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         default=0.05,
         metavar="P",
         help="refuse an int8 graph that loses more PESQ than this, or ten times as many dB of SI-SDR (default: 0.05)",
+    )
+    parser.add_argument(
+        "--net-id", type=int, default=0, metavar="N", help="for c-int8: a number in the names of files (default: 0)"
+    )
+    parser.add_argument(
+        "--net-name", default="se", metavar="NAME", help="for c-int8: what the network is called in C (default: se)"
     )
     parser.set_defaults(run=run)
 
@@ -63,6 +71,10 @@ def run(args: argparse.Namespace) -> int:
         return _for_the_browser(args, model)
     if args.format == "c":
         return _in_c(args, model)
+    if args.format == "c-int8":
+        return _in_whole_numbers(args, model)
+    if args.format == "ladspa":
+        return _as_plugin(args, model)
     path = export(model, args.output, more=_in_int8(args, model) if args.int8 else None)
     about = json.loads(path.read_text(encoding="utf-8"))
     for graph in about["graphs"].values():
@@ -96,6 +108,35 @@ def _for_the_browser(args: argparse.Namespace, model: Enhancer) -> int:
     for name in (PROGRAM, WASM):
         print(f"{page.with_name(name)}: {page.with_name(name).stat().st_size / 1e6:.2f} MB")
     print(f"{page}: a page to try it with; python -m http.server -d {args.output}, then http://localhost:8000")
+    return 0
+
+
+def _in_whole_numbers(args: argparse.Namespace, model: Enhancer) -> int:
+    import json
+
+    from frcrn.export.fixed.folder import export_fixed
+
+    path = export_fixed(model, args.output, args.net_id, args.net_name)
+    about = json.loads(path.read_text(encoding="utf-8"))
+    tables, memory = about["table_bytes"] / 1000, about["memory_bytes"] / 1000
+    print(f"{path.parent / ('def_' + about['network'] + '.c')}: {tables:.1f} kB of tables, {memory:.1f} kB of memory")
+    print(f"{about['si_sdr_to_float_db']:.1f} dB between the output in floating point and what the rounding changed")
+    print(f"{path.parent / 'check.c'}: compares it with the reference; cc -O2 -o check {path.parent}/*.c && ./check")
+    return 0
+
+
+def _as_plugin(args: argparse.Namespace, model: Enhancer) -> int:
+    from pathlib import Path
+
+    from frcrn.export.ladspa.folder import MICROPHONE, PLUGINS, README, export_ladspa
+
+    about, folder = export_ladspa(model, args.output), Path(args.output)
+    for name in PLUGINS.values():
+        size = (folder / name).stat().st_size / 1e6
+        print(f"{folder / name}: {size:.1f} MB, at most {about['largest_difference']:.1e} off")
+    late = 1000 * about["latency"] / about["rate"]
+    print(f"{folder / MICROPHONE}: makes a noise-free microphone in PipeWire, {late:.0f} ms late")
+    print(f"{folder / README}: how to use them")
     return 0
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib import util
 from typing import TYPE_CHECKING, BinaryIO
 
-from frcrn.cli.common import RUNTIMES, add_band_option, add_device_option, add_model_option
+from frcrn.cli.common import add_band_option, add_model_option, add_runtime_option, set_threads, show_log
 
 if TYPE_CHECKING:
-    from frcrn.models.base import Enhancer
+    from frcrn.inference.network import Network
 
 DESCRIPTION = """Remove noise from audio in a pipe, in real time: raw samples or wav. Audio is written as soon
 as it is ready.
@@ -44,14 +43,10 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strength", type=float, default=1.0, metavar="S", help="how much noise to remove, 0 to 1 (default: 1.0)"
     )
-    parser.add_argument(
-        "--runtime",
-        choices=RUNTIMES,
-        help="the runtime of the network (default: the fastest installed of native, onnx, torch)",
-    )
+    add_runtime_option(parser)
     add_band_option(parser)
-    add_device_option(parser)
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the network (default: 1)")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print log messages")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -66,42 +61,16 @@ def run(args: argparse.Namespace) -> int:
     return _pass_through(args, sys.stdin.buffer, "standard input")
 
 
-def load_model(args: argparse.Namespace) -> Enhancer:
+def load_model(args: argparse.Namespace) -> Network:
     """Load the model in its runtime, with as many threads as wanted; single hops gain nothing from a second one."""
-    import torch
+    from frcrn.inference.opening import open_network
 
-    from frcrn.export.runtime import with_runtime
-    from frcrn.inference.one_file import placed
-    from frcrn.models.checkpoint import load
-
+    if args.verbose:
+        show_log()
     if args.threads < 1:
         raise ValueError(f"--threads {args.threads}: at least 1 is needed")
-    torch.set_num_threads(args.threads)
-    model = load(args.model)
-    if model.lookahead:
-        return model  # a stream refuses it, and says why
-    if args.device == "cuda":
-        if args.runtime not in (None, "torch"):
-            raise ValueError(f"--device cuda: runs with --runtime torch, not {args.runtime}")
-        return placed(with_runtime(model), "cuda")
-    if args.runtime:
-        return with_runtime(model, args.runtime, args.threads, live=True)
-    return _fastest(model, args.threads)
-
-
-def _fastest(model: Enhancer, threads: int) -> Enhancer:
-    """Return what `frcrn bench` finds fastest hop by hop; networks of others stay with torch."""
-    from frcrn.audio import MissingPackage
-    from frcrn.export.runtime import with_runtime
-    from frcrn.models import MaskEnhancer
-
-    if not isinstance(model, MaskEnhancer):
-        return with_runtime(model)
-    try:
-        return with_runtime(model, "native")
-    except MissingPackage:  # no C compiler, or none that works
-        installed = all(util.find_spec(name) for name in ("onnx", "onnxruntime"))
-        return with_runtime(model, "onnx" if installed else "torch", threads, live=True)
+    set_threads(args.threads)
+    return open_network(args.model, args.runtime, args.threads, args.device, live=True)
 
 
 def _pass_through(args: argparse.Namespace, source: BinaryIO, name: str) -> int:

@@ -9,11 +9,13 @@ memory-mapped file, shared by all workers.
            "length": 2000, "snr_db": [-5, 20], "split": "train"}, sample_rate=16000, seed=0)
     build({"kind": "dns", "folder": "set/", "seconds": 1.0}, ...)
     build({"kind": "hf", "path": "saved/", "seconds": 1.0}, ...)
+    build({"kind": "shards", "paths": ["shards/*.tar"], "seconds": 1.0}, ...)
     build({"kind": "blend", "parts": [{"kind": ...}, {"kind": ...}], "weights": [1, 3], "length": 2000}, ...)
 
 In the mixing, `split` is `train`, `valid` or `all`: `valid` holds `valid_share` of each source, by speaker where
 `speaker` (a regular expression on `source/name`) or the directories tell it, else by file; noise is split by file. All
-keys with defaults: `MixingConfig`, `DnsConfig`, `HfConfig`, `BlendConfig`. A dataset in memory: `HFRows(dataset)`.
+keys with defaults: `MixingConfig`, `DnsConfig`, `HfConfig`, `BlendConfig`. A dataset in memory: `HFRows(dataset)`;
+a streaming one: `StreamedRows`.
 """
 
 from __future__ import annotations
@@ -28,10 +30,23 @@ from frcrn.data.blend import Blend, BlendConfig
 from frcrn.data.dns import DnsConfig, open_dns
 from frcrn.data.hf import HfConfig, HFRows, open_hf
 from frcrn.data.mixing import Mixing, MixingConfig
+from frcrn.data.shards import ShardsConfig, open_shards
+from frcrn.data.streamed import StreamedRows
 
-__all__ = ["Blend", "BlendConfig", "DnsConfig", "HFRows", "HfConfig", "Mixing", "MixingConfig", "build"]
+__all__ = [
+    "Blend",
+    "BlendConfig",
+    "DnsConfig",
+    "HFRows",
+    "HfConfig",
+    "Mixing",
+    "MixingConfig",
+    "ShardsConfig",
+    "StreamedRows",
+    "build",
+]
 
-KINDS = ("mixing", "dns", "hf", "blend")
+KINDS = ("mixing", "dns", "hf", "shards", "blend")
 
 
 def build(config: dict[str, Any], *, sample_rate: int, seed: int, where: str = "data") -> Dataset[dict[str, Tensor]]:
@@ -44,6 +59,8 @@ def build(config: dict[str, Any], *, sample_rate: int, seed: int, where: str = "
         return open_dns(checked(DnsConfig, values, where), sample_rate, seed)
     if kind == "hf":
         return open_hf(checked(HfConfig, values, where), sample_rate, seed)
+    if kind == "shards":
+        return open_shards(checked(ShardsConfig, values, where), sample_rate, seed)
     if kind == "blend":
         return _blend(checked(BlendConfig, values, where), sample_rate, seed, where)
     raise ValueError(f"{where}.kind: expected one of {', '.join(KINDS)}, found {kind!r}")

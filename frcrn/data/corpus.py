@@ -20,6 +20,7 @@ from frcrn.data.cache import list_folders
 from frcrn.data.dns import open_folder
 from frcrn.data.pairs import match
 from frcrn.data.sampling import groups_of, held_out
+from frcrn.files import cell
 
 MANIFEST = "files.csv"
 Progress = Callable[[int, int], None]
@@ -164,7 +165,8 @@ def _write(root: Path, out: Path, sides: dict[str, Share], link: bool, force: bo
                 for path in item.files:
                     place = Path(side) / path.relative_to(root)
                     _place(path, beside / place, link)
-                    table.writerow((place.as_posix(), side, item.source, item.speaker, f"{item.seconds:.3f}"))
+                    names = (place.as_posix(), side, item.source, item.speaker)
+                    table.writerow((*map(cell, names), f"{item.seconds:.3f}"))
                 done += 1
                 if progress:
                     progress(done, total)

@@ -108,7 +108,7 @@ def bare(dataset: Any) -> Any:
     if not hasattr(dataset, "features"):
         return dataset
     if not hasattr(dataset, "__len__"):
-        raise ValueError("dataset: expected a dataset with a length, found a streaming one; load it without streaming")
+        raise ValueError("dataset: expected a dataset with a length, found a streaming one; give it to StreamedRows")
     encoded = [column for column in COLUMNS if type(dataset.features[column]).__name__ == "Audio"]
     if not encoded:
         return dataset.with_format("numpy")

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from frcrn.evaluation.metrics.scores import Scores
 from frcrn.evaluation.statistics import Row
-from frcrn.files import NAMES, read_json, write_json, write_text
+from frcrn.files import NAMES, cell, read_json, uncelled, write_json, write_text
 
 SCORES = "scores.csv"
 RUN = "run.json"
@@ -77,7 +77,7 @@ def _line(cells: Sequence[str]) -> str:
 def _cells(row: Row, columns: Sequence[str]) -> list[str]:
     values = [repr(row.scores.values[name]) if name in row.scores.values else "" for name in columns]
     failures = json.dumps(row.scores.failures, ensure_ascii=False) if row.scores.failures else ""
-    return [row.name, repr(row.seconds), row.digest, repr(row.input_snr), repr(row.processing), *values, failures]
+    return [cell(row.name), repr(row.seconds), row.digest, repr(row.input_snr), repr(row.processing), *values, failures]
 
 
 def _read(path: Path, columns: Sequence[str]) -> list[Row]:
@@ -94,4 +94,4 @@ def _row(cells: Mapping[str, str], columns: Sequence[str]) -> Row:
     values = {name: float(cells[name]) for name in columns if cells.get(name)}
     failures = json.loads(cells[FAILURES]) if cells[FAILURES] else {}
     seconds, ratio, processing = (float(cells[name] or math.nan) for name in ("seconds", "input_snr", "processing"))
-    return Row(cells["clip"], seconds, cells["digest"], ratio, processing, Scores(values, failures))
+    return Row(uncelled(cells["clip"]), seconds, cells["digest"], ratio, processing, Scores(values, failures))

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from frcrn.export.native.network import write_program
 from frcrn.export.native.stream import NativeStep
 from frcrn.export.native.whole import NativeMasks
-from frcrn.export.onnx.network import Step, write_piece
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED, Array, Session, open_session
-from frcrn.export.onnx.traced import step_graph, whole_graph
+from frcrn.export.onnx.traced import piece_graph, step_graph, whole_graph
 from frcrn.models import Enhancer, Estimate, State
+from frcrn.models.frames import FrameEnhancer
 from frcrn.models.masking import MaskEnhancer
 
 RUNTIMES = ("torch", "onnx", "openvino", "native")
+"""All but "auto", which is the first of native, onnx and torch that works."""
+
 Past = dict[str, Array]
+
+_log = logging.getLogger(__name__)
 
 
 class Exported(Enhancer):
@@ -68,15 +74,19 @@ class NativeStream(Steps):
 
     def __init__(self, model: Enhancer) -> None:
         super().__init__(model, "native")
-        self._steps = NativeStep(model)
+        self._steps = NativeStep(write_program(model))
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first sample."""
-        return self._steps.initial_state(batch)
+        return _tensors(self._steps.initial_state(batch))
 
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
         """[B, k hop] -> [B, k hop], late by window - hop samples; the state that goes in is used up."""
-        return self._steps.step(frame, state)
+        if not all(each.is_cpu for each in (frame, *state.values())):
+            raise ValueError("frame and state: the runtime native expects both on the CPU")
+        past = {name: value.detach().numpy() for name, value in state.items()}
+        clean, past = self._steps.step(frame.detach().float().numpy(), past)
+        return torch.from_numpy(clean), _tensors(past)
 
 
 class NativeWhole(Exported):
@@ -101,8 +111,8 @@ class ExportedStream(Steps):
 
     def __init__(self, model: Enhancer, runtime: str, threads: int | None = None, *, live: bool = False) -> None:
         super().__init__(model, runtime)
-        self._live = live or not isinstance(model, MaskEnhancer)
-        graph: Step = write_piece(model) if isinstance(model, MaskEnhancer) and not live else step_graph(model)
+        piece = None if live else piece_graph(model)
+        self._live, graph = piece is None, piece or step_graph(model)
         self._shapes = graph.states
         self._session: Session = open_session(graph.model, runtime, threads)
 
@@ -143,16 +153,14 @@ class ExportedStream(Steps):
         return results[ENHANCED], {name: results[f"state.{name}.next"] for name in past}
 
 
+def _tensors(past: Past) -> State:
+    """The same memory, as tensors."""
+    return {name: torch.from_numpy(value) for name, value in past.items()}
+
+
 def stacked(values: Sequence[Array]) -> Array:
     """Arrays with a new axis in front, without a copy where there is one."""
     return values[0][None] if len(values) == 1 else np.stack(values)
-
-
-def checked_runtime(name: str) -> str:
-    """Return the name of a runtime, or refuse it."""
-    if name not in RUNTIMES:
-        raise ValueError(f"runtime {name!r}: choose {', '.join(RUNTIMES)}")
-    return name
 
 
 def with_runtime(
@@ -162,7 +170,8 @@ def with_runtime(
 
     Args:
         model: a network as it was loaded.
-        runtime: "torch", "onnx", "openvino", or "native" (plain C, which needs a C compiler).
+        runtime: "torch", "onnx", "openvino", or "native" (in C); "auto" takes the first of native, onnx and torch that
+            works here.
         threads: how many threads it may use; None leaves it to the runtime.
         live: run hop by hop, as streams do; native runs causal networks so in any case.
 
@@ -172,7 +181,11 @@ def with_runtime(
     """
     if threads is not None and not (isinstance(threads, int) and threads >= 1):
         raise ValueError(f"threads {threads!r}: expected a whole number from 1, or None")
-    if checked_runtime(runtime) == "torch":
+    if runtime == "auto":
+        return _first_that_works(model, threads, live=live)
+    if runtime not in RUNTIMES:
+        raise ValueError(f"runtime {runtime!r}: choose auto, {', '.join(RUNTIMES)}")
+    if runtime == "torch":
         return model.optimize()
     if runtime == "native":
         if isinstance(model, MaskEnhancer) and model.lookahead:
@@ -181,3 +194,14 @@ def with_runtime(
     if model.lookahead:
         return ExportedWhole(model, runtime, threads)
     return ExportedStream(model, runtime, threads, live=live)
+
+
+def _first_that_works(model: Enhancer, threads: int | None, *, live: bool) -> Enhancer:
+    """Run a network with native, else onnx, else torch; networks of others, and what is optimized, stay with torch."""
+    if isinstance(model, (MaskEnhancer, FrameEnhancer)) and not model.optimized:
+        for runtime in ("native", "onnx"):
+            try:
+                return with_runtime(model, runtime, threads, live=live)
+            except (ImportError, OSError, ValueError) as error:  # a package or compiler is missing, or a layer unknown
+                _log.info("runtime %s: %s", runtime, error)
+    return model if type(model).optimize is Enhancer.optimize else model.optimize()

@@ -13,12 +13,10 @@ import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from frcrn.audio import Samples, exactly
 from frcrn.audio.fifo import Queue
-from frcrn.models.base import Enhancer
+from frcrn.inference.network import Network, runner
 
 WHOLE = 20.0
 PIECE = 10.0
@@ -26,27 +24,25 @@ OVERLAP = 1.0
 GUARD = 0.3
 
 
-def run(model: Enhancer, blocks: Iterable[Samples], length: int, channels: int) -> Iterator[Samples]:
+def run(model: Network, blocks: Iterable[Samples], length: int, channels: int) -> Iterator[Samples]:
     """Blocks [C, n] at the model's rate, `length` in all -> as many clean samples, in blocks."""
     queue = Queue(blocks, channels)
     return streamed(model, queue, length, channels) if model.lookahead == 0 else pieced(model, queue, length)
 
 
-def streamed(model: Enhancer, queue: Queue, length: int, channels: int) -> Iterator[Samples]:
+def streamed(model: Network, queue: Queue, length: int, channels: int) -> Iterator[Samples]:
     """Step through the wave with the network's state, all channels side by side, its delay taken out."""
     late = model.window - model.hop
     size = max(1, int(PIECE * model.sample_rate) // channels // model.hop) * model.hop
-    with torch.inference_mode():
-        state = model.initial_state(channels)
+    at = runner(model)
+    state = at.initial_state(channels)
     for start in range(0, length + late, size):
         wanted = min(size, model.hop * math.ceil((length + late - start) / model.hop))
-        frame = _tensor(exactly(queue.take(wanted), wanted), model)
-        with torch.inference_mode():
-            clean, state = model.step(frame, state)
-        yield clean.cpu().numpy()[:, max(0, late - start) : length + late - start]
+        clean, state = at.step(exactly(queue.take(wanted), wanted), state)
+        yield clean[:, max(0, late - start) : length + late - start]
 
 
-def pieced(model: Enhancer, queue: Queue, length: int) -> Iterator[Samples]:
+def pieced(model: Network, queue: Queue, length: int) -> Iterator[Samples]:
     """Show the network the whole wave, or overlapping pieces of it that fade into each other."""
     starts, overlap = pieces(model, length)
     fade = _fade(overlap, int(GUARD * model.sample_rate))
@@ -66,7 +62,7 @@ def pieced(model: Enhancer, queue: Queue, length: int) -> Iterator[Samples]:
         noisy = np.concatenate([noisy[:, stride:], queue.take(length if last else stride)], axis=1)
 
 
-def pieces(model: Enhancer, length: int) -> tuple[list[int], int]:
+def pieces(model: Network, length: int) -> tuple[list[int], int]:
     """Plan a wave of so many samples: where its pieces start, and by how much each overlaps the next."""
     piece = int(PIECE * model.sample_rate)
     overlap = model.window + int(OVERLAP * model.sample_rate) // model.hop * model.hop
@@ -77,21 +73,11 @@ def pieces(model: Enhancer, length: int) -> tuple[list[int], int]:
     return [number * stride for number in range(count)], overlap
 
 
-def forward(model: Enhancer, noisy: Samples) -> Samples:
+def forward(model: Network, noisy: Samples) -> Samples:
     """[C, T] -> [C, T], as many channels at once as fit into the memory of one piece."""
     group = max(1, int(PIECE * model.sample_rate) // noisy.shape[1])
-    with torch.inference_mode():
-        parts = [
-            model(_tensor(noisy[first : first + group], model)).wave.cpu().numpy()
-            for first in range(0, len(noisy), group)
-        ]
-    return np.concatenate(parts)
-
-
-def _tensor(samples: Samples, model: Enhancer) -> Tensor:
-    """[C, T] where the network is."""
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    return torch.from_numpy(np.ascontiguousarray(samples)).to(device)
+    at = runner(model)
+    return np.concatenate([at.whole(noisy[first : first + group]) for first in range(0, len(noisy), group)])
 
 
 def _fade(overlap: int, guard: int) -> Samples:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,11 @@ from frcrn.audio import BLOCK, AudioError, Reader, Samples, Source, loudness
 from frcrn.audio.arrays import Wave
 from frcrn.audio.fifo import Queue
 from frcrn.audio.normalising import normalised
+from frcrn.export.native.standalone import NativeNetwork
 from frcrn.inference import blockwise
-from frcrn.inference.fullband import FullBand, checked_band
-from frcrn.models.base import Enhancer
+from frcrn.inference.fullband import checked_band, full_band
+from frcrn.inference.network import Network, is_network
+from frcrn.inference.opening import open_network
 
 Progress = Callable[[float], None]
 MOST_CHANNELS = 128
@@ -51,7 +53,7 @@ class Mix(NamedTuple):
 
 
 def enhance(
-    model: Enhancer,
+    model: Network,
     wave: Wave,
     rate: int | None = None,
     *,
@@ -85,7 +87,8 @@ def enhance_file(
     source: Source,
     target: str | os.PathLike[str],
     *,
-    model: str | os.PathLike[str] | Enhancer = "default",
+    model: str | os.PathLike[str] | Network = "default",
+    runtime: str = "auto",
     strength: float = 1.0,
     max_attenuation_db: float | None = None,
     residual: bool = False,
@@ -102,6 +105,8 @@ def enhance_file(
         source: a path, the bytes of a file, or an open one.
         target: the file to write; its extension chooses the format, and the source's own is kept exactly.
         model: a network, or what `load` takes.
+        runtime: what runs a network that is loaded here: "native" (in C), "onnx", "openvino" or "torch"; "auto" takes
+            the first of native, onnx and torch that works here.
         strength: how much of the noise is removed, 0 to 1.
         max_attenuation_db: attenuate by at most this many dB; None is unlimited.
         residual: write what was removed in place of what is left.
@@ -116,7 +121,7 @@ def enhance_file(
         >>> frcrn.enhance_file("noisy.flac", "clean.flac", strength=0.9)
     """
     mix = checked_mix(strength, max_attenuation_db, residual)
-    network = model if isinstance(model, Enhancer) else _loaded(model)
+    network: Any = model if is_network(model) else open_network(cast(Any, model), runtime)
     with _recording(source, mono=mono, repair=repair, track=track) as (recording, found, origin):
         form = _form(found, recording.name, Path(target))
         measure = measured(network, recording)
@@ -133,9 +138,7 @@ def enhance_file(
                     progress(done / measure.length)
 
 
-def enhanced(
-    model: Enhancer, recording: Recording, measure: Measure, mix: Mix, band: str = "full"
-) -> Iterator[Samples]:
+def enhanced(model: Network, recording: Recording, measure: Measure, mix: Mix, band: str = "full") -> Iterator[Samples]:
     """Yield the clean form of a recording in blocks [C, n], aligned with it and as long."""
     for_network, for_mixing = itertools.tee(recording.blocks())
     whole = checked_band(band) == "full" and recording.rate > model.sample_rate
@@ -152,7 +155,7 @@ def enhanced(
         yield from loudness.bounded(mixed(), np.where(measure.peak <= 1, loudness.CEILING, np.inf))
 
 
-def through(model: Enhancer, recording: Recording, noisy: Iterator[Samples], measure: Measure) -> Iterator[Samples]:
+def through(model: Network, recording: Recording, noisy: Iterator[Samples], measure: Measure) -> Iterator[Samples]:
     """Noisy blocks [C, n] at the recording's rate -> clean ones, through the network at its own rate and level."""
     rate, channels, gain = recording.rate, recording.channels, measure.gain
     fed = _to_model_rate(model, recording, itertools.chain(_times(noisy, gain), [_silence(model, recording)]))
@@ -162,10 +165,10 @@ def through(model: Enhancer, recording: Recording, noisy: Iterator[Samples], mea
 
 
 def through_both_bands(
-    model: Enhancer, recording: Recording, noisy: Iterator[Samples], measure: Measure
+    model: Network, recording: Recording, noisy: Iterator[Samples], measure: Measure
 ) -> Iterator[Samples]:
     """Do as `through` does, and keep what lies above the network's band, weighed."""
-    bands = FullBand(recording.rate, model.sample_rate, recording.channels)
+    bands = full_band(recording.rate, model.sample_rate, recording.channels)
 
     def low() -> Iterator[Samples]:
         for block in _times(noisy, measure.gain):
@@ -181,7 +184,7 @@ def through_both_bands(
     return _times(clean(), 1 / measure.gain)
 
 
-def measured(model: Enhancer, recording: Recording) -> Measure:
+def measured(model: Network, recording: Recording) -> Measure:
     """Read a recording through for its length, its peaks, and the gains that the network is to be fed with.
 
     A network without a level of its own is fed the recording as it is, but never beyond full scale. One with a level
@@ -213,8 +216,11 @@ def checked_mix(strength: float, max_attenuation_db: float | None, residual: boo
 
 
 @contextmanager
-def evaluating(model: Enhancer) -> Iterator[None]:
-    """Put a network into evaluation mode for a while."""
+def evaluating(model: Network) -> Iterator[None]:
+    """Put a network into evaluation mode for a while; one in C knows no other."""
+    if isinstance(model, NativeNetwork):
+        yield
+        return
     training = model.training
     model.eval()
     try:
@@ -260,17 +266,11 @@ def _form(found: audio.AudioFormat, name: str, target: Path) -> audio.AudioForma
     return found if keeps and audio.writable(found) else audio.format_for(target, found)
 
 
-def _loaded(model: str | os.PathLike[str]) -> Enhancer:
-    from frcrn.models.checkpoint import load
-
-    return load(model).optimize()
-
-
-def _to_model_rate(model: Enhancer, recording: Recording, blocks: Iterator[Samples]) -> Iterator[Samples]:
+def _to_model_rate(model: Network, recording: Recording, blocks: Iterator[Samples]) -> Iterator[Samples]:
     return audio.resampled(blocks, recording.rate, model.sample_rate, channels=recording.channels)
 
 
-def _silence(model: Enhancer, recording: Recording) -> Samples:
+def _silence(model: Network, recording: Recording) -> Samples:
     """What is put after the end, so that resampling there and back covers the last samples too."""
     frames = 0 if recording.rate == model.sample_rate else recording.rate // model.sample_rate + 2
     return np.zeros((recording.channels, frames), np.float32)

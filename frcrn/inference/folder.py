@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -21,6 +22,8 @@ from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one
 from frcrn.inference.paths import Job, Place, plan
 from frcrn.machine import available_cores
 from frcrn.workers import Died, Helper, Pool, helper
+
+_log = logging.getLogger(__name__)
 
 GRACE = 10.0
 """Seconds that a process has for removing what is half-written."""
@@ -84,6 +87,8 @@ def enhance_all(
     identity = settings.identity()
     work = tasks(jobs, mark_of(identity), manifest, force=force)
     count = min(len(work), count or processes_for(len(work)))
+    if count > 1:  # one alone is this one, and says so itself
+        _log.info("%s: runtime %s in %d processes", settings.model, identity["runtime"], count)
     with manifest or nullcontext():
         if manifest is not None:
             manifest.describe(identity, mark_of(identity))

@@ -6,12 +6,19 @@ nothing is lost between them: with the low band untouched and the high one at ga
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
+from frcrn.audio import MissingPackage
 from frcrn.audio.fifo import Fifo
 from frcrn.audio.filters import ShortResampler
 from frcrn.audio.reading import Samples
+from frcrn.export.native import library
+from frcrn.export.native.band import NativeBand
 from frcrn.inference.highband import STEP, HighBand, TopOctave
+
+_log = logging.getLogger(__name__)
 
 BANDS = ("full", "speech")
 """Whether what lies above the network's band is kept and cleaned, or left out."""
@@ -22,6 +29,16 @@ def checked_band(name: str) -> str:
     if name not in BANDS:
         raise ValueError(f"band {name!r}: choose {' or '.join(BANDS)}")
     return name
+
+
+def full_band(rate: int, low_rate: int, channels: int) -> FullBand | NativeBand:
+    """Return what splits and joins both bands: the program in C where it is there, else the same in numpy."""
+    if library.is_there():
+        try:
+            return NativeBand(rate, low_rate, channels)
+        except (OSError, ValueError, MissingPackage) as error:
+            _log.warning("the full band runs in numpy, which takes longer: %s", error)
+    return FullBand(rate, low_rate, channels)
 
 
 class FullBand:

@@ -11,18 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import torch
-
 from frcrn.audio import AudioError, Reader, Source, format_for, name_of, open_source
 from frcrn.audio.formats import CONTAINERS, MEDIA
-from frcrn.export.runtime import checked_runtime, with_runtime
 from frcrn.files import digest
 from frcrn.inference import enhance
 from frcrn.inference.enhance import Progress, checked_mix
 from frcrn.inference.fullband import checked_band
 from frcrn.inference.manifest import Record
+from frcrn.inference.network import Network
+from frcrn.inference.opening import checked_runtime, for_device, identify, open_network
 from frcrn.inference.paths import Job
-from frcrn.models import Enhancer
 
 OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair", "band", "track", "normalise")
 """The settings that `enhance_file` takes by these names."""
@@ -39,7 +37,7 @@ class Settings:
     mono: bool = False
     repair: bool = False
     band: str = "full"
-    runtime: str = "torch"
+    runtime: str = "auto"
     track: int | None = None
     device: str = "auto"
     normalise: float | None = None
@@ -47,32 +45,19 @@ class Settings:
     def __post_init__(self) -> None:
         checked_mix(self.strength, self.max_attenuation_db, self.residual)
         checked_band(self.band)
-        checked_runtime(self.runtime)
+        for_device(checked_runtime(self.runtime), self.device)
         if self.normalise is not None and not -70 < self.normalise <= 0:
             raise ValueError(f"normalise {self.normalise}: accepted are loudnesses from -70 to 0 LUFS, such as -16")
 
-    def open(self) -> Enhancer:
-        """Return the network in its inference form, with as many threads as torch has."""
-        from frcrn.models.checkpoint import load
-
-        model = with_runtime(load(self.model), self.runtime, torch.get_num_threads())
-        return placed(model, self.device) if self.runtime == "torch" else model
+    def open(self) -> Network:
+        """Return the network in its inference form."""
+        return open_network(self.model, self.runtime, device=self.device)
 
     def identity(self) -> dict[str, Any]:
-        """Return the options and a hash of the model; where the model lies is no part of it."""
-        from frcrn.models.checkpoint import fingerprint, load
-
-        return {key: value for key, value in dataclasses.asdict(self).items() if key != "device"} | {
-            "model": fingerprint(load(self.model))[:32]
-        }
-
-
-def placed(model: Enhancer, device: str) -> Enhancer:
-    """Put a network on `cpu` or `cuda`; `auto` is cuda where there is one."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device cuda: torch finds no CUDA device here; choose cpu or auto")
-    found = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    return model.to(found)
+        """Return the options, the runtime in use and a hash of the model; where the model lies is no part of it."""
+        options = {key: value for key, value in dataclasses.asdict(self).items() if key != "device"}
+        used = identify(self.model, self.runtime, self.device)
+        return options | {"runtime": used.runtime, "model": used.model[:32]}
 
 
 class Task(NamedTuple):
@@ -112,7 +97,7 @@ def is_done(task: Task) -> bool:
     )
 
 
-def enhance_one(task: Task, settings: Settings, model: Callable[[], Enhancer], progress: Progress | None) -> Outcome:
+def enhance_one(task: Task, settings: Settings, model: Callable[[], Network], progress: Progress | None) -> Outcome:
     """Enhance one file unless that is done; whatever goes wrong with it is its outcome."""
     job = task.job
     try:
@@ -125,7 +110,7 @@ def enhance_one(task: Task, settings: Settings, model: Callable[[], Enhancer], p
         return Outcome(job, _portable(error))
 
 
-def _enhanced(task: Task, settings: Settings, model: Enhancer, progress: Progress | None) -> Outcome:
+def _enhanced(task: Task, settings: Settings, model: Network, progress: Progress | None) -> Outcome:
     job = task.job
     source = digest(job.source) if task.record and job.source.is_file() else ""
     job.target.parent.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,8 @@ import numpy as np
 
 from frcrn.audio import AudioError, Samples, as_floats, checked_rate, like
 from frcrn.audio.formats import kind_of
+from frcrn.inference.network import Network
 from frcrn.inference.streaming import Stream
-from frcrn.models import Enhancer
 
 BYTES = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
 """Encodings of a raw sample, by the names that ffmpeg gives them, and their sizes."""
@@ -191,7 +191,7 @@ class Passage:
     """What runs through a pipe, from its first byte to its last."""
 
     def __init__(
-        self, model: Enhancer, layout: Layout, sink: BinaryIO, strength: float = 1.0, band: str = "full"
+        self, model: Network, layout: Layout, sink: BinaryIO, strength: float = 1.0, band: str = "full"
     ) -> None:
         self.layout, self._sink, self._left = layout, sink, b""
         self._stream = Stream(model, layout.rate, layout.channels, strength, band)
@@ -233,7 +233,7 @@ class Passage:
 
 
 def pass_through(
-    model: Enhancer,
+    model: Network,
     source: BinaryIO,
     sink: BinaryIO,
     *,

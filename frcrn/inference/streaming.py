@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
 from typing import Any
 
 import numpy as np
 import soxr
-import torch
 
 from frcrn.audio import AudioError, Samples, as_floats, checked_rate, exactly, finite, like, resampled_length
 from frcrn.audio.fifo import Fifo
-from frcrn.inference.fullband import FullBand, checked_band
-from frcrn.models import Enhancer
+from frcrn.export.native.band import NativeBand
+from frcrn.inference.fullband import FullBand, checked_band, full_band
+from frcrn.inference.network import Network, inference_form, runner
 
 _MOST_HOPS = 64  # of one stream in one step, so that a long chunk needs no more memory than a short one
+_LOUDEST = 1e12  # what is louder is no sound, and its square is infinite inside of the network
 _TINY = 1e-20  # what is softer (-400 dBFS) is silence to the network: denormal numbers would make it slow
 
 
@@ -68,17 +67,17 @@ class SpeechBand:
         return self._up.push(clean, last)
 
 
-def route(rate: int, low_rate: int, channels: int, band: str) -> FullBand | SpeechBand:
+def route(rate: int, low_rate: int, channels: int, band: str) -> FullBand | NativeBand | SpeechBand:
     """Return the way to a network and back; at the network's rate or below there is nothing above its band."""
-    kind = FullBand if checked_band(band) == "full" and rate > low_rate else SpeechBand
-    return kind(rate, low_rate, channels)
+    both = checked_band(band) == "full" and rate > low_rate
+    return (full_band if both else SpeechBand)(rate, low_rate, channels)
 
 
 class Stream:
     """One stream through a causal network; what comes out is in time with what went in, and as long in the end."""
 
     def __init__(
-        self, model: Enhancer, rate: int | None = None, channels: int = 1, strength: float = 1.0, band: str = "full"
+        self, model: Network, rate: int | None = None, channels: int = 1, strength: float = 1.0, band: str = "full"
     ) -> None:
         if model.lookahead:
             raise ValueError(
@@ -90,6 +89,7 @@ class Stream:
         self.rate = model.sample_rate if rate is None else checked_rate(rate)
         self.channels = channels
         self.model = inference_form(model)
+        self._runner = runner(self.model)
         self.strength = strength
         self._overlap = model.window - model.hop
         self.band = band
@@ -121,7 +121,7 @@ class Stream:
 
     def reset(self) -> None:
         """Forget everything received: the next push is the beginning of another sound."""
-        self._state = self.model.initial_state(self.channels)
+        self._state = self._runner.initial_state(self.channels)
         self._pending.clear()
         self._original.clear()
         self._route.reset()
@@ -178,10 +178,12 @@ class Stream:
         count = clean.shape[1]
         original = self._original.take(count)
         self._given += count
-        share = np.linspace(self._mixed, self._strength, count, dtype=np.float32)
+        if self._mixed == self._strength == 1:
+            mixed = clean.copy()
+        else:
+            mixed = original + np.linspace(self._mixed, self._strength, count, dtype=np.float32) * (clean - original)
         if count:
             self._mixed = self._strength
-        mixed = clean.copy() if (share == 1).all() else original + share * (clean - original)
         return like(self._like, mixed if np.ndim(self._like) == 2 else mixed[0])
 
 
@@ -210,22 +212,21 @@ def push_together(streams: Sequence[Stream], chunks: Sequence[Any]) -> list[Any]
     return results
 
 
-@torch.inference_mode()
 def advance(streams: Sequence[Stream]) -> list[list[Samples]]:
     """Let the network hear all whole hops that wait; return its answers [C, n] for each stream."""
     answers: list[list[Samples]] = [[] for _ in streams]
     while ready := [number for number, stream in enumerate(streams) if stream._hops()]:
         busy = [streams[number] for number in ready]
-        model = busy[0].model
-        count = min(stream._hops() for stream in busy) * model.hop
-        frames = torch.from_numpy(np.concatenate([stream._pending.take(count) for stream in busy]))
-        state = {name: torch.cat([stream._state[name] for stream in busy]) for name in busy[0]._state}
-        out, state = model.step(frames.to(device_of(model)), state if len(busy) > 1 else busy[0]._state)
+        at = busy[0]._runner
+        count = min(stream._hops() for stream in busy) * busy[0].model.hop
+        frames = np.concatenate([stream._pending.take(count) for stream in busy])
+        states = [stream._state for stream in busy]
+        out, state = at.step(frames, at.joined(states) if len(busy) > 1 else states[0])
         sizes = [stream.channels for stream in busy]
-        split = {name: memory.split(sizes) for name, memory in state.items()}
-        for place, (number, clean) in enumerate(zip(ready, out.split(sizes), strict=True)):
-            streams[number]._state = {name: parts[place] for name, parts in split.items()}
-            answers[number].append(streams[number]._heard(clean.cpu().numpy()))
+        each = np.split(out, np.cumsum(sizes)[:-1])
+        for number, clean, kept in zip(ready, each, at.apart(state, sizes), strict=True):
+            streams[number]._state = kept
+            answers[number].append(streams[number]._heard(clean))
     return answers
 
 
@@ -236,27 +237,10 @@ def as_samples(chunk: Any, stream: Stream) -> Samples:
     if wave.ndim != 2 or wave.shape[0] != stream.channels:
         accepted = "[T] or [1, T]" if stream.channels == 1 else f"[{stream.channels}, T]"
         raise AudioError(f"a chunk has the shape {list(samples.shape)}; this stream takes {accepted}")
-    return finite(wave, "stream", stream.rate, start=stream.position)
-
-
-def device_of(model: Enhancer) -> torch.device:
-    """Return where the network computes."""
-    weight = next(chain(model.parameters(), model.buffers()), None)
-    return torch.device("cpu") if weight is None else weight.device
-
-
-_forms: weakref.WeakKeyDictionary[Enhancer, tuple[list[tuple[int, int]], Enhancer]] = weakref.WeakKeyDictionary()
-
-
-def inference_form(model: Enhancer) -> Enhancer:
-    """Return the optimized form of a network, the same one for all its streams until its weights change."""
-    if model.optimized or type(model).optimize is Enhancer.optimize:
-        return model
-    weights = chain(model.parameters(), model.buffers())
-    now = [(weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in weights]
-    if model not in _forms or _forms[model][0] != now:
-        _forms[model] = now, model.optimize()
-    return _forms[model][1]
+    wave = finite(wave, "stream", stream.rate, start=stream.position)
+    if wave.size and (loudest := float(np.abs(wave).max())) > _LOUDEST:
+        raise AudioError(f"a chunk has samples of {loudest:.3g}; full scale is 1, accepted are at most {_LOUDEST:g}")
+    return wave
 
 
 @lru_cache
@@ -267,7 +251,7 @@ def longest_delay(rate: int, model_rate: int, window: int, hop: int, band: str) 
     way = route(rate, model_rate, 1, band)
     size = max(1, rate // 1000)
     taken = given = received = returned = longest = 0
-    while taken < (rate // 2 if isinstance(way, FullBand) else 2 * rate):
+    while taken < (2 * rate if isinstance(way, SpeechBand) else rate // 2):
         taken += size
         longest = max(longest, taken - given)
         received += way.split(np.zeros((1, size), np.float32)).shape[1]

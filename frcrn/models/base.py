@@ -28,6 +28,8 @@ class Estimate(NamedTuple):
 
     wave: Tensor
     stages: tuple[Stage, ...]
+    speech: Tensor | None = None
+    """How probable speech is in each frame, [B, N], of networks that say so."""
 
 
 class Enhancer(nn.Module):

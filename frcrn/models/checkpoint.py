@@ -15,9 +15,13 @@ from safetensors.torch import save as serialized
 from torch import Tensor
 
 from frcrn.files import replacing, write_text
+<<<<<<< HEAD
 from frcrn.models import MODELS, Enhancer, FRCRNConfig, released
 from frcrn.models.directories import CONFIGURATION, WEIGHT_FILES, read_configuration, weights_in
 from frcrn.models.released import OFFICIAL_TYPE as OFFICIAL_TYPE
+=======
+from frcrn.models import MODELS, Enhancer, FRCRNConfig, dtln_weights, released
+>>>>>>> main
 from frcrn.models.weight_files import METADATA, read_entries
 from frcrn.models.weight_files import CheckpointError as CheckpointError
 
@@ -44,7 +48,7 @@ def load(source: str | os.PathLike[str] = DEFAULT, **changes: Any) -> Enhancer:
 
     Args:
         source: a bundled model's name, a model directory, or a file of weights; one of the released form implies its
-            configuration.
+            configuration, and so do the files of DTLN's authors (dtln_1.onnx and dtln_2.onnx in a folder, or .h5).
         **changes: values that replace those of its configuration; `causal=True` makes an offline network causal.
 
     Example:
@@ -62,6 +66,8 @@ def load(source: str | os.PathLike[str] = DEFAULT, **changes: Any) -> Enhancer:
         raise CheckpointError(
             f"{path}: no such model; give a directory, a checkpoint file, or one of {', '.join(names())}"
         )
+    if (theirs := dtln_weights.found(path)) is not None:
+        return assemble(str(path), theirs.state_dict(), arguments_of(theirs), changes)
     arguments: Mapping[str, Any] = {}
     if path.is_dir():
         arguments = read_configuration(path)
@@ -89,6 +95,33 @@ def load_bundled(name: str, changes: Mapping[str, Any]) -> Enhancer:
     return untrained(name, FRCRNConfig.compact().to_dict(), changes).eval()
 
 
+<<<<<<< HEAD
+=======
+def read_configuration(folder: Path) -> dict[str, Any]:
+    """Return the `model` part of a directory's configuration, empty where there is none."""
+    file = folder / CONFIGURATION
+    if not file.exists():
+        return {}
+    if not file.is_file():
+        raise CheckpointError(f"{file}: expected a file in JSON, found a pipe, a device or a folder")
+    try:
+        part = json.loads(file.read_text(encoding="utf-8")).get("model", {})
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{file}: not a JSON object ({error})") from error
+    if not isinstance(part, dict):
+        raise CheckpointError(f"{file}: expected an object under 'model', found {type(part).__name__}")
+    return part
+
+
+def weights_in(folder: Path) -> Path:
+    """Return the weights file of a model directory."""
+    for name in WEIGHT_FILES:
+        if (folder / name).is_file():
+            return folder / name
+    raise CheckpointError(f"{folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
+
+
+>>>>>>> main
 def build(arguments: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Enhancer:
     """Return the untrained network that the `model` part of a configuration describes."""
     values = {key: value for key, value in arguments.items() if key not in ("type", "network", "trained", BUNDLED)}

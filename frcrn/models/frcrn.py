@@ -42,6 +42,11 @@ LEAST = {
 }
 """The smallest value of each whole number."""
 
+MOST = {"sample_rate": 768_000, "window": 2**16, "hop": 2**15, "stages": 16, "memory": 2**12, "time_memory": 2**12}
+MOST |= {"time_layers": 64, "time_hidden": 2**14, "se_frames": 2**16, "head_channels": 2**12, "bands": 2**16}
+MOST_CHANNELS, MOST_TAPS, MOST_LEVELS = 2**12, 2**8, 32
+"""Far beyond any use; a file of a stranger's that claims more would take all memory or time."""
+
 
 @dataclass(frozen=True)
 class FRCRNConfig:
@@ -72,7 +77,9 @@ class FRCRNConfig:
         object.__setattr__(self, "levels", tuple(as_level(level) for level in self.levels))
         for name, least in LEAST.items():
             require(getattr(self, name) >= least, name, f"{least} or more", getattr(self, name))
-        require(len(self.levels) > 0, "levels", "at least one level", self.levels)
+        for name, most in MOST.items():
+            require(getattr(self, name) <= most, name, f"at most {most}", getattr(self, name))
+        require(0 < len(self.levels) <= MOST_LEVELS, "levels", f"1 to {MOST_LEVELS} levels", len(self.levels))
         require(0 < self.compress <= 1, "compress", "a power above 0 and at most 1", self.compress)
         require(self.mask_bound > 0, "mask_bound", "a bound above 0", self.mask_bound)
         require(self.stages > 1 or not self.refine, "refine", "false where there is no second stage", self.refine)
@@ -120,6 +127,8 @@ def as_level(value: Any) -> Level:
             f"level {value!r}: channels, stride and both kernels (frequency, time) must be positive, "
             "padding and time not negative, and both kernels as long in time"
         )
+    require(max(level.channels, level.time) <= MOST_CHANNELS, "channels", f"at most {MOST_CHANNELS}", level)
+    require(max(level.stride, level.padding, *kernel, *up_kernel) <= MOST_TAPS, "kernel", f"at most {MOST_TAPS}", level)
     return level._replace(kernel=kernel, up_kernel=up_kernel)
 
 

@@ -24,6 +24,8 @@ class CheckpointError(ValueError):
 
 def read_entries(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return a checkpoint's tensors, and the configuration that travels with them (empty for a bare one)."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: expected a file of weights, found a pipe, a device or a folder")
     with path.open("rb") as file:
         start = file.read(9)
     # a renamed file is still what it is: after the length of its header, safetensors begins with a brace
@@ -36,7 +38,14 @@ def read_entries(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(f"{path}: expected an object under {METADATA!r}, found {type(metadata).__name__}")
     if not isinstance(entries, dict) or not entries or not all(map(is_entry, entries.items())):
         raise CheckpointError(f"{path}: expected a state dict of tensors, bare or under 'state_dict'")
+    if strange := next((name for name, value in entries.items() if not is_finite(value)), None):
+        raise CheckpointError(f"{path}: {strange} holds values that are not finite numbers")
     return entries, metadata
+
+
+def is_finite(value: Tensor) -> bool:
+    """Say whether all of a tensor's values are numbers."""
+    return not value.is_floating_point() or bool(value.isfinite().all())
 
 
 def read_safetensors(path: Path) -> tuple[Any, Any]:

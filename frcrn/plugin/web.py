@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import socket
 import threading
 import time
 import urllib.error
@@ -14,6 +16,7 @@ from frcrn.audio import AudioError
 
 SECONDS = 60.0
 MEGABYTES = 1024.0
+LONGEST_NAME = 100
 QUIET_SECONDS = 10.0  # without a single byte
 PIECE = 1 << 16
 
@@ -29,24 +32,31 @@ def is_url(text: str) -> bool:
 
 
 def name_in(url: str) -> str:
-    """Return the file name at the end of an address, empty where there is none."""
+    """Return the file name at the end of an address, empty where there is none.
+
+    A server chose it: it cannot be a hidden file, an option, or have characters that nobody sees.
+    """
     name = urllib.parse.unquote(urllib.parse.urlsplit(url).path).replace("\\", "/").rpartition("/")[2]
-    return "" if name in (".", "..") else name
+    seen = "".join(char for char in name if char.isprintable())
+    return seen.lstrip(".- ")[-LONGEST_NAME:].lstrip(".- ")
 
 
 def fetch(url: str, *, seconds: float = SECONDS, megabytes: float = MEGABYTES) -> bytes:
     """Return what is at an address, or say in one sentence why it cannot be had."""
     failures: list[Exception] = []
     content: list[bytes] = []
+    sockets: list[socket.socket] = []
 
     def work() -> None:
         try:
-            content.append(download(url, time.monotonic() + seconds, int(megabytes * 2**20)))
+            content.append(download(url, time.monotonic() + seconds, int(megabytes * 2**20), sockets))
         except Exception as error:  # noqa: BLE001 - carried to the caller's thread
             failures.append(error)
 
     # a thread, because looking up a host's name cannot be told how long it may take
     waited_for(work, seconds)
+    for each in sockets:
+        hang_up(each)
     if failures:
         raise AudioError(f"{url}: cannot be read: {reason_of(failures[0])}") from failures[0]
     if not content:
@@ -61,10 +71,40 @@ def waited_for(work: Callable[[], None], seconds: float) -> None:
     thread.join(seconds)
 
 
-def download(url: str, deadline: float, limit: int) -> bytes:
-    """Read an address piece by piece."""
+def hang_up(connection: socket.socket) -> None:
+    """End what still waits for an answer there, so that its thread ends too."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def opener(sockets: list[socket.socket]) -> urllib.request.OpenerDirector:
+    """Return what opens addresses and lists each connection that it makes."""
+
+    class Plain(http.client.HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            sockets.append(self.sock)
+
+    class Secure(http.client.HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            sockets.append(self.sock)
+
+    class PlainHandler(urllib.request.HTTPHandler):
+        def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(Plain, req)
+
+    class SecureHandler(urllib.request.HTTPSHandler):
+        def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(Secure, req)
+
+    return urllib.request.build_opener(PlainHandler, SecureHandler)
+
+
+def download(url: str, deadline: float, limit: int, sockets: list[socket.socket]) -> bytes:
+    """Read an address piece by piece; its connections are listed as they are made."""
     request = urllib.request.Request(url, headers={"User-Agent": "frcrn"})
-    with urllib.request.urlopen(request, timeout=min(QUIET_SECONDS, deadline - time.monotonic())) as response:
+    with opener(sockets).open(request, timeout=min(QUIET_SECONDS, deadline - time.monotonic())) as response:
         announced = response.length
         pieces, size = [], 0
         while piece := b"" if (announced or 0) > limit else response.read1(PIECE):

@@ -20,10 +20,18 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
     """
 
     def __init__(
-        self, length: int, batch_size: int, *, seed: int, start: int = 0, part: int = 0, parts: int = 1
+        self,
+        length: int,
+        batch_size: int,
+        *,
+        seed: int,
+        start: int = 0,
+        part: int = 0,
+        parts: int = 1,
+        in_order: bool = False,
     ) -> None:
         self.length, self.batch_size, self.seed = length, batch_size, seed
-        self.start, self.part, self.parts = start, part, parts
+        self.start, self.part, self.parts, self.in_order = start, part, parts, in_order
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         place = self.start + self.part * self.batch_size
@@ -38,6 +46,8 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
 
     def order(self, epoch: int) -> Sequence[int]:
         """Return the order of an epoch, a function of the seed and the epoch alone."""
+        if self.in_order:
+            return range(self.length)
         if getattr(self, "kept_epoch", None) != epoch:
             generator = torch.Generator().manual_seed(1_000_003 * self.seed + epoch)
             self.kept_epoch, self.kept = epoch, torch.randperm(self.length, generator=generator).tolist()

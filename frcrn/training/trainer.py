@@ -115,7 +115,8 @@ class Trainer(Scoring):
         """Take steps until there is a reason to stop, and return it."""
         plan, progress = self.recipe.train, self.progress
         place = {"start": progress.examples, "part": self.processes.rank, "parts": self.processes.count}
-        stream = BatchOrder(len(self.train_data), plan.batch_size, seed=plan.seed, **place)
+        in_order = getattr(self.train_data, "in_order", False)
+        stream = BatchOrder(len(self.train_data), plan.batch_size, seed=plan.seed, in_order=in_order, **place)
         loaded = batches(self.train_data, stream, plan.workers)
         self.lap = (progress.elapsed, progress.audio)
         while (reason := self.reason_to_stop()) is None:

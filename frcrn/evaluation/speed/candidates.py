@@ -22,9 +22,14 @@ from frcrn.export.native.library import compiler
 from frcrn.export.onnx.folder import ABOUT, described
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED, open_session
 from frcrn.machine import load_average, processor
+<<<<<<< HEAD
 from frcrn.models import Enhancer, MaskEnhancer
 from frcrn.models.checkpoint import load
 from frcrn.models.directories import CONFIGURATION
+=======
+from frcrn.models import Enhancer, FrameEnhancer, MaskEnhancer
+from frcrn.models.checkpoint import CONFIGURATION, load
+>>>>>>> main
 
 PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 """The runtimes that come from packages, and these."""
@@ -76,7 +81,8 @@ def subjects_of(place: str, runtimes: Sequence[str] | None, threads: Sequence[in
     model = load(name)
     facts = facts_of(model, label or path.stem)
     if runtimes is None:
-        runtimes = [each for each in installed() if each != "native" or isinstance(model, MaskEnhancer)]
+        in_c = isinstance(model, (MaskEnhancer, FrameEnhancer))
+        runtimes = [each for each in installed() if each != "native" or in_c]
     return [
         model_subject(place, facts, model, runtime, count)
         for runtime in runtimes

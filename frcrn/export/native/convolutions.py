@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from frcrn.export import backend
-from frcrn.export.native.operations import Argument, Buffer, Convolve, Copy, Operand
+from frcrn.export.native.operations import Convolve, Copy, Operand
 from frcrn.export.native.packing import PACK, by_image, complex_packed, few, halves, pack_of, per_pack
 from frcrn.export.native.program import Program, after
+from frcrn.export.native.structs import Argument, Buffer
 from frcrn.models.layers.specs import Array, ConvolutionSpec
 
 PLAIN, LEAKY, RELU = range(3)

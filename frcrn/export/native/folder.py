@@ -9,16 +9,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from frcrn.export.native.library import SOURCES, source
 from frcrn.export.native.network import write_program
-from frcrn.export.native.stream import NativeStep
+from frcrn.export.native.standalone import ABOUT as ABOUT
+from frcrn.export.native.standalone import PROGRAM as PROGRAM
+from frcrn.export.native.standalone import NativeNetwork
 from frcrn.export.parity import checked, expected, speech
 from frcrn.files import replacing
 from frcrn.models import Enhancer
+from frcrn.models.checkpoint import fingerprint
 
-ABOUT, PROGRAM, RUNNER = "program.json", "model.frcrn", "run.c"
+RUNNER = "run.c"
 
 
 def export_program(model: Enhancer, folder: str | os.PathLike[str]) -> Path:
@@ -39,20 +40,19 @@ def description(model: Enhancer, content: bytes) -> dict[str, Any]:
     """Return what a person needs to know of the program."""
     from frcrn import __version__
 
-    wave = speech(model.sample_rate)
-    late, length = model.window - model.hop, len(wave) // model.hop * model.hop
-    steps = NativeStep(model)
-    clean, _ = steps.step(torch.from_numpy(wave[None, :length]), steps.initial_state(1))
-    got, wanted = clean[0, late:].numpy(), expected(model, wave, levelled=False)[: length - late]
-    return {
+    about = {
         "made_by": f"frcrn {__version__}",
         "program": PROGRAM,
         "sha256": hashlib.sha256(content).hexdigest(),
         "trained": model.trained,
         "sample_rate": model.sample_rate,
         "hop": model.hop,
-        "delay": late,
+        "delay": model.window - model.hop,
         "latency": model.latency,
-        "parity": checked("program", got, wanted),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "fingerprint": fingerprint(model),
         "config": model.config.to_dict(),
     }
+    wave = speech(model.sample_rate)
+    got, wanted = NativeNetwork(content, about).whole(wave[None])[0], expected(model, wave, levelled=False)
+    return about | {"parity": checked("program", got, wanted)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from frcrn.export.native.operations import (
+from frcrn.export.native.structs import (
     ACTIVATION,
     COUNT,
     NUMBER,

@@ -20,9 +20,9 @@ from frcrn.export.native.frame_operations import (
     Remember,
 )
 from frcrn.export.native.layers import LayerWriter, both_linear, of_both
-from frcrn.export.native.operations import Buffer, Operation, View
 from frcrn.export.native.packing import bins_first, gates_of
 from frcrn.export.native.program import SLACK, Program
+from frcrn.export.native.structs import Buffer, Operation, View
 from frcrn.models.layers.specs import Array, AttentionSpec, MemorySpec
 
 

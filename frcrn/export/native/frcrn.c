@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #endif
 
+#include "checks.h"
 #include "kernels.h"
 #include "operations.h"
 #include "weights.h"
@@ -94,15 +95,26 @@ static void transform(const float *x, float *out, int n, int stride, const float
     }
 }
 
-/* The work is a wave and its transform. */
-static void do_analyse(const run *r, const analyse_arguments *a) {
-    float *past = buffer(r, a->past), *spectrum = buffer(r, a->spectrum), *wave = buffer(r, a->work), *found = wave + r->window;
-    const float *taper = weights(r, a->taper), *turns = weights(r, a->turns), *halves = weights(r, a->halves);
-    const int size = r->window, overlap = size - r->hop, n = size / 2;
+/* A hop after the samples before it, tapered, which become its past. */
+static void cut(const run *r, float *past, const float *taper, float *wave) {
+    const int overlap = r->window - r->hop;
     for (int i = 0; i < overlap; i++) wave[i] = past[i] * taper[i];
     for (int i = 0; i < r->hop; i++) wave[overlap + i] = r->in[i] * taper[overlap + i];
     memmove(past, past + r->hop, (size_t)(overlap - r->hop) * sizeof *past);
     memcpy(past + overlap - r->hop, r->in, (size_t)r->hop * sizeof *past);
+}
+
+/* A frame added to what earlier ones left; what is finished goes out. */
+static void join(const run *r, float *frame, float *past, const float *gain) {
+    const int overlap = r->window - r->hop;
+    for (int i = 0; i < overlap; i++) frame[i] += past[i];
+    for (int i = 0; i < r->hop; i++) r->out[i] = frame[i] * gain[i];
+    memcpy(past, frame + r->hop, (size_t)overlap * sizeof *past);
+}
+
+/* Real samples [size] -> spectrum [size / 2 + 1][2], by way of `found` [size]. */
+static void spectrum_of(const float *wave, float *found, int size, const float *turns, const float *halves, float *spectrum) {
+    const int n = size / 2;
     /* even samples as real and odd ones as imaginary parts of half as many complex ones */
     transform(wave, found, n, 1, turns, n);
     for (int k = 0; k <= n; k++) {
@@ -114,12 +126,34 @@ static void do_analyse(const run *r, const analyse_arguments *a) {
     }
 }
 
+/* Spectrum [size / 2 + 1][2] -> real samples, `size` times too large and every second one negated, by way of x [size]. */
+static void wave_of(float *clean, float *x, int size, const float *turns, const float *halves, float *y) {
+    const int n = size / 2;
+    /* what the first and the last bin have of an imaginary part is no part of a real wave */
+    clean[1] = clean[2 * n + 1] = 0;
+    for (int k = 0; k < n; k++) {
+        const float *p = clean + 2 * k, *q = clean + 2 * (n - k), *t = halves + 2 * k;
+        const float even_re = p[0] + q[0], even_im = p[1] - q[1], d_re = p[0] - q[0], d_im = p[1] + q[1];
+        const float odd_re = d_re * t[0] + d_im * t[1], odd_im = d_im * t[0] - d_re * t[1];
+        /* conjugated, so that the same transform goes back */
+        x[2 * k] = even_re - odd_im;
+        x[2 * k + 1] = -(even_im + odd_re);
+    }
+    transform(x, y, n, 1, turns, n);
+}
+
+/* The work is a wave and its transform. */
+static void do_analyse(const run *r, const analyse_arguments *a) {
+    float *wave = buffer(r, a->work);
+    cut(r, buffer(r, a->past), weights(r, a->taper), wave);
+    spectrum_of(wave, wave + r->window, r->window, weights(r, a->turns), weights(r, a->halves), buffer(r, a->spectrum));
+}
+
 static void do_apply(const run *r, const apply_arguments *a) {
     const float *spectrum = buffer(r, a->spectrum), *mask = buffer(r, a->mask);
-    float *x = buffer(r, a->work), *y = x + r->window, *past = buffer(r, a->past);
-    const float *taper = weights(r, a->taper), *gain = weights(r, a->gain), *turns = weights(r, a->turns), *halves = weights(r, a->halves);
-    const float *shares = weights(r, a->shares);
-    const int size = r->window, n = size / 2, overlap = size - r->hop, bands = a->bands;
+    float *x = buffer(r, a->work), *y = x + r->window;
+    const float *taper = weights(r, a->taper), *shares = weights(r, a->shares);
+    const int n = r->window / 2, bands = a->bands;
     float *clean = y;
     for (int k = 0; k <= n; k++) {
         float re, im;
@@ -137,25 +171,13 @@ static void do_apply(const run *r, const apply_arguments *a) {
         clean[2 * k] = re * s_re - im * s_im;
         clean[2 * k + 1] = re * s_im + im * s_re;
     }
-    /* what the first and the last bin have of an imaginary part is no part of a real wave */
-    clean[1] = clean[2 * n + 1] = 0;
-    for (int k = 0; k < n; k++) {
-        const float *p = clean + 2 * k, *q = clean + 2 * (n - k), *t = halves + 2 * k;
-        const float even_re = p[0] + q[0], even_im = p[1] - q[1], d_re = p[0] - q[0], d_im = p[1] + q[1];
-        const float odd_re = d_re * t[0] + d_im * t[1], odd_im = d_im * t[0] - d_re * t[1];
-        /* conjugated, so that the same transform goes back */
-        x[2 * k] = even_re - odd_im;
-        x[2 * k + 1] = -(even_im + odd_re);
-    }
-    transform(x, y, n, 1, turns, n);
-    const float share = 1.0f / (float)size;
+    wave_of(clean, x, r->window, weights(r, a->turns), weights(r, a->halves), y);
+    const float share = 1.0f / (float)r->window;
     for (int i = 0; i < n; i++) {
         y[2 * i] *= share * taper[2 * i];
         y[2 * i + 1] *= -share * taper[2 * i + 1];
     }
-    for (int i = 0; i < overlap; i++) y[i] += past[i];
-    for (int i = 0; i < r->hop; i++) r->out[i] = y[i] * gain[i];
-    memcpy(past, y + r->hop, (size_t)overlap * sizeof *past);
+    join(r, y, buffer(r, a->past), weights(r, a->gain));
 }
 
 static void do_features(const run *r, const features_arguments *a) {
@@ -235,7 +257,7 @@ static void do_in_bins(const run *r, const in_bins_arguments *a) {
             AT(out + at) = sum;
         })
     }
-    if (past) memcpy(ring + oldest * size, now, (size_t)size * sizeof *now);
+    if (past) memmove(ring + oldest * size, now, (size_t)size * sizeof *now);
 }
 
 static void do_along_time(const run *r, const along_time_arguments *a) {
@@ -260,8 +282,8 @@ static void do_along_time(const run *r, const along_time_arguments *a) {
         AT(out + n) = im;
     })
     if (!past) return;
-    memcpy(ring + oldest * 4 * n, f, 2 * (size_t)n * sizeof *f);
-    memcpy(ring + oldest * 4 * n + 2 * n, g, 2 * (size_t)n * sizeof *g);
+    memmove(ring + oldest * 4 * n, f, 2 * (size_t)n * sizeof *f);
+    memmove(ring + oldest * 4 * n + 2 * n, g, 2 * (size_t)n * sizeof *g);
 }
 
 /* The work is means, pooled means, and gates. */
@@ -294,7 +316,7 @@ static void do_add(const run *r, const add_arguments *a) {
 static void do_copy(const run *r, const copy_arguments *a) {
     const float *x = buffer(r, a->x);
     float *out = buffer(r, a->out);
-    for (int row = 0; row < a->rows; row++) memcpy(out + row * a->row_out, x + row * a->row, (size_t)a->count * sizeof *x);
+    for (int row = 0; row < a->rows; row++) memmove(out + row * a->row_out, x + row * a->row, (size_t)a->count * sizeof *x);
 }
 
 static void do_bound(const run *r, const bound_arguments *a) {
@@ -302,6 +324,8 @@ static void do_bound(const run *r, const bound_arguments *a) {
     float *out = buffer(r, a->out);
     for (int i = 0; i < a->count; i++) out[i] = most_of * tanhf(x[i]) + (a->further ? out[i] : 0);
 }
+
+#include "rows.h"
 
 void frcrn_step(const frcrn_model *model, float *state, float *scratch, const float *in, float *out) {
     run r = {model->weights, state, scratch, in, out, 0, model->header[WINDOW], model->header[HOP]};
@@ -326,58 +350,97 @@ static frcrn_model *refused(frcrn_model *model, const char **why, const char *re
     return NULL;
 }
 
-frcrn_model *frcrn_from(const void *content, size_t size, const char **why) {
-    const char *from = content;
+/* How many bytes a file has, or may have at most where `parts` is none; 0 if its header is none. */
+static uint64_t size_of(const int32_t *header, uint64_t head, const uint64_t *parts) {
+    const uint64_t weights = parts ? *parts : sizeof(float) * (uint64_t)header[WEIGHTS];
+    return head + sizeof(int32_t) * (uint64_t)header[OPERATIONS] + sizeof(part) * (uint64_t)header[PARTS] + weights;
+}
+
+/* Read the header at the beginning of a file; how many bytes it and the magic have, or 0 and the reason. */
+static size_t read_header(const char *from, size_t size, int32_t *header, const char **why) {
     const int older = size >= sizeof OLDER && memcmp(from, OLDER, sizeof OLDER) == 0, words = older ? OLDER_HEADER : HEADER;
-    const size_t head = sizeof MAGIC + sizeof(int32_t) * (size_t)words;
-    if (size < head || (!older && memcmp(from, MAGIC, sizeof MAGIC) != 0))
-        return refused(NULL, why, "this is not a model for this version of frcrn.c");
-    frcrn_model *model = calloc(1, sizeof *model);
-    if (!model) return refused(model, why, "there is not enough memory");
-    memcpy(model->header, from + sizeof MAGIC, sizeof(int32_t) * (size_t)words);
+    const size_t head = sizeof MAGIC + sizeof *header * (size_t)words;
+    *why = "this is not a model for this version of frcrn.c";
+    if (size < head || (!older && memcmp(from, MAGIC, sizeof MAGIC) != 0)) return 0;
+    memset(header, 0, sizeof *header * HEADER);
+    memcpy(header, from + sizeof MAGIC, sizeof *header * (size_t)words);
+    *why = "the model is damaged: a number of the header is below 1";
     for (int i = 0; i < words; i++)
-        if (model->header[i] < 1) return refused(model, why, "the model is damaged");
-    const uint64_t operations = sizeof(int32_t) * (uint64_t)model->header[OPERATIONS];
-    const uint64_t weights = sizeof(float) * (uint64_t)model->header[WEIGHTS];
-    const uint64_t table = sizeof(part) * (uint64_t)model->header[PARTS], before = head + operations + table;
-    if (size < before) return refused(model, why, "the model is not as long as it says");
-    const part whole = {model->header[WEIGHTS], sizeof(float)};
-    const char *parts = older ? (const char *)&whole : from + head + operations;
-    const int32_t count = older ? 1 : model->header[PARTS];
-    if (size != before + stored_size(parts, count, whole.values)) return refused(model, why, "the model is not as long as it says");
+        if (header[i] < 1) return 0;
+    return head;
+}
+
+/* Make room for weights and operations. */
+static int allocate(frcrn_model *model, uint64_t weights, uint64_t operations) {
     /* vectors may read past the last weight */
     const uint64_t room = LINE + weights + LINE + operations + LINE;
     model->room = room == (size_t)room ? malloc((size_t)room) : NULL;
+    if (!model->room) return 0;
 #ifdef MADV_HUGEPAGE
     /* all weights are read for each hop, one after the other: from large pages the processor reads further ahead */
     const uintptr_t page = (uintptr_t)1 << 21, start = ((uintptr_t)model->room + page - 1) / page * page;
     const uintptr_t end = ((uintptr_t)model->room + room) / page * page;
-    if (model->room && start < end) madvise((void *)start, end - start, MADV_HUGEPAGE);
+    if (start < end) madvise((void *)start, end - start, MADV_HUGEPAGE);
 #endif
-    if (!model->room) return refused(model, why, "there is not enough memory");
     model->weights = (float *)((char *)model->room + LINE - (uintptr_t)model->room % LINE);
     model->operations = (int32_t *)((char *)model->weights + weights + LINE);
+    return 1;
+}
+
+frcrn_model *frcrn_from(const void *content, size_t size, const char **why) {
+    const char *from = content, *reason;
+    int32_t header[HEADER];
+    const size_t head = read_header(from, size, header, &reason);
+    if (!head) return refused(NULL, why, reason);
+    checks m = {NULL, header[WINDOW], header[HOP], header[STATE], header[SCRATCH], header[WEIGHTS], 0};
+    if ((reason = check_sizes(&m, header[RATE]))) return refused(NULL, why, reason);
+
+    const uint64_t operations = sizeof(int32_t) * (uint64_t)header[OPERATIONS], none = 0;
+    const part whole = {header[WEIGHTS], sizeof(float)};
+    const int older = !header[PARTS];
+    const uint64_t before = size_of(header, head, &none);
+    if (size < before) return refused(NULL, why, "the model is not as long as it says");
+    const char *parts = older ? (const char *)&whole : from + head + operations;
+    const int32_t count = older ? 1 : header[PARTS];
+    const uint64_t stored = stored_size(parts, count, whole.values);
+    if (!stored || size != before + stored) return refused(NULL, why, "the model is not as long as it says");
+
+    frcrn_model *model = calloc(1, sizeof *model);
+    if (!model || !allocate(model, sizeof(float) * (uint64_t)header[WEIGHTS], operations))
+        return refused(model, why, "there is not enough memory");
+    memcpy(model->header, header, sizeof header);
     memcpy(model->operations, from + head, operations);
     read_parts(from + before, parts, count, model->weights);
+    m.weights = model->weights;
+    if ((reason = check_weights(&m))) return refused(model, why, reason);
+    if ((reason = check_operations(&m, model->operations, header[OPERATIONS]))) return refused(model, why, reason);
     return model;
 }
 
 frcrn_model *frcrn_open(const char *path, const char **why) {
+    const char *reason;
+    char start[sizeof MAGIC + sizeof(int32_t[HEADER])];
+    int32_t header[HEADER];
     FILE *file = fopen(path, "rb");
     if (!file) return refused(NULL, why, "the file cannot be opened");
-    char *content = NULL;
-    size_t size = 0, room = 0;
-    for (;;) {
-        if (size == room) {
-            char *more = realloc(content, room = 2 * room + 65536);
-            if (!more) break;
-            content = more;
-        }
-        const size_t got = fread(content + size, 1, room - size, file);
-        if (!got) break;
-        size += got;
+    const size_t got = fread(start, 1, sizeof start, file), head = read_header(start, got, header, &reason);
+    if (!head || header[WEIGHTS] > MOST_VALUES) {
+        fclose(file);
+        return refused(NULL, why, head ? "the model is damaged: too many weights" : reason);
+    }
+    /* one byte more than the file may have, and no more than that of a file that has no end */
+    const uint64_t most_bytes = size_of(header, head, NULL) + 1;
+    size_t size = got, room = sizeof start;
+    char *content = malloc(room);
+    if (content) memcpy(content, start, got);
+    while (content && size == room && size < most_bytes) {
+        room = 2 * (uint64_t)room < most_bytes ? 2 * room : (size_t)most_bytes;
+        char *more = realloc(content, room);
+        if (!more) free(content);
+        if ((content = more)) size += fread(content + size, 1, room - size, file);
     }
     fclose(file);
+    if (!content) return refused(NULL, why, "there is not enough memory");
     frcrn_model *model = frcrn_from(content, size, why);
     free(content);
     return model;

@@ -6,10 +6,19 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from frcrn.export.native.argument_checks import checker
 from frcrn.export.native.frame_operations import FRAMES
-from frcrn.export.native.operations import HOP, Field, Operation, Struct
+from frcrn.export.native.row_operations import OPERATIONS
+from frcrn.export.native.structs import Field, Operation, Struct
 
-HEADERS: dict[str, Sequence[type[Operation]]] = {"operations.h": HOP, "frames.h": FRAMES}
+HEADERS: dict[str, Sequence[type[Operation]]] = {
+    "operations.h": OPERATIONS,
+    "frames.h": FRAMES,
+    "argument_checks.h": OPERATIONS,
+}
+"""Which table each is made from."""
+
+CHECKS = "argument_checks.h"
 
 
 def c_name(kind: type[Struct]) -> str:
@@ -18,20 +27,37 @@ def c_name(kind: type[Struct]) -> str:
 
 
 def header(name: str, table: Sequence[type[Operation]]) -> str:
-    """Return the header of a table: the number of each operation, its arguments, and a list of all."""
+    """Return the header of a table: either its structures, or what checks them."""
     guard = f"FRCRN_{name.upper().replace('.', '_')}"
-    names = [c_name(kind) for kind in table]
     parts = [
         f"/* Made from a table of operations by `python -m frcrn.export.native.headers`, not by hand. */\n"
         f"#ifndef {guard}\n#define {guard}\n\n#include <stdint.h>\n",
+        *(checkers(table) if name == CHECKS else declarations(table)),
+        "#endif\n",
+    ]
+    return "\n".join(parts)
+
+
+def declarations(table: Sequence[type[Operation]]) -> list[str]:
+    """Return the number of each operation, its arguments, and a list of all."""
+    names = [c_name(kind) for kind in table]
+    return [
         "enum { " + ", ".join(each.upper() for each in names) + " };\n",
         *(structure(kind) for kind in structures(table)),
         "#define EACH_OPERATION(CASE) \\\n    "
         + " \\\n    ".join(f"CASE({each.upper()}, {each})" for each in names)
         + "\n",
-        "#endif\n",
     ]
-    return "\n".join(parts)
+
+
+def checkers(table: Sequence[type[Operation]]) -> list[str]:
+    """Return what checks each operation; none has so many arguments that are always there."""
+    most = 1 + max(sum(field.structure is None for field in kind.fields()) for kind in table)
+    inner = {kind: next((c_name(f.structure) for f in kind.fields() if f.structure), "") for kind in table}
+    return [
+        f"#define MOST_ARGUMENTS {most}\n",
+        *(checker(kind, c_name(kind), inner[kind]) for kind in table),
+    ]
 
 
 def structures(table: Sequence[type[Operation]]) -> list[type[Struct]]:

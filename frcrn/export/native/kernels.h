@@ -16,20 +16,19 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "vectors.h"
+
 #if defined(__AVX512F__)
-#define LANES 16
 #define COMPLEX_VECTORS 2
 #define COMPLEX_BINS 6
 #define REAL_VECTORS 4
 #define REAL_BINS 6
 #elif defined(__AVX__)
-#define LANES 8
 #define COMPLEX_VECTORS 2
 #define COMPLEX_BINS 2
 #define REAL_VECTORS 2
 #define REAL_BINS 5
 #else
-#define LANES 4
 #define COMPLEX_VECTORS 2
 #define COMPLEX_BINS 4
 #define REAL_VECTORS 2
@@ -37,16 +36,10 @@
 #endif
 #define MOST_BINS 6
 #define MOST_IMAGES 16 /* of a convolution, each of its frames counted */
-#define INLINE static inline __attribute__((always_inline))
 
-typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t ints __attribute__((vector_size(4 * LANES)));
 
 enum { PLAIN, LEAKY, RELU };
-
-INLINE vec splat(float x) { return x - (vec){0}; }
-INLINE vec load(const float *x) { return *(const vec *)x; }
-INLINE void store(float *x, vec y) { *(vec *)x = y; }
 
 INLINE vec activated(vec x, int kind) {
     if (kind == PLAIN) return x;

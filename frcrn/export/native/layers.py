@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from frcrn.export.native.convolutions import PLAIN, RELU, ConvolutionWriter, Image, from_value
-from frcrn.export.native.operations import Add, AlongBins, AlongTime, Argument, Buffer, Gate, InBins, Product
+from frcrn.export.native.operations import Add, AlongBins, AlongTime, Gate, InBins, Product
 from frcrn.export.native.packing import bins_first, gates_of, pack_of
 from frcrn.export.native.program import after
+from frcrn.export.native.structs import Argument, Buffer
 from frcrn.models.layers.specs import Array, AttentionSpec, MemorySpec
 
 

@@ -1,4 +1,4 @@
-"""The interpreter in C, compiled for this machine when it is first wanted and kept for the next time."""
+"""The interpreter in C: as a wheel brought it, else compiled when it is first wanted and kept for the next time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import platform
 import shutil
 import stat
-import subprocess
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -18,13 +17,17 @@ from importlib import resources
 from pathlib import Path
 
 from frcrn.audio import MissingPackage
+from frcrn.export.native.compiling import LEVELS, OPTIONS, TUNED, compile_library, parts, shipped_name
+from frcrn.export.native.compiling import compiler as compiler
 from frcrn.files import replacing
 from frcrn.machine import abilities
 
-SOURCES = ("frcrn.c", "frcrn.h", "kernels.h", "operations.h", "weights.h")
-WHOLE = ("whole.c", "frames.h")
-OPTIONS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"]
-TUNED = ["-march=native"]
+SOURCES = (
+    *("frcrn.c", "frcrn.h", "argument_checks.h", "checks.h", "kernels.h", "operations.h", "rows.h", "vectors.h"),
+    "weights.h",
+    *("band.c", "band.h", "denoiser.c", "denoiser.h", "fourier.h", "highband.h", "resampler.h"),
+)
+"""What an exported program for streams consists of; the library is all of the C beside this file."""
 
 
 def source(name: str) -> bytes:
@@ -32,10 +35,12 @@ def source(name: str) -> bytes:
     return resources.files("frcrn").joinpath("export", "native", name).read_bytes()
 
 
-def compiler() -> str | None:
-    """Return the C compiler that there is: the one the environment names as CC, else a usual one."""
-    names = [os.environ["CC"]] if os.environ.get("CC") else ["cc", "gcc", "clang"]
-    return next((found for name in names if (found := shutil.which(name))), None)
+def sources() -> dict[str, bytes]:
+    """Return all C files and headers."""
+    folder = resources.files("frcrn").joinpath("export", "native")
+    names = sorted(item.name for item in folder.iterdir())
+    headers = [name for name in names if name.endswith(".h")]
+    return {name: source(name) for name in (*parts(names), *headers)}
 
 
 def kept_in() -> Path:
@@ -43,24 +48,52 @@ def kept_in() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "frcrn"
 
 
-@cache
-def library() -> ctypes.CDLL:
-    """Return the compiled interpreter."""
-    program = compiler()
-    if program is None:
-        raise MissingPackage("the runtime native needs a C compiler, and there is none (cc, gcc, clang, or CC=...)")
+def file_name(program: str) -> str:
+    """Return what the library is called that this compiler makes of these sources for this machine."""
     about = hashlib.sha256()
     for part in (program, platform.machine(), abilities(), *OPTIONS, *TUNED):
         about.update(part.encode() + b"\0")
-    for name in (*SOURCES, *WHOLE):
-        about.update(source(name))
-    name = f"native-{about.hexdigest()[:16]}.so"
+    for name, content in sources().items():
+        about.update(name.encode() + b"\0" + content)
+    return f"native-{about.hexdigest()[:16]}.so"
+
+
+def is_there() -> bool:
+    """Say whether the library is loaded, shipped or kept, so that nobody has to wait for a compiler."""
+    if library.cache_info().currsize or (Path(__file__).parent / shipped_name("base")).is_file():
+        return True
+    try:
+        return (program := compiler()) is not None and (kept_in() / file_name(program)).exists()
+    except (OSError, RuntimeError):  # there is no home
+        return False
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """Return the compiled interpreter."""
+    if (found := shipped()) is not None:
+        return found
+    program = compiler()
+    if program is None:
+        raise MissingPackage("the runtime native needs a C compiler, and there is none (cc, gcc, clang, or CC=...)")
+    name = file_name(program)
     try:
         return loaded(kept_in() / name, program)
     except (OSError, RuntimeError):  # no such folder and no home, or nothing may be run from there
         folder = tempfile.mkdtemp(prefix="frcrn-")
         weakref.finalize(library, shutil.rmtree, folder, ignore_errors=True)
         return loaded(Path(folder, name), program)
+
+
+def shipped() -> ctypes.CDLL | None:
+    """Return the library that came with the package, in the best form that this processor runs; None without one."""
+    folder = Path(__file__).parent
+    try:
+        level = ctypes.CDLL(str(folder / shipped_name("base"))).frcrn_level()
+        there = [name for name in list(LEVELS)[: level + 1] if (folder / shipped_name(name)).is_file()]
+        return prototyped(ctypes.CDLL(str(folder / shipped_name(there[-1]))))
+    except OSError:  # nothing came along, or what came was made for another system
+        return None
 
 
 def loaded(path: Path, program: str) -> ctypes.CDLL:
@@ -101,16 +134,13 @@ def alone(path: Path) -> Iterator[None]:
 def compile_to(path: Path, program: str) -> None:
     """Compile the interpreter, for this processor where the compiler knows it."""
     with tempfile.TemporaryDirectory() as folder, replacing(path) as beside:
-        for name in (*SOURCES, *WHOLE):
-            Path(folder, name).write_bytes(source(name))
-        files = [str(Path(folder, name)) for name in (*SOURCES, *WHOLE) if name.endswith(".c")]
+        for name, content in sources().items():
+            Path(folder, name).write_bytes(content)
         for tuned in (TUNED, []):
-            command = [program, *OPTIONS, *tuned, *files, "-o", str(beside), "-lm"]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode == 0:
+            reason = compile_library(Path(folder), beside, program, [*OPTIONS, *tuned])
+            if reason is None:
                 beside.chmod(0o700)
                 return
-        reason = (done.stderr.strip().splitlines() or ["it says nothing"])[0]
         raise MissingPackage(f"the runtime native needs a C compiler that works; {program} does not: {reason}")
 
 
@@ -122,9 +152,30 @@ def prototyped(found: ctypes.CDLL) -> ctypes.CDLL:
     found.frcrn_close.argtypes, found.frcrn_close.restype = [pointer], None
     for name in ("frcrn_state_size", "frcrn_scratch_size"):
         getattr(found, name).argtypes, getattr(found, name).restype = [pointer], size
+    for name in ("frcrn_sample_rate", "frcrn_hop", "frcrn_delay"):
+        getattr(found, name).argtypes, getattr(found, name).restype = [pointer], ctypes.c_int
     found.frcrn_step.argtypes, found.frcrn_step.restype = [pointer] * 5, None
     found.frcrn_whole.argtypes = [pointer, ctypes.c_int, pointer]
     found.frcrn_whole.restype = None
+    return with_bands(found)
+
+
+def with_bands(found: ctypes.CDLL) -> ctypes.CDLL:
+    """Say the same of what splits and joins bands, and of what takes blocks of any size."""
+    pointer, size, number, real = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_float
+    for kind in ("band", "denoiser"):
+        for what in ("state_size", "scratch_size"):
+            get = getattr(found, f"frcrn_{kind}_{what}")
+            get.argtypes, get.restype = [pointer], size
+        close = getattr(found, f"frcrn_{kind}_close")
+        close.argtypes, close.restype = [pointer], None
+    found.frcrn_band_open.argtypes, found.frcrn_band_open.restype = [number, number], pointer
+    found.frcrn_band_split.argtypes = [*([pointer] * 4), number, number, *([pointer] * 3)]
+    found.frcrn_band_join.argtypes = [*([pointer] * 5), number, number, *([pointer] * 3)]
+    found.frcrn_denoiser_open.argtypes = [pointer, number, ctypes.POINTER(ctypes.c_char_p)]
+    found.frcrn_denoiser_open.restype = pointer
+    found.frcrn_denoiser_latency.argtypes = [pointer]
+    found.frcrn_denoise.argtypes, found.frcrn_denoise.restype = [*([pointer] * 5), number, real, real], None
     return found
 
 
@@ -138,7 +189,15 @@ class NativeModel:
             raise ValueError(f"a model for the runtime native: {(why.value or b'').decode()}")
         weakref.finalize(self, self._library.frcrn_close, self._model)
         self.state_size: int = self._library.frcrn_state_size(self._model) // 4
+        self.sample_rate: int = self._library.frcrn_sample_rate(self._model)
+        self.hop: int = self._library.frcrn_hop(self._model)
+        self.delay: int = self._library.frcrn_delay(self._model)
         self.scratch_size: int = self._library.frcrn_scratch_size(self._model) // 4
+
+    @property
+    def address(self) -> int:
+        """Where C has it."""
+        return int(self._model)
 
     def step(self, state: int, scratch: int, hop: int, out: int) -> None:
         """Enhance a hop; all are addresses."""

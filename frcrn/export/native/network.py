@@ -6,18 +6,22 @@ import numpy as np
 
 from frcrn.export.native.convolutions import Image
 from frcrn.export.native.layers import LayerWriter
-from frcrn.export.native.operations import Analyse, Apply, Bound, Buffer, Features
+from frcrn.export.native.operations import Analyse, Apply, Bound, Features
 from frcrn.export.native.program import Program
-from frcrn.models import Enhancer
-from frcrn.models.layers.specs import Array, FeaturesSpec, array
+from frcrn.export.native.rows import circle, frames_program
+from frcrn.export.native.structs import Buffer
+from frcrn.models import Enhancer, FrameEnhancer
+from frcrn.models.layers.specs import FeaturesSpec, array
 from frcrn.models.layers.stft import STFT, taper
 from frcrn.models.masking import MaskEnhancer
 
 
 def write_program(model: Enhancer) -> bytes:
     """Return the model file of a causal network."""
+    if isinstance(model, FrameEnhancer):
+        return frames_program(model)
     if not isinstance(model, MaskEnhancer) or not model.causal:
-        raise ValueError("only causal networks that mask a spectrum, such as FRCRN, can be exported to C")
+        raise ValueError("only causal networks of known layers, such as FRCRN, can be exported to C")
     if model.optimized:
         raise ValueError("a program in C is written from a network as it was trained, not from its optimized form")
     program, stft, described = Program(), model.stft, model.features.spec()
@@ -61,12 +65,6 @@ def write_program(model: Enhancer) -> bytes:
 def work(stft: STFT) -> Buffer:
     """Room for a transform, in and out."""
     return Buffer(2 * stft.window + 2)
-
-
-def circle(size: int) -> Array:
-    """[size + 1, 2]: e^(-2 pi i k / size), once around."""
-    angle = -2 * np.pi * np.arange(size + 1) / size
-    return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
 
 
 def features(writer: LayerWriter, spec: FeaturesSpec, spectrum: Buffer) -> Image:

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { ANALYSE, FEATURES, CONVOLVE, PRODUCT, ALONG_BINS, IN_BINS, ALONG_TIME, GATE, ADD, COPY, BOUND, APPLY };
+enum { ANALYSE, FEATURES, CONVOLVE, PRODUCT, ALONG_BINS, IN_BINS, ALONG_TIME, GATE, ADD, COPY, BOUND, APPLY, CUT, TRANSFORM, RESTORE, JOIN, MAGNITUDE, MASK, MULTIPLY, LOG, NORMALISE, SIGMOID, TANH, RELU6, LSTM, GRU };
 
 /* Window a hop and the samples before it, and transform them to their spectrum [bins][2]. */
 typedef struct {
@@ -164,6 +164,131 @@ typedef struct {
     int32_t shares; /* optional [3 * (window + 2) / 2] */
 } apply_arguments;
 
+/* Put a hop after the samples before it, and taper both: a frame. */
+typedef struct {
+    int32_t past; /* state [window - hop] */
+    int32_t taper; /* weights [window] */
+    int32_t out; /* written [window] */
+} cut_arguments;
+
+/* Transform a frame to its spectrum. */
+typedef struct {
+    int32_t x; /* read [window] */
+    int32_t work; /* work [window] */
+    int32_t turns; /* weights [window + 2] */
+    int32_t halves; /* weights [2 * window + 2] */
+    int32_t out; /* written [window + 2] */
+} transform_arguments;
+
+/* Transform a spectrum back to a frame; the imaginary parts of the first and the last bin play no part. */
+typedef struct {
+    int32_t x; /* read [window + 2] */
+    int32_t work; /* work [2 * window + 2] */
+    int32_t turns; /* weights [window + 2] */
+    int32_t halves; /* weights [2 * window + 2] */
+    int32_t out; /* written [window] */
+} restore_arguments;
+
+/* Taper a frame, add it to what earlier frames left, and put out the hop that is finished, times its gain. */
+typedef struct {
+    int32_t x; /* read [window] */
+    int32_t taper; /* weights [window] */
+    int32_t gain; /* weights [hop] */
+    int32_t past; /* state [window - hop] */
+    int32_t work; /* work [window] */
+} join_arguments;
+
+/* Find the magnitude of each bin, the square root of its power and 1e-20, or where `squared` its power. */
+typedef struct {
+    int32_t x; /* read [2 * bins] */
+    int32_t bins; /* count */
+    int32_t squared; /* flag */
+    int32_t out; /* written [bins] */
+} magnitude_arguments;
+
+/* Multiply each bin of a spectrum by its gain. */
+typedef struct {
+    int32_t x; /* read [2 * bins] */
+    int32_t gains; /* read [bins] */
+    int32_t bins; /* count */
+    int32_t out; /* written [2 * bins] */
+} mask_arguments;
+
+/* Multiply values. */
+typedef struct {
+    int32_t x; /* read [count] */
+    int32_t y; /* read [count] */
+    int32_t count; /* count */
+    int32_t out; /* written [count] */
+} multiply_arguments;
+
+/* Find `scale log(x + floor) + shift` of each value; the terms are floor, scale, shift. */
+typedef struct {
+    int32_t x; /* read [count] */
+    int32_t count; /* count */
+    int32_t terms; /* weights [3] */
+    int32_t out; /* written [count] */
+} log_arguments;
+
+/* Bring values to mean 0 and variance 1, then scale and shift each. */
+typedef struct {
+    int32_t x; /* read [count] */
+    int32_t count; /* count */
+    int32_t gain; /* weights [count] */
+    int32_t bias; /* weights [count] */
+    int32_t epsilon; /* weights [1] */
+    int32_t out; /* written [count] */
+} normalise_arguments;
+
+/* Find `1 / (1 + exp(-x))` of each value. */
+typedef struct {
+    int32_t x; /* read [count] */
+    int32_t count; /* count */
+    int32_t out; /* written [count] */
+} sigmoid_arguments;
+
+/* Find the hyperbolic tangent of each value. */
+typedef struct {
+    int32_t x; /* read [count] */
+    int32_t count; /* count */
+    int32_t out; /* written [count] */
+} tanh_arguments;
+
+/* Bring each value between 0 and 6. */
+typedef struct {
+    int32_t x; /* read [count] */
+    int32_t count; /* count */
+    int32_t out; /* written [count] */
+} relu6_arguments;
+
+/* Take a row through an LSTM, whose state is h and then c; gates i, f, g, o by one matrix of the row and h. */
+typedef struct {
+    int32_t x; /* read [inputs] */
+    int32_t inputs; /* count */
+    int32_t hidden; /* count */
+    int32_t pack; /* count */
+    int32_t weights; /* weights [padded(4 * hidden, pack) * (inputs + hidden)] */
+    int32_t bias; /* weights [padded(4 * hidden, pack)] */
+    int32_t past; /* state [2 * hidden] */
+    int32_t work; /* work [4 * hidden + inputs + hidden] */
+    int32_t out; /* written [hidden] */
+} lstm_arguments;
+
+/* Take a row through a GRU; gates r, z, n, each the sum of a product with the row and one with h. */
+typedef struct {
+    int32_t x; /* read [inputs] */
+    int32_t inputs; /* count */
+    int32_t hidden; /* count */
+    int32_t pack; /* count */
+    int32_t weights; /* weights [padded(3 * hidden, pack) * inputs] */
+    int32_t bias; /* weights [padded(3 * hidden, pack)] */
+    int32_t recurrent; /* weights [padded(3 * hidden, pack) * hidden] */
+    int32_t recurrent_bias; /* weights [padded(3 * hidden, pack)] */
+    int32_t past; /* state [hidden] */
+    int32_t work; /* work [6 * hidden] */
+    int32_t out; /* written [hidden] */
+} gru_arguments;
+
 #define EACH_OPERATION(CASE) \
     CASE(ANALYSE, analyse) \
     CASE(FEATURES, features) \
@@ -176,6 +301,20 @@ typedef struct {
     CASE(ADD, add) \
     CASE(COPY, copy) \
     CASE(BOUND, bound) \
-    CASE(APPLY, apply)
+    CASE(APPLY, apply) \
+    CASE(CUT, cut) \
+    CASE(TRANSFORM, transform) \
+    CASE(RESTORE, restore) \
+    CASE(JOIN, join) \
+    CASE(MAGNITUDE, magnitude) \
+    CASE(MASK, mask) \
+    CASE(MULTIPLY, multiply) \
+    CASE(LOG, log) \
+    CASE(NORMALISE, normalise) \
+    CASE(SIGMOID, sigmoid) \
+    CASE(TANH, tanh) \
+    CASE(RELU6, relu6) \
+    CASE(LSTM, lstm) \
+    CASE(GRU, gru)
 
 #endif

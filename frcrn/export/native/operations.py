@@ -1,106 +1,29 @@
-"""The operations that C knows: one table, of which C's structures, Python's packing and the format's page are made.
+"""The operations that C knows: one table, of which C's structures and checks, Python's packing and a page are made.
 
-An operation is a class, and its fields in their order are its arguments. Each is annotated with what kind of number it
-is and, where it stands for values, how many: an expression in other arguments and in the model's `window` and `hop`.
-`padded(n, pack)` is n rounded up to whole packs, or n where `pack` is 0.
+An operation is a class, and its fields in their order are its arguments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from enum import Enum
-from functools import cache
-from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
+from dataclasses import dataclass
+from typing import Annotated
 
-
-class Kind(Enum):
-    """What a number in a program is, and what a reader has to check of it."""
-
-    READ = "values that are read: from 0 on in scratch, from -1 on downward in the state"
-    WRITTEN = "values that are written: from 0 on in scratch, from -1 on downward in the state"
-    WORK = "room in scratch for values in between"
-    PLACE = "values in memory, read or written"
-    STATE = "values of the state, kept from hop to hop"
-    RING = "values of the state: frames that take turns, the newest in place of the oldest"
-    WEIGHTS = "weights, by the number of the first"
-    OPTIONAL = "weights, or -1 for none"
-    COUNT = "a number, 1 or more"
-    NUMBER = "a number, 0 or more"
-    OFFSET = "a number of either sign"
-    FLAG = "0 or 1"
-    ACTIVATION = "0 for none, 1 for leaky, 2 for rectified"
-
-
-READ, WRITTEN, WORK, PLACE = Kind.READ, Kind.WRITTEN, Kind.WORK, Kind.PLACE
-STATE, RING, WEIGHTS, OPTIONAL = Kind.STATE, Kind.RING, Kind.WEIGHTS, Kind.OPTIONAL
-COUNT, NUMBER, OFFSET, FLAG, ACTIVATION = Kind.COUNT, Kind.NUMBER, Kind.OFFSET, Kind.FLAG, Kind.ACTIVATION
-
-
-@dataclass(eq=False)
-class Buffer:
-    """Room for values that live from the first operation that names it to the last."""
-
-    size: int
-
-
-class View(NamedTuple):
-    """A buffer from some value on."""
-
-    buffer: Buffer
-    start: int
-
-
-Argument = int | Buffer | View
-
-
-class Field(NamedTuple):
-    """One argument of an operation, or a structure of several, or any number of those."""
-
-    name: str
-    kind: Kind | None
-    size: str
-    structure: type[Struct] | None = None
-    many: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Struct:
-    """Arguments that belong together."""
-
-    @classmethod
-    @cache
-    def fields(cls) -> tuple[Field, ...]:
-        """Return the arguments in their order."""
-        hints = get_type_hints(cls, include_extras=True)
-        return tuple(field_of(each.name, hints[each.name]) for each in fields(cls))
-
-    def arguments(self) -> Iterator[Argument]:
-        """Return all arguments, those of structures in their places."""
-        for field in self.fields():
-            value: Any = getattr(self, field.name)
-            if field.structure is None:
-                yield value
-            else:
-                for part in value if field.many else (value,):
-                    yield from part.arguments()
-
-
-def field_of(name: str, hint: Any) -> Field:
-    """Return what an annotation says of a field."""
-    if get_origin(hint) is Annotated:
-        _, kind, *size = get_args(hint)
-        return Field(name, kind, size[0] if size else "")
-    if get_origin(hint) is tuple:
-        return Field(name, None, "", get_args(hint)[0], many=True)
-    return Field(name, None, "", hint)
-
-
-class Operation(Struct):
-    """What is done at one place of a program."""
-
-
-# -- a hop at a time, in frcrn.c
+from frcrn.export.native.structs import (
+    ACTIVATION,
+    COUNT,
+    FLAG,
+    NUMBER,
+    OPTIONAL,
+    READ,
+    RING,
+    STATE,
+    WEIGHTS,
+    WORK,
+    WRITTEN,
+    Argument,
+    Operation,
+    Struct,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +36,8 @@ class Analyse(Operation):
     taper: Annotated[int, WEIGHTS, "window"]
     turns: Annotated[int, WEIGHTS, "window + 2"]
     halves: Annotated[int, WEIGHTS, "2 * window + 2"]
+
+    cost = "2048 * window"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +55,9 @@ class Features(Operation):
     compress: Annotated[int, WEIGHTS, "1"]
     magnitude: Annotated[int, FLAG]
     shares: Annotated[int, OPTIONAL, "3 * bands"]
+
+    rules = ("2 * bins <= window + 2", "shares >= 0 or bands <= bins")
+    cost = "(4 + 4 * magnitude) * (bands + 16) * bins"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +89,12 @@ class Convolve(Operation):
     count: Annotated[int, COUNT]
     images: tuple[Operand, ...]
 
+    rules = (
+        *("pack == 0 or pack == 16 or pack == 32", "outputs % group == 0", "row >= 2 * outputs"),
+        *("pad < taps", "(total - 1) * stride <= bins + pad", "stride <= bins + taps", "count <= 16"),
+    )
+    cost = "4 * total * padded(outputs, pack) * channels * taps"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Product(Operation):
@@ -178,6 +112,9 @@ class Product(Operation):
     out: Annotated[Argument, WRITTEN, "(rows - 1) * row + outputs"]
     row: Annotated[int, COUNT]
 
+    rules = ("pack == 16 or pack == 32 or pack == 64", "row >= outputs")
+    cost = "rows * padded(outputs, pack) * inputs"
+
 
 @dataclass(frozen=True, kw_only=True)
 class AlongBins(Operation):
@@ -192,6 +129,8 @@ class AlongBins(Operation):
     bins: Annotated[int, COUNT]
     channels: Annotated[int, COUNT]
     out: Annotated[Argument, WRITTEN, "2 * channels * bins"]
+
+    cost = "4 * order * channels * bins"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -209,6 +148,8 @@ class InBins(Operation):
     work: Annotated[Argument, WORK, "2 * channels * bins"]
     out: Annotated[Argument, WRITTEN, "2 * channels * bins"]
 
+    cost = "2 * order * channels * bins"
+
 
 @dataclass(frozen=True, kw_only=True)
 class AlongTime(Operation):
@@ -223,6 +164,8 @@ class AlongTime(Operation):
     features: Annotated[int, COUNT]
     past: Annotated[Argument, RING, "(order - 1) * 4 * features"]
     out: Annotated[Argument, WRITTEN, "2 * features"]
+
+    cost = "4 * order * features"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +183,8 @@ class Gate(Operation):
     work: Annotated[Argument, WORK, "8 * channels"]
     out: Annotated[Argument, WRITTEN, "2 * channels * bins"]
 
+    cost = "2 * channels * (bins + frames + 4 * hidden)"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Add(Operation):
@@ -249,6 +194,8 @@ class Add(Operation):
     y: Annotated[Argument, READ, "count"]
     count: Annotated[int, COUNT]
     out: Annotated[Argument, WRITTEN, "count"]
+
+    cost = "count"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,6 +209,9 @@ class Copy(Operation):
     rows: Annotated[int, COUNT]
     count: Annotated[int, COUNT]
 
+    rules = ("rows == 1 or row >= count", "rows == 1 or row_out >= count")
+    cost = "rows * count"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bound(Operation):
@@ -272,6 +222,8 @@ class Bound(Operation):
     bound: Annotated[int, WEIGHTS, "1"]
     further: Annotated[int, NUMBER]
     out: Annotated[Argument, WRITTEN, "count"]
+
+    cost = "16 * count"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,6 +243,9 @@ class Apply(Operation):
     halves: Annotated[int, WEIGHTS, "2 * window + 2"]
     bands: Annotated[int, COUNT]
     shares: Annotated[int, OPTIONAL, "3 * (window + 2) / 2"]
+
+    rules = ("2 * bands <= window + 2", "shares < 0 or bands >= 2")
+    cost = "2048 * window"
 
 
 HOP: tuple[type[Operation], ...] = (

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.export.native.operations import HOP, Argument, Buffer, Operation, View
+from frcrn.export.native.row_operations import OPERATIONS
+from frcrn.export.native.structs import Argument, Buffer, Operation, View
 from frcrn.models.layers.specs import Array
 
 MAGIC = b"FRCRN 2\n"
@@ -61,7 +62,7 @@ class Program:
         words: list[int] = []
         for operation in self.operations:
             arguments = [number(argument, places) for argument in operation.arguments()]
-            words += [HOP.index(type(operation)), len(arguments), *arguments]
+            words += [OPERATIONS.index(type(operation)), len(arguments), *arguments]
         state = self.state_count + SLACK  # a whole number of lines, so that states lie well one after the other
         table, stored = in_parts(np.concatenate(self.weights))
         header = [rate, window, hop, state, scratch, len(words), self.weight_count, len(table)]

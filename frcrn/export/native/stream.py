@@ -1,17 +1,19 @@
-"""A network that runs as a program in C; it stays an `Enhancer`."""
+"""Hops through a program in C: arrays in, arrays out, without torch."""
 
 from __future__ import annotations
 
 import threading
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from frcrn.export.native.library import NativeModel
-from frcrn.export.native.network import write_program
-from frcrn.models import Enhancer, State
 
 MEMORY, FRAME = "memory", "frame"
+
+Floats = NDArray[np.float32]
+Past = dict[str, NDArray[Any]]
 
 
 class NativeStep:
@@ -20,51 +22,48 @@ class NativeStep:
     A state is changed in place, as it is large. Its frame number says whether it is still what it was.
     """
 
-    def __init__(self, model: Enhancer) -> None:
-        self.hop, self._model = model.hop, NativeModel(write_program(model))
+    def __init__(self, content: bytes) -> None:
+        self._model = NativeModel(content)
+        self.sample_rate, self.hop, self.delay = self._model.sample_rate, self._model.hop, self._model.delay
         self._mine = threading.local()
 
-    def initial_state(self, batch: int) -> State:
+    def initial_state(self, batch: int) -> Past:
         """Return the state before the first sample."""
-        return {
-            MEMORY: torch.zeros(batch, self._model.state_size),
-            FRAME: torch.zeros(batch, dtype=torch.int64),
-        }
+        return {MEMORY: np.zeros((batch, self._model.state_size), np.float32), FRAME: np.zeros(batch, np.int64)}
 
-    def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, frame: Floats, state: Past) -> tuple[Floats, Past]:
         """[B, k hop] -> [B, k hop]; the state that goes in is used up."""
         self._check(frame, state)
-        waves, memory = frame.detach().float().contiguous(), state[MEMORY].contiguous()
-        if memory[:, :2].contiguous().view(torch.int64)[:, 0].tolist() != state[FRAME].tolist():
+        waves, memory = np.ascontiguousarray(frame, np.float32), np.ascontiguousarray(state[MEMORY])
+        if memory[:, :2].copy().view(np.int64)[:, 0].tolist() != state[FRAME].tolist():
             raise ValueError("this state has been used up by a step; a copy of both its tensors would have kept it")
-        clean, hop, scratch = torch.empty_like(waves), self.hop, self._scratch()
+        clean, hop, scratch = np.empty_like(waves), self.hop, self._scratch()
         for row in range(len(waves)):
-            kept, noisy, enhanced = (tensor[row].data_ptr() for tensor in (memory, waves, clean))
+            kept, noisy, enhanced = (array[row].ctypes.data for array in (memory, waves, clean))
             for start in range(0, 4 * waves.shape[1], 4 * hop):
                 self._model.step(kept, scratch, noisy + start, enhanced + start)
         return clean, {MEMORY: memory, FRAME: state[FRAME] + waves.shape[1] // hop}
 
-    def _check(self, frame: Tensor, state: State) -> None:
+    def _check(self, frame: Floats, state: Past) -> None:
         """Refuse what does not fit: the program in C takes addresses, and trusts them."""
-        if frame.ndim != 2 or frame.shape[1] % self.hop or not frame.is_cpu:
-            raise ValueError(f"frame of shape {tuple(frame.shape)}: expected [batch, hops of {self.hop}] on the CPU")
+        if frame.ndim != 2 or frame.shape[1] % self.hop:
+            raise ValueError(f"frame of shape {frame.shape}: expected [batch, hops of {self.hop}]")
         if len(state) != 2 or MEMORY not in state or FRAME not in state:
             raise ValueError(f"state of {', '.join(state) or 'nothing'}: expected {MEMORY} and {FRAME}")
-        self._check_tensor(state, MEMORY, (len(frame), self._model.state_size), torch.float32)
-        self._check_tensor(state, FRAME, (len(frame),), torch.int64)
+        self._check_array(state, MEMORY, (len(frame), self._model.state_size), np.float32)
+        self._check_array(state, FRAME, (len(frame),), np.int64)
         if (least := min(state[FRAME].tolist(), default=0)) < 0:
             raise ValueError(f"state {FRAME}: expected numbers from 0, found {least}")
 
     @staticmethod
-    def _check_tensor(state: State, name: str, shape: tuple[int, ...], kind: torch.dtype) -> None:
+    def _check_array(state: Past, name: str, shape: tuple[int, ...], kind: type) -> None:
         value = state[name]
-        if value.shape != shape or value.dtype != kind or not value.is_cpu:
-            found = f"{tuple(value.shape)}, {value.dtype}"
-            raise ValueError(f"state {name} of shape {found}: expected {shape}, {kind}, on the CPU")
+        if value.shape != shape or value.dtype != kind:
+            raise ValueError(f"state {name} of shape {value.shape}, {value.dtype}: expected {shape}, {np.dtype(kind)}")
 
     def _scratch(self) -> int:
         """Return the address of this thread's scratch memory."""
         if not hasattr(self._mine, "scratch"):
-            self._mine.scratch = torch.empty(self._model.scratch_size)
-        address: int = self._mine.scratch.data_ptr()
+            self._mine.scratch = np.empty(self._model.scratch_size, np.float32)
+        address: int = self._mine.scratch.ctypes.data
         return address

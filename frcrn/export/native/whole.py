@@ -16,8 +16,8 @@ from torch import Tensor
 from frcrn.export.native.frame_operations import FRAMES, Gate
 from frcrn.export.native.frames import FramesWriter
 from frcrn.export.native.library import library
-from frcrn.export.native.operations import Operation
 from frcrn.export.native.program import aligned, number, placed
+from frcrn.export.native.structs import Operation
 from frcrn.models.masking import MaskEnhancer
 
 

@@ -1,1 +1,1 @@
-"""Networks as ONNX graphs, and folders that run without torch."""
+"""A network as ONNX graphs: written, checked, and run with ONNX Runtime or OpenVINO."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from frcrn import config
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED, Shapes, open_session, streamed
 from frcrn.export.onnx.traced import step_graph, whole_graph
 from frcrn.export.parity import checked, expected, speech
@@ -19,6 +21,7 @@ from frcrn.models import Enhancer
 
 ABOUT = "frcrn.json"
 FORMAT = 1
+MOST_VALUES = 1 << 28  # of a state
 RUNNERS = ("run.py", "run.js")
 
 
@@ -90,14 +93,44 @@ def described(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{folder / ABOUT}: expected the description of an export in JSON ({error})") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise ValueError(f"{folder / ABOUT}: expected the description of an export, of format {FORMAT}")
+    try:
+        require_known(about)
+    except ValueError as error:
+        raise ValueError(f"{folder / ABOUT}: {error}; export again") from None
     return about
+
+
+def require_known(about: dict[str, Any]) -> None:
+    """Refuse a description that lacks something, or whose graphs lie elsewhere."""
+    for name, kind in {"sample_rate": int, "window": int, "hop": int, "graphs": dict}.items():
+        config.require(config.fits(about.get(name), kind), name, config.describe(kind), about.get(name))
+    for name in ("sample_rate", "window", "hop"):
+        config.require(0 < about[name] < 2**24, name, "a number above 0", about[name])
+    for name, graph in about["graphs"].items():
+        config.require(isinstance(graph, dict), name, "a table", graph)
+        for key in ("file", "sha256"):
+            config.require(isinstance(graph.get(key), str), f"{name}.{key}", "text", graph.get(key))
+        config.require(Path(graph["file"]).name == graph["file"], f"{name}.file", "a name beside it", graph["file"])
+        config.require(isinstance(states := graph.get("states", {}), dict), f"{name}.states", "a table", states)
+        config.require(not states or config.fits(about.get("latency"), int), "latency", "samples", about.get("latency"))
+        for state, value in states.items():
+            require_state(f"{name}.states.{state}", value)
+
+
+def require_state(name: str, value: Any) -> None:
+    """Refuse a state that lacks something or is beyond reason."""
+    config.require(isinstance(value, dict) and isinstance(value.get("next"), str), name, "a table with next", value)
+    shape = value.get("shape")
+    sized = isinstance(shape, list) and all(config.fits(size, int) and size >= 0 for size in shape)
+    config.require(sized and math.prod(shape) <= MOST_VALUES, f"{name}.shape", "sizes", shape)
+    config.require(config.fits(value.get("initial"), float), f"{name}.initial", "a number", value.get("initial"))
 
 
 def description(model: Enhancer, graphs: Graphs) -> dict[str, Any]:
     """Return what a program needs to know of the folder."""
     from frcrn import __version__
 
-    config = model.config.to_dict() if hasattr(model.config, "to_dict") else None
+    shape = model.config.to_dict() if hasattr(model.config, "to_dict") else None
     return {
         "format": FORMAT,
         "made_by": f"frcrn {__version__}",
@@ -110,7 +143,7 @@ def description(model: Enhancer, graphs: Graphs) -> dict[str, Any]:
         "latency": model.latency,
         "level_dbfs": model.level_dbfs,
         "graphs": {name: of_graph(name, graph, model.hop) for name, graph in graphs.items()},
-        "config": config,
+        "config": shape,
     }
 
 

@@ -14,6 +14,7 @@ from frcrn.export.onnx.whole import WholeWriter
 from frcrn.export.onnx.writer import Image, Writer
 from frcrn.models.layers.specs import FeaturesSpec, array
 from frcrn.models.layers.stft import STFT, taper
+from frcrn.models.layers.transforms import Frames
 from frcrn.models.masking import MaskEnhancer
 
 
@@ -70,7 +71,7 @@ def write_whole(model: MaskEnhancer, level_dbfs: float | None = None) -> Any:
     gain = None if level_dbfs is None else gain_to(graph, audio, level_dbfs)
     samples = graph.part(graph.op("Shape", audio), 0, 1, 2)
     fed = audio if gain is None else graph.op("Mul", audio, gain)
-    wave = graph.op("Pad", fed, graph.op("Concat", *margins(graph, model, samples), axis=0))
+    wave = graph.op("Pad", fed, graph.op("Concat", *margins(graph, stft, samples, causal=model.causal), axis=0))
     spec = spectra(graph, wave, stft)
     edge = 0 if model.causal else stft.overlap // stft.hop
     seen = graph.part(spec, 2, edge, -edge) if edge else spec
@@ -102,23 +103,22 @@ def inference_form(model: MaskEnhancer) -> MaskEnhancer:
     return model if model.optimized else model.optimize()
 
 
-def even(stft: STFT) -> bool:
+def even(stft: STFT | Frames) -> bool:
     """Whether overlapping windows add up to one by themselves."""
     return np.allclose(array(stft.gain), 1, atol=1e-6)
 
 
-def by_hop(graph: Graph, wave: str, stft: STFT) -> str:
+def by_hop(graph: Graph, wave: str, stft: STFT | Frames) -> str:
     """[B, n hop] with the gain of each hop's samples."""
     if even(stft):
         return wave
     return graph.reshape(graph.op("Mul", graph.reshape(wave, 0, -1, stft.hop), array(stft.gain)), 0, -1)
 
 
-def margins(graph: Graph, model: MaskEnhancer, samples: str) -> list[str]:
-    """Return the four pads [1] of [batch, samples] that `MaskEnhancer.margins` finds."""
-    stft = model.stft
+def margins(graph: Graph, stft: STFT | Frames, samples: str, *, causal: bool) -> list[str]:
+    """Return the four pads [1] of [batch, samples] that the `margins` of a network finds."""
     none, front = np.array([0]), np.array([stft.overlap])
-    least = 0 if model.causal else stft.window
+    least = 0 if causal else stft.window
     whole = graph.op("Max", samples, np.array([least]))
     ragged = graph.op("Mod", graph.op("Sub", np.array([least]), whole), np.array([stft.hop]))
     back = graph.op("Add", graph.op("Add", graph.op("Sub", whole, samples), ragged), front)

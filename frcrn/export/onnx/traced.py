@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from frcrn.export.onnx.graph import OPSET, require_onnx
-from frcrn.export.onnx.network import Step, write_step, write_whole
+from frcrn.export.onnx.network import Step, write_piece, write_step, write_whole
+from frcrn.export.onnx.rows import write_frames, write_wave
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED
 from frcrn.models import Enhancer
+from frcrn.models.frames import FrameEnhancer
 from frcrn.models.masking import MaskEnhancer
 
 
@@ -91,7 +93,16 @@ def traced(
 
 def step_graph(model: Enhancer) -> Step:
     """One hop of a causal network with its states."""
+    if isinstance(model, FrameEnhancer):
+        return write_frames(model, single=True)
     return write_step(model) if isinstance(model, MaskEnhancer) else traced_step(model)
+
+
+def piece_graph(model: Enhancer) -> Step | None:
+    """Any number of hops of a causal network with its states, where its layers are known."""
+    if isinstance(model, FrameEnhancer):
+        return write_frames(model, single=False)
+    return write_piece(model) if isinstance(model, MaskEnhancer) else None
 
 
 def whole_graph(model: Enhancer, *, levelled: bool = False) -> Any:
@@ -104,4 +115,4 @@ def whole_graph(model: Enhancer, *, levelled: bool = False) -> Any:
         raise ValueError(
             f"{name} wants waves at {level} dBFS; only networks that mask a spectrum are exported with that"
         )
-    return traced_whole(model)
+    return write_wave(model) if isinstance(model, FrameEnhancer) else traced_whole(model)

@@ -16,7 +16,7 @@ from pathlib import Path
 from frcrn.export.native.library import SOURCES, source
 
 OPTIONS = [
-    *("--target=wasm32-wasi", "-msimd128", "-O3", "-fno-math-errno", "-fno-trapping-math"),
+    *("--target=wasm32-wasi", "-msimd128", "-O3", "-fno-math-errno", "-fno-trapping-math", "-DFRCRN_BRIEF"),
     *("-mexec-model=reactor", "-Wl,--strip-all", "-Wl,--gc-sections", "-Wl,-z,stack-size=65536"),
 ]
 NEEDED = ("clang", "wasm-ld")
@@ -65,7 +65,8 @@ def section(content: bytes) -> bytes:
 
 def built_from(wasm: bytes) -> str:
     """Return the hash of the sources that a file was made from."""
-    return wasm.rpartition(SECTION)[2].decode()
+    _, found, rest = wasm.rpartition(SECTION)
+    return rest.decode() if found else ""
 
 
 if __name__ == "__main__":

@@ -47,11 +47,7 @@ class STFT(nn.Module):
 
     def analyse(self, wave: Tensor) -> Tensor:
         """[B, T] -> [B, 2, F, N]: whole windows only, N = (T - window) // hop + 1."""
-        hops = wave[:, : wave.shape[1] // self.hop * self.hop].unflatten(1, (-1, self.hop))
-        parts = self.window // self.hop
-        count = max(hops.shape[1] - parts + 1, 0)
-        frames = torch.cat([hops[:, part : part + count] for part in range(parts)], dim=2)
-        spec = torch.matmul(frames, self.forward_basis)
+        spec = torch.matmul(framed(wave, self.window, self.hop), self.forward_basis)
         return spec.view(*spec.shape[:2], 2, self.bins).permute(0, 2, 3, 1)
 
     def synthesise(self, spec: Tensor) -> Tensor:
@@ -61,16 +57,27 @@ class STFT(nn.Module):
 
     def overlap_add(self, spec: Tensor, tail: Tensor | None) -> tuple[Tensor, Tensor]:
         """[B, 2, F, N], tail [B, window - hop] -> finished samples [B, N hop], new tail."""
-        batch, _, _, count = spec.shape
         frames = spec.permute(0, 3, 1, 2).flatten(2) @ self.inverse_basis
-        parts = frames.unflatten(2, (-1, self.hop))
-        later = parts.shape[2] - 1
-        summed = sum(nn.functional.pad(parts[:, :, part], (0, 0, part, later - part)) for part in range(parts.shape[2]))
-        assert isinstance(summed, Tensor)
-        if tail is not None:
-            summed = summed + nn.functional.pad(tail.unflatten(1, (later, self.hop)), (0, 0, 0, count))
-        finished = summed[:, :count] * self.gain
-        return finished.flatten(1), summed[:, count:].flatten(1)
+        return overlap_added(frames, tail, self.hop, self.gain)
+
+
+def framed(wave: Tensor, window: int, hop: int) -> Tensor:
+    """[B, T] -> [B, N, window]: whole windows only, N = (T - window) // hop + 1."""
+    hops = wave[:, : wave.shape[1] // hop * hop].unflatten(1, (-1, hop))
+    parts = window // hop
+    count = max(hops.shape[1] - parts + 1, 0)
+    return torch.cat([hops[:, part : part + count] for part in range(parts)], dim=2)
+
+
+def overlap_added(frames: Tensor, tail: Tensor | None, hop: int, gain: Tensor) -> tuple[Tensor, Tensor]:
+    """[B, N, window], tail [B, window - hop] -> finished samples [B, N hop] times the gain [hop], new tail."""
+    parts, count = frames.unflatten(2, (-1, hop)), frames.shape[1]
+    later = parts.shape[2] - 1
+    summed = sum(nn.functional.pad(parts[:, :, part], (0, 0, part, later - part)) for part in range(parts.shape[2]))
+    assert isinstance(summed, Tensor)
+    if tail is not None:
+        summed = summed + nn.functional.pad(tail.unflatten(1, (later, hop)), (0, 0, 0, count))
+    return (summed[:, :count] * gain).flatten(1), summed[:, count:].flatten(1)
 
 
 def taper(stft: STFT) -> NDArray[np.float64]:

@@ -27,6 +27,7 @@ from frcrn.training.losses.ratios import (
 )
 from frcrn.training.losses.spectra import TINY_POWER, frames, power, spectrum
 from frcrn.training.losses.stoi import Reference
+from frcrn.training.losses.voice import VoiceActivity
 
 Stages = Literal["last", "all"]
 Norm = Literal["l1", "mse"]
@@ -289,6 +290,7 @@ LOSSES: dict[str, type[Any]] = {
     "multi_resolution_stft": MultiResolutionStft,
     "wave": WaveError,
     "log_power": LogPowerError,
+    "voice_activity": VoiceActivity,
 }
 
 

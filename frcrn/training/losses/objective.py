@@ -30,9 +30,9 @@ class Losses:
     def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> LossValue:
         """Return the weighted sum and its parts, computed in single precision whatever the network ran in."""
         with torch.autocast(noisy.device.type, enabled=False):
-            estimate = Estimate(
-                estimate.wave.float(), tuple(Stage(*(part.float() for part in stage)) for stage in estimate.stages)
-            )
+            stages = tuple(Stage(*(part.float() for part in stage)) for stage in estimate.stages)
+            speech = None if estimate.speech is None else estimate.speech.float()
+            estimate = Estimate(estimate.wave.float(), stages, speech)
             values = {name: loss(estimate, noisy, clean) for name, (loss, _) in self.parts.items()}
         total = torch.stack([weight * values[name] for name, (_, weight) in self.parts.items()]).sum()
         return LossValue(total, {name: value.detach() for name, value in values.items()})

@@ -3,7 +3,7 @@ import { createDenoiser, measureLoad } from "./denoiser.js";
 import { View } from "./view.js";
 import { wav } from "./wav.js";
 
-const RATES = [16000];
+const RATES = [44100, 48000]; // of all that a device may have, those at which the denoiser is used
 const at = (id) => document.getElementById(id);
 const views = [new View("before"), new View("after")];
 let playing = null; // { context, denoiser, loudness, stop }
@@ -26,7 +26,7 @@ function newContext() {
   const usual = new AudioContext({ latencyHint: "interactive" });
   if (RATES.includes(usual.sampleRate)) return usual;
   usual.close();
-  return new AudioContext({ latencyHint: "interactive", sampleRate: 16000 });
+  return new AudioContext({ latencyHint: "interactive", sampleRate: 48000 });
 }
 
 const wanted = () => (at("on").checked ? at("strength").valueAsNumber / 100 : 0);

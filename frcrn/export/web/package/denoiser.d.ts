@@ -4,8 +4,8 @@ export type Source = string | URL | ArrayBuffer | Uint8Array;
 export interface DenoiserOptions {
   /** The network: `model.frcrn` beside this module, unless another is given. */
   model?: Source;
-  /** `frcrn.wasm`, beside this module. */
-  wasm?: Source;
+  /** `frcrn.wasm`, beside this module; it may be compiled already. */
+  wasm?: Source | WebAssembly.Module;
   /** Where `worklet.js` is: beside this module. */
   worklet?: string | URL;
   /** How many channels go in and come out, each denoised by itself (default: 1, to which more are mixed). */

@@ -17,7 +17,7 @@ class Denoiser extends AudioWorkletProcessor {
       wasm._initialize();
       this.streams = Denoiser.streams(wasm, model, channels);
       this.block = wasm.allocate(4 * 2048);
-      this.port.postMessage({ latency: wasm.latency(this.streams[0]) / sampleRate });
+      this.port.postMessage({ latency: wasm.latency() / sampleRate });
     } catch (error) {
       this.streams = [];
       this.port.postMessage({ error: String(error.message ?? error) });
@@ -27,9 +27,9 @@ class Denoiser extends AudioWorkletProcessor {
   static streams(wasm, model, channels) {
     const at = wasm.allocate(model.byteLength);
     new Uint8Array(wasm.memory.buffer, at).set(model);
-    const opened = wasm.open_model(at, model.byteLength);
+    const opened = wasm.open(at, model.byteLength, sampleRate);
     wasm.release(at);
-    const streams = Array.from({ length: channels }, () => opened && wasm.open_stream(opened, sampleRate));
+    const streams = Array.from({ length: channels }, () => opened && wasm.open_stream());
     if (!streams.every(Boolean)) throw new Error(Denoiser.text(wasm, wasm.reason()));
     return streams;
   }
@@ -46,8 +46,7 @@ class Denoiser extends AudioWorkletProcessor {
       const out = output[channel], samples = this.samples(out.length);
       if (input[channel]) samples.set(input[channel]);
       else samples.fill(0);
-      wasm.strength(streams[channel], strength[0]);
-      wasm.process(streams[channel], this.block, this.block, out.length);
+      wasm.process(streams[channel], this.block, this.block, out.length, strength[0]);
       out.set(samples);
     }
     return this.open;

@@ -1,0 +1,107 @@
+"""Tar shards as WebDataset has them: pairs KEY.noisy.EXT and KEY.clean.EXT, read where they lie in the tar."""
+
+from __future__ import annotations
+
+import glob
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from frcrn.config import require
+from frcrn.data.hf import COLUMNS, cell_length, cell_wave
+from frcrn.data.segments import Segments
+from frcrn.data.speech_activity import Wave
+
+
+@dataclass(frozen=True)
+class ShardsConfig:
+    """Tar files, named one by one or by patterns, cut into segments."""
+
+    paths: tuple[str, ...]
+    seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values."""
+        require(len(self.paths) >= 1, "paths", "at least one tar file or pattern", len(self.paths))
+        require(self.seconds > 0, "seconds", "more than 0", self.seconds)
+
+
+class Extent(NamedTuple):
+    """Where the bytes of a member lie."""
+
+    shard: str
+    start: int
+    size: int
+
+    def read(self) -> bytes:
+        """Return the bytes."""
+        with open(self.shard, "rb") as file:
+            file.seek(self.start)
+            return file.read(self.size)
+
+
+Pair = tuple[Extent, Extent]
+NOWHERE = Path()
+
+
+def open_shards(config: ShardsConfig, sample_rate: int, seed: int) -> Segments:
+    """Open tar shards as segments; each is read through once for where its members lie and how long they are."""
+    pairs = [pair for shard in found(config.paths) for pair in pairs_in(shard)]
+    return Segments(ShardRows(pairs, sample_rate), round(config.seconds * sample_rate), seed)
+
+
+def found(patterns: Sequence[str]) -> list[str]:
+    """Return the tar files, sorted; a pattern without any is refused."""
+    files: set[str] = set()
+    for pattern in patterns:
+        names = glob.glob(pattern, recursive=True)
+        if not names:
+            raise ValueError(f"{pattern}: expected tar files, found none")
+        files.update(names)
+    return sorted(files)
+
+
+def pairs_in(shard: str) -> Iterator[Pair]:
+    """Yield the pairs of a shard in its order; other members are passed over."""
+    samples: dict[str, dict[str, Extent]] = {}
+    try:
+        with tarfile.open(shard) as tar:
+            for info in tar:
+                key, column = parts_of(info.name)
+                if info.isfile() and column in COLUMNS:
+                    samples.setdefault(key, {})[column] = Extent(shard, info.offset_data, info.size)
+    except tarfile.TarError as error:
+        raise ValueError(f"{shard}: expected an uncompressed tar file, found {error}") from None
+    for key, sample in samples.items():
+        if len(sample) < len(COLUMNS):
+            raise ValueError(f"{shard}: expected noisy and clean of {key}, found only {next(iter(sample))}")
+        yield sample["noisy"], sample["clean"]
+    if not samples:
+        raise ValueError(f"{shard}: expected members such as 0001.noisy.flac and 0001.clean.flac, found none")
+
+
+def parts_of(name: str) -> tuple[str, str]:
+    """Split KEY.noisy.wav into its key and "noisy"."""
+    folder, slash, last = name.rpartition("/")
+    key, _, rest = last.partition(".")
+    return folder + slash + key, rest.partition(".")[0]
+
+
+class ShardRows:
+    """Pairs in shards, for `Segments`."""
+
+    def __init__(self, pairs: Sequence[Pair], rate: int) -> None:
+        """Measure the pairs."""
+        self.pairs, self.rate = pairs, rate
+        lengths = [min(cell_length(each.read(), rate, NOWHERE) for each in pair) for pair in pairs]
+        self.lengths = np.array(lengths, np.int64)
+
+    def pair(self, row: int, start: int, stop: int) -> tuple[Wave, Wave]:
+        """Return noisy and clean samples start to stop."""
+        noisy, clean = (cell_wave(each.read(), self.rate, NOWHERE) for each in self.pairs[row])
+        stop = min(stop, len(noisy), len(clean))
+        return noisy[start:stop], clean[start:stop]

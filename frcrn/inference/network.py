@@ -1,0 +1,59 @@
+"""What enhancing asks of a network, with torch or without: numpy arrays in, numpy arrays out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from frcrn.audio import Samples
+from frcrn.export.native.standalone import NativeNetwork
+
+if TYPE_CHECKING:
+    from frcrn.models import Enhancer
+
+Network: TypeAlias = "Enhancer | NativeNetwork"
+"""What `enhance`, `enhance_file` and `Stream` take."""
+
+
+class Runner(Protocol):
+    """A network that takes arrays; what its states are is its own affair."""
+
+    def whole(self, waves: Samples) -> Samples:
+        """[B, T] -> [B, T]."""
+
+    def initial_state(self, batch: int) -> Any:
+        """Return the state before the first sample."""
+
+    def step(self, frame: Samples, state: Any) -> tuple[Samples, Any]:
+        """[B, k hop] -> [B, k hop], late by window - hop samples; the new state."""
+
+    def joined(self, states: Sequence[Any]) -> Any:
+        """Put the states of several batches into one batch."""
+
+    def apart(self, state: Any, sizes: Sequence[int]) -> Sequence[Any]:
+        """Take a batch apart into batches of these sizes."""
+
+
+def runner(network: Network) -> Runner:
+    """Return a network in the form that takes arrays."""
+    if isinstance(network, NativeNetwork):
+        return network
+    from frcrn.inference.tensors import Tensors
+
+    return Tensors(network)
+
+
+def is_network(value: object) -> bool:
+    """Say whether this is a network, without loading torch where nobody has: then no network of torch can be."""
+    base = sys.modules.get("frcrn.models.base")
+    return isinstance(value, NativeNetwork) or (base is not None and isinstance(value, base.Enhancer))
+
+
+def inference_form(network: Network) -> Network:
+    """Return the form for inference, the same one for all streams of a network until its weights change."""
+    if isinstance(network, NativeNetwork) or network.optimized:
+        return network
+    from frcrn.inference.tensors import optimized_form
+
+    return optimized_form(network)

@@ -1,0 +1,121 @@
+"""A corpus from one place to another: planned, done by a cluster, noted in a manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from frcrn.inference.folder import mark_of
+from frcrn.inference.one_file import Settings
+from frcrn.scale.cluster import connected, results
+from frcrn.scale.places import Place
+from frcrn.scale.planning import SHARDS, TABLES, Piece, plan, units
+from frcrn.scale.records import Known, Records, records_of
+from frcrn.scale.work import Row, is_done, orders_of
+
+UNITS_AN_ACTOR = 24
+"""More are finer, and cost more: a unit that is lost is done again, and the last ones decide when all is done."""
+FILES_A_UNIT = 64
+
+
+@dataclass
+class Corpus:
+    """What there is to do between two places, and with which settings."""
+
+    source: str
+    destination: str
+    settings: Settings = field(default_factory=Settings)
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        """List everything; the runtime is chosen here, so that all nodes take the same one."""
+        self.pieces = plan(self.source, self.destination)
+        self.identity = self.settings.identity()
+        self.settings = replace(self.settings, runtime=self.identity["runtime"])
+        self.mark = mark_of(self.identity)
+        self.goal = Place(self.destination)
+        self.records = records_of(self.goal)
+
+    def rows(self, address: str | None = None, actors: int | None = None) -> Iterator[Row]:
+        """Do it on a cluster; yield what became of each piece, and note it in the manifest as it comes."""
+        with self.records as records:
+            records.describe(self.identity, self.mark)
+            known: dict[str, Known | None] = {}
+            if not self.force:
+                known = {piece.name: records.known(piece.name) for piece in self.pieces}
+            before = self._before(known)
+            yield from (Row(piece.source, piece.name, status="done before") for piece in before)
+            left = {piece.name: piece for piece in self.pieces if piece not in before}
+            if left:
+                yield from self._on_cluster(left, known, records, address, actors)
+
+    def _before(self, known: dict[str, Known | None]) -> set[Piece]:
+        """The pieces that an earlier run did; from disk to disk, the worker compares hashes in place of that."""
+        if not any(known.values()):
+            return set()
+        sizes = {found.name: found.size for found in self.goal.files()}
+        return {piece for piece in self.pieces if is_done(piece, known.get(piece.name), self.mark, sizes)}
+
+    def _on_cluster(
+        self,
+        left: dict[str, Piece],
+        known: dict[str, Known | None],
+        records: Records,
+        address: str | None,
+        actors: int | None,
+    ) -> Iterator[Row]:
+        with connected(address, actors) as ray:
+            count = actors or max(1, int(ray.cluster_resources().get("CPU", 1)))
+            shared = [orders_of(unit, known) for unit in self._units(list(left.values()), count)]
+            missing = dict(left)
+            for row in results(ray, shared, self.settings, self.mark, self.destination, actors):
+                if row.member is None and missing.pop(row.name, None) is None:
+                    continue  # a unit that was done twice
+                if row.record is not None:
+                    records.add(row.name, Known(row.record, row.size))
+                yield row
+        for piece in missing.values():
+            error = f"{piece.source}: the process that enhanced it, or others in its batch, ended again and again"
+            yield Row(piece.source, piece.name, status="failed", error=error)
+
+    def _units(self, pieces: Sequence[Piece], actors: int) -> Iterator[Sequence[Piece]]:
+        """Units of files alike in bytes, and never of many files; a shard or a table is one of its own."""
+        big = (*SHARDS, *TABLES)
+        yield from ([piece] for piece in pieces if piece.name.lower().endswith(big))
+        files = [piece for piece in pieces if not piece.name.lower().endswith(big)]
+        for unit in units(files, UNITS_AN_ACTOR * actors):
+            yield from (unit[start : start + FILES_A_UNIT] for start in range(0, len(unit), FILES_A_UNIT))
+
+
+def enhance_corpus(
+    source: str,
+    destination: str,
+    *,
+    address: str | None = None,
+    actors: int | None = None,
+    force: bool = False,
+    progress: Callable[[Row], None] | None = None,
+    **settings: Any,
+) -> Counter[str]:
+    """Enhance folders, object stores, manifests, tar shards and tables of rows on Ray; return how many of each status.
+
+    Args:
+        source: a path or URL: a folder, a pattern, a manifest (.jsonl, .csv, .parquet) or files of rows.
+        destination: the folder to write, a path or URL; it gets the same names and formats.
+        address: of a Ray cluster; None is this machine, or the cluster that Ray is connected to.
+        actors: the most processes; None is one a core of the cluster.
+        force: redo what is done.
+        progress: called with what became of each piece.
+        **settings: as for `enhance_file`.
+
+    Example:
+        >>> counts = enhance_corpus("s3://speech/raw", "s3://speech/clean", address="auto")
+    """
+    counts: Counter[str] = Counter()
+    for row in Corpus(source, destination, Settings(**settings), force).rows(address, actors):
+        counts[row.status] += 1
+        if progress:
+            progress(row)
+    return counts

@@ -1,0 +1,133 @@
+"""Folders and object stores alike, by their URL: listing, fetching, storing."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from frcrn.audio import MissingPackage
+from frcrn.files import replacing
+
+
+class Found(NamedTuple):
+    """A listed file: its URL, its name below the place, its bytes, and a mark that changes with its content."""
+
+    url: str
+    name: str
+    size: int
+    stamp: str
+
+
+class Place:
+    """A file or folder named by a URL such as s3://bucket/folder, or by a path."""
+
+    def __init__(self, url: str | os.PathLike[str]) -> None:
+        self.url = os.fspath(url)
+        try:
+            from fsspec.core import url_to_fs
+        except ImportError:
+            raise MissingPackage('--ray needs fsspec and Ray: pip install "frcrn[ray]"') from None
+        try:
+            self.system, path = url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise ValueError(f"{self.url}: {error}") from None
+        self.path = path.rstrip("/") or path
+        protocol = self.system.protocol
+        self.local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+
+    def __truediv__(self, name: str) -> Place:
+        return Place(f"{self.url.rstrip('/')}/{name}")
+
+    def files(self) -> list[Found]:
+        """List the file, the files that match a pattern, or all files at any depth, sorted by name."""
+        self.system.invalidate_cache()
+        if glob.has_magic(self.path):
+            root, found = self._fixed_part(), self.system.glob(self.path, detail=True)
+        elif self.system.isfile(self.path):
+            root, found = self.path.rpartition("/")[0], {self.path: self.system.info(self.path)}
+        else:
+            root, found = self.path, self.system.find(self.path, detail=True)
+        listed = [self._found(path, root, facts) for path, facts in found.items() if facts["type"] == "file"]
+        return sorted(each for each in listed if not _hidden(each.name))
+
+    def read(self) -> bytes:
+        """Return a whole file."""
+        content: bytes = self.system.cat_file(self.path)
+        return content
+
+    def fetch(self, folder: Path) -> Path:
+        """Return a local file with the content: itself where it is local, else a copy in `folder`."""
+        if self.local:
+            return Path(self.path)
+        copy = folder / str(self.path).rpartition("/")[2]
+        self.system.get_file(self.path, str(copy))
+        return copy
+
+    def store(self, content: Path | bytes) -> None:
+        """Write a whole file: renamed into place where it is local, else sent and its size compared."""
+        if self.local:
+            self._store_here(content)
+            return
+        if isinstance(content, bytes):
+            self.system.pipe_file(self.path, content)
+        else:
+            self.system.put_file(str(content), self.path)
+        self.system.invalidate_cache(self.path)
+        sent, there = size_of(content), self.system.info(self.path)["size"]
+        if sent != there:
+            raise OSError(f"{self.url}: {sent} bytes were sent, {there} are there")
+
+    def remove(self) -> None:
+        """Remove a file, if it is there."""
+        if self.system.exists(self.path):
+            self.system.rm_file(self.path)
+
+    def _store_here(self, content: Path | bytes) -> None:
+        target = Path(self.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as beside:
+            if isinstance(content, bytes):
+                beside.write_bytes(content)
+            else:
+                shutil.copyfile(content, beside)
+
+    def _fixed_part(self) -> str:
+        parts = self.path.split("/")
+        return "/".join(parts[: next(number for number, part in enumerate(parts) if glob.has_magic(part))])
+
+    def _found(self, path: str, root: str, facts: dict[str, Any]) -> Found:
+        name = path[len(root) :].lstrip("/")
+        url = path if self.local else self.system.unstrip_protocol(path)
+        return Found(url, name, int(facts.get("size") or 0), stamp_of(facts))
+
+
+def stamp_of(facts: dict[str, Any]) -> str:
+    """Return what a store says of a file's content: its hash where it keeps one, else its size and time."""
+    mark = next((str(facts[key]) for key in ("ETag", "etag", "md5Hash", "crc32c") if facts.get(key)), None)
+    when = next((facts[key] for key in ("mtime", "LastModified", "updated", "created") if facts.get(key)), "")
+    return f"{mark or when}-{facts.get('size')}".replace('"', "")
+
+
+def size_of(content: Path | bytes) -> int:
+    """Return how many bytes a file or a string of bytes holds."""
+    return len(content) if isinstance(content, bytes) else content.stat().st_size
+
+
+def expanded(url: str) -> Iterator[str]:
+    """Yield the URLs that a range in braces stands for, as in shard-{000..011}.tar."""
+    head, opening, rest = url.partition("{")
+    inside, closing, tail = rest.partition("}")
+    first, dots, last = inside.partition("..")
+    if not (opening and closing and dots and first.isdigit() and last.isdigit()):
+        yield url
+        return
+    for number in range(int(first), int(last) + 1):
+        yield from expanded(f"{head}{number:0{len(first)}}{tail}")
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))

@@ -1,0 +1,153 @@
+"""What there is to do: one piece for each recording, tar shard or table of rows, and where its clean form goes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from frcrn.audio import ACCEPTED, AudioError, is_audio_name, is_media_name
+from frcrn.scale.places import Found, Place, expanded
+from frcrn.scale.records import ours
+
+SHARDS, TABLES = (".tar",), (".parquet", ".arrow")
+LISTS = (".jsonl", ".csv", ".parquet")
+"""What may be a manifest; a Parquet file is one where it has a column `path` and none with audio in it."""
+BESIDE = ("state.json", "dataset_info.json", "dataset_dict.json")
+"""What `datasets.save_to_disk` writes beside its tables; it is copied."""
+
+
+class Piece(NamedTuple):
+    """One file to do: where it is, its name below the destination, and the seconds that are wanted of it."""
+
+    source: str
+    name: str
+    size: int = 0
+    stamp: str = ""
+    start: float | None = None
+    end: float | None = None
+    problem: str | None = None
+
+
+def plan(source: str, destination: str) -> list[Piece]:
+    """List the pieces of a file, folder, pattern, range in braces, or manifest; names stay as they are."""
+    pieces = [piece for url in expanded(source) for piece in _pieces(url)]
+    if not pieces:
+        raise AudioError(f"{source}: nothing to enhance; accepted are {ACCEPTED}, .tar shards, .parquet and .arrow")
+    goal = Place(destination)
+    inside = f"{goal.path.rstrip('/')}/"
+    same = [piece for piece in pieces if Place(piece.source).path == inside + piece.name]
+    if same:
+        raise AudioError(f"{same[0].source}: is the input and the output; choose another destination")
+    return list(_without_collisions(piece for piece in pieces if not Place(piece.source).path.startswith(inside)))
+
+
+def wanted(name: str) -> bool:
+    """Tell by its name whether a file is enhanced, or copied beside the tables that it describes."""
+    kind = name.lower().endswith((*SHARDS, *TABLES)) or is_audio_name(name) or is_media_name(name)
+    return (kind or name.rpartition("/")[2] in BESIDE) and not ours(name)
+
+
+def _pieces(url: str) -> Iterator[Piece]:
+    place = Place(url)
+    try:
+        found = place.files()
+    except FileNotFoundError:
+        found = []
+    if len(found) == 1 and found[0].name.lower().endswith(LISTS) and place.path.endswith(found[0].name):
+        rows = manifest_rows(place)
+        if rows is not None:
+            yield from _listed(rows, place)
+            return
+    yield from (Piece(*each) for each in found if wanted(each.name))
+
+
+def manifest_rows(place: Place) -> list[dict[str, Any]] | None:
+    """Return the rows of a manifest; None for a Parquet file that holds audio itself."""
+    content = place.read()
+    if place.path.lower().endswith(".csv"):
+        return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+    if place.path.lower().endswith(".jsonl"):
+        return [json.loads(line) for line in content.decode().splitlines() if line.strip()]
+    import pyarrow.parquet as parquet
+
+    schema = parquet.read_schema(io.BytesIO(content))
+    if "path" not in schema.names or any(_holds_audio(field.type) for field in schema):
+        return None
+    rows: list[dict[str, Any]] = parquet.read_table(io.BytesIO(content)).to_pylist()
+    return rows
+
+
+def _holds_audio(kind: Any) -> bool:
+    import pyarrow
+
+    return bool(pyarrow.types.is_binary(kind) or pyarrow.types.is_struct(kind))
+
+
+def _listed(rows: Sequence[Mapping[str, Any]], manifest: Place) -> Iterator[Piece]:
+    """The pieces of a manifest; relative paths start at its folder, and `id` names the target."""
+    folder = manifest.url.rpartition("/")[0]
+    facts: dict[str, Found | None] = {}
+    for number, row in enumerate(rows, 1):
+        if not row.get("path"):
+            yield Piece(f"{manifest.url}:{number}", f"row-{number}", problem=f"row {number}: expected a column path")
+            continue
+        path = str(row["path"])
+        full = path if "://" in path or os.path.isabs(path) or not folder else f"{folder}/{path}"
+        start, end = (float(row[key]) if row.get(key) not in (None, "") else None for key in ("start", "end"))
+        found = facts[full] = facts[full] if full in facts else _facts(full)
+        name = _name(path, row.get("id"), start, end)
+        if found is None:
+            yield Piece(full, name, problem=f"{full}: cannot be read: no such file")
+        elif start is not None and end is not None and not 0 <= start < end:
+            yield Piece(full, name, problem=f"{full}: start {start} and end {end}: expected 0 <= start < end")
+        else:
+            yield Piece(full, name, found.size, found.stamp, start, end)
+
+
+def _facts(url: str) -> Found | None:
+    """What the store says of one file; of a web server that does not say, an empty answer."""
+    try:
+        found = Place(url).files()
+    except (OSError, ValueError):
+        return None
+    return found[0] if len(found) == 1 else None
+
+
+def _name(path: str, identity: Any, start: float | None, end: float | None) -> str:
+    stem, extension = os.path.splitext(path.partition("://")[2] or path)
+    if identity not in (None, ""):
+        return _inside(f"{identity}{extension}")
+    span = "" if start is None and end is None else f"-{start or 0:g}-{'end' if end is None else format(end, 'g')}"
+    return _inside(f"{stem}{span}{extension}")
+
+
+def _inside(name: str) -> str:
+    """A name that stays below the destination."""
+    return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
+
+
+def _without_collisions(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    taken: dict[str, Piece] = {}
+    for piece in pieces:
+        first = taken.setdefault(piece.name, piece)
+        if first is piece or piece.problem:
+            yield piece
+        elif first[:6] != piece[:6]:
+            yield piece._replace(problem=f"{piece.source}: {piece.name} is already taken by {first.source}")
+
+
+def units(pieces: Sequence[Piece], count: int) -> Iterator[list[Piece]]:
+    """Share pieces out in units of like lengths, the longest first: about `count` of them, alike in bytes."""
+    bound = max(1, sum(piece.size for piece in pieces) // count)
+    unit: list[Piece] = []
+    for piece in sorted(pieces, key=lambda piece: piece.size, reverse=True):
+        if unit and sum(each.size for each in unit) + piece.size > bound:
+            yield unit
+            unit = []
+        unit.append(piece)
+    if unit:
+        yield unit

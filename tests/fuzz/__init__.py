@@ -1,0 +1,1 @@
+"""Fuzzing of whatever reads files of strangers: model files in C, and the readers in Python."""

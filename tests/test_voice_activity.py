@@ -1,0 +1,73 @@
+"""Where speech is: the stretches follow the network's probabilities, whatever the pieces."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch.testing import assert_close
+
+from frcrn.cli import main
+from frcrn.inference.voice_activity import probabilities, stretches
+from frcrn.models import RNNoise, RNNoiseConfig
+from frcrn.models.checkpoint import save
+from tests.networks import noise, tiny
+
+
+def loud_or_not() -> RNNoise:
+    """Return a network that takes for speech what is loud: its voice unit follows the sum of all bands."""
+    model = RNNoise(RNNoiseConfig.tiny(sample_rate=16000)).eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.zero_()
+        model.dense.linear.weight[:, -model.config.bands :] = 0.3
+        cells = model.voice.cells
+        units = model.config.voice_units
+        cells.weight_ih_l0[2 * units :] = 1.0
+        cells.bias_ih_l0[units : 2 * units] = -9.0  # nothing is kept from the frame before
+        model.speech.linear.weight[:] = 5.0
+    return model
+
+
+def burst(rate: int = 16000) -> np.ndarray:
+    """Silence, a second of noise, silence."""
+    return np.concatenate([np.zeros(rate), noise(rate, level=0.2).numpy(), np.zeros(rate // 2)]).astype(np.float32)
+
+
+def test_the_stretches_are_where_the_sound_is() -> None:
+    model = loud_or_not()
+    found = stretches(probabilities(model, burst()), model.hop / 16000, 2.5)
+    assert len(found) == 1
+    assert_close(np.array(found[0][:2]), np.array([1.0, 2.0]), atol=2 * model.hop / 16000, rtol=0)
+
+
+def test_probabilities_are_those_of_the_whole_wave() -> None:
+    torch.manual_seed(0)
+    model = RNNoise(RNNoiseConfig.tiny()).eval()
+    wave = noise(300 * model.hop + 5)
+    with torch.no_grad():
+        whole = model(wave[None]).speech
+    assert whole is not None
+    got = probabilities(model, wave.numpy())
+    assert len(got) == 301
+    late = (model.window // 2 + model.hop - 1) // model.hop - 1
+    assert_close(torch.from_numpy(got), whole[0, late : late + 301], atol=1e-6, rtol=0)
+
+
+def test_the_command_writes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(loud_or_not(), tmp_path / "model.safetensors")
+    soundfile.write(tmp_path / "in.wav", burst(), 16000)
+    command = ["enhance", str(tmp_path / "in.wav"), "-o", str(tmp_path / "out.wav")]
+    labels = ["--vad", str(tmp_path / "labels.csv")]
+    assert main([*command, "--model", str(tmp_path / "model.safetensors"), *labels]) == 0
+    rows = list(csv.DictReader((tmp_path / "labels.csv").open()))
+    assert len(rows) == 1 and rows[0]["file"].endswith("in.wav")
+    assert abs(float(rows[0]["start"]) - 1) < 0.02 and abs(float(rows[0]["end"]) - 2) < 0.02
+    assert (tmp_path / "out.wav").is_file()
+    save(tiny(), tmp_path / "other.safetensors")
+    assert main([*command, "--model", str(tmp_path / "other.safetensors"), *labels]) == 2
+    assert "does not say where speech is" in capsys.readouterr().err
