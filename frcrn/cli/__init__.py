@@ -15,9 +15,6 @@ from types import FrameType
 
 from frcrn.cli.common import report_error, show_help
 
-<<<<<<< HEAD
-GROUPS = ("enhance", "demo", "train", "evaluate", "data", "stream", "live", "export", "convert", "bench", "completion")
-=======
 GROUPS = {
     "enhance": ["enhance"],
     "demo": ["demo", "info"],
@@ -27,11 +24,11 @@ GROUPS = {
     "stream": ["stream"],
     "live": ["live", "record"],
     "export": ["export"],
+    "convert": ["convert"],
     "bench": ["bench"],
     "completion": ["completion"],
 }
 """The modules of this package, and the commands that each adds."""
->>>>>>> main
 
 FAILED = 2
 INTERRUPTED = 128 + signal.SIGINT

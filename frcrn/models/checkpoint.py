@@ -15,13 +15,9 @@ from safetensors.torch import save as serialized
 from torch import Tensor
 
 from frcrn.files import replacing, write_text
-<<<<<<< HEAD
-from frcrn.models import MODELS, Enhancer, FRCRNConfig, released
+from frcrn.models import MODELS, Enhancer, FRCRNConfig, dtln_weights, released
 from frcrn.models.directories import CONFIGURATION, WEIGHT_FILES, read_configuration, weights_in
 from frcrn.models.released import OFFICIAL_TYPE as OFFICIAL_TYPE
-=======
-from frcrn.models import MODELS, Enhancer, FRCRNConfig, dtln_weights, released
->>>>>>> main
 from frcrn.models.weight_files import METADATA, read_entries
 from frcrn.models.weight_files import CheckpointError as CheckpointError
 
@@ -95,33 +91,6 @@ def load_bundled(name: str, changes: Mapping[str, Any]) -> Enhancer:
     return untrained(name, FRCRNConfig.compact().to_dict(), changes).eval()
 
 
-<<<<<<< HEAD
-=======
-def read_configuration(folder: Path) -> dict[str, Any]:
-    """Return the `model` part of a directory's configuration, empty where there is none."""
-    file = folder / CONFIGURATION
-    if not file.exists():
-        return {}
-    if not file.is_file():
-        raise CheckpointError(f"{file}: expected a file in JSON, found a pipe, a device or a folder")
-    try:
-        part = json.loads(file.read_text(encoding="utf-8")).get("model", {})
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{file}: not a JSON object ({error})") from error
-    if not isinstance(part, dict):
-        raise CheckpointError(f"{file}: expected an object under 'model', found {type(part).__name__}")
-    return part
-
-
-def weights_in(folder: Path) -> Path:
-    """Return the weights file of a model directory."""
-    for name in WEIGHT_FILES:
-        if (folder / name).is_file():
-            return folder / name
-    raise CheckpointError(f"{folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
-
-
->>>>>>> main
 def build(arguments: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Enhancer:
     """Return the untrained network that the `model` part of a configuration describes."""
     values = {key: value for key, value in arguments.items() if key not in ("type", "network", "trained", BUNDLED)}

@@ -19,9 +19,11 @@ def read_configuration(folder: Path) -> dict[str, Any]:
     file = folder / CONFIGURATION
     if not file.exists():
         return {}
+    if not file.is_file():
+        raise CheckpointError(f"{file}: expected a file in JSON, found a pipe, a device or a folder")
     try:
         part = json.loads(file.read_text(encoding="utf-8")).get("model", {})
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{file}: not a JSON object ({error})") from error
     if not isinstance(part, dict):
         raise CheckpointError(f"{file}: expected an object under 'model', found {type(part).__name__}")

@@ -22,14 +22,9 @@ from frcrn.export.native.library import compiler
 from frcrn.export.onnx.folder import ABOUT, described
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED, open_session
 from frcrn.machine import load_average, processor
-<<<<<<< HEAD
-from frcrn.models import Enhancer, MaskEnhancer
+from frcrn.models import Enhancer, FrameEnhancer, MaskEnhancer
 from frcrn.models.checkpoint import load
 from frcrn.models.directories import CONFIGURATION
-=======
-from frcrn.models import Enhancer, FrameEnhancer, MaskEnhancer
-from frcrn.models.checkpoint import CONFIGURATION, load
->>>>>>> main
 
 PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 """The runtimes that come from packages, and these."""
