@@ -76,6 +76,9 @@ def test_it_runs(block: Block, folder: Path, names: dict[str, Any], request: pyt
     if block.language == "js":
         check_javascript(block.code)
         return
+    if block.language == "c":
+        check_c(block.code)
+        return
     for line in lines(block.code):
         (parse if block.check.startswith("parse") else run_command)(line)
 
@@ -86,6 +89,16 @@ def check_javascript(code: str) -> None:
         pytest.skip("node is not installed")
     Path("block.mjs").write_text(code, encoding="utf-8")
     subprocess.run(["node", "--check", "block.mjs"], check=True)
+
+
+def check_c(code: str) -> None:
+    """Check statements of C against the headers that come with the package."""
+    if shutil.which("cc") is None:
+        pytest.skip("there is no C compiler")
+    headers = "#include <math.h>\n#include <stdlib.h>\n#include \"denoiser.h\"\n"
+    Path("block.c").write_text(f"{headers}void f(const float *in, float *out, int count) {{\n{code}\n}}\n")
+    command = ["cc", "-fsyntax-only", "-Wall", "-Werror", "-I", str(ROOT / "frcrn/export/native"), "block.c"]
+    subprocess.run(command, check=True)
 
 
 def prelude() -> types.ModuleType:
@@ -119,7 +132,7 @@ def film(folder: Path) -> None:
 def test_every_block_says_its_language(page: str) -> None:
     """Otherwise nothing would run it."""
     for block in blocks(page):
-        assert block.language in ("sh", "python", "json", "text", "js"), block.name
+        assert block.language in ("sh", "python", "json", "text", "js", "c"), block.name
         assert block.check.split(",")[0].split(" ")[0] in KINDS, block.name
     fences = (ROOT / page).read_text(encoding="utf-8").count("```")
     assert fences == 2 * len(list(blocks(page)))
