@@ -95,7 +95,7 @@ def check_c(code: str) -> None:
     """Check statements of C against the headers that come with the package."""
     if shutil.which("cc") is None:
         pytest.skip("there is no C compiler")
-    headers = "#include <math.h>\n#include <stdlib.h>\n#include \"denoiser.h\"\n"
+    headers = '#include <math.h>\n#include <stdlib.h>\n#include "denoiser.h"\n'
     Path("block.c").write_text(f"{headers}void f(const float *in, float *out, int count) {{\n{code}\n}}\n")
     command = ["cc", "-fsyntax-only", "-Wall", "-Werror", "-I", str(ROOT / "frcrn/export/native"), "block.c"]
     subprocess.run(command, check=True)
