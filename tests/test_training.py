@@ -20,9 +20,11 @@ import frcrn
 from frcrn import config
 from frcrn.cli import main
 from frcrn.data import DnsConfig, MixingConfig
-from frcrn.models import FRCRN, Estimate
+from frcrn.models import FRCRN, Estimate, FRCRNConfig
+from frcrn.models.checkpoint import save_directory
 from frcrn.training import Train, Trainer, checkpoints, parse, tables
 from frcrn.training.batches import BatchOrder, batches, collate
+from frcrn.training.build import choose_model
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.recipe import build_model
 from frcrn.training.schedule import Progress, learning_rate, note_score, share
@@ -529,6 +531,35 @@ def test_weights_that_do_not_fit_are_refused_or_taken_in_part(tmp_path: Path):
     values["train"]["init_partial"] = True
     model, first = trainer(tmp_path / "two", values).model, frcrn.load(output)
     assert torch.equal(model.unets[0].head.re.weight, first.unets[0].head.re.weight)
+
+
+def test_a_larger_network_starts_by_doing_what_the_smaller_one_did(tmp_path: Path):
+    tiny = FRCRNConfig.tiny(add_skips=True, time_hidden=5).to_dict()
+    plain = [{**level, "se": False} for level in tiny["levels"]]
+    small = FRCRN(FRCRNConfig.from_dict({**tiny, "levels": plain})).eval()
+    for layer in small.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.1)
+            layer.running_var.uniform_(0.5, 2)
+    save_directory(small, tmp_path / "small")
+    config = small.config.to_dict()
+    levels = [{**level, "channels": level["channels"] + 3} for level in config["levels"]]
+    larger = {**config, "levels": levels, "head_channels": 3, "time_hidden": 9}
+    values = {**recipe(init_from=str(tmp_path / "small"), init_grown=True), "model": larger}
+    model = choose_model(parse(values), None).eval()
+    wave = torch.randn(1, 4000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(model(wave).wave, small(wave).wave, atol=1e-5, rtol=0)
+    model.train()(wave).wave.square().sum().backward()
+    assert all(weight.grad is None or weight.grad.isfinite().all() for weight in model.parameters())
+    refused = [
+        ({"stages": 3}, "has no such layer"),
+        ({"time_hidden": 2}, "does not fit into"),
+        ({"add_skips": False}, "add_skips: expected true"),
+    ]
+    for wrong, message in refused:
+        with pytest.raises(ValueError, match=message):
+            choose_model(parse({**values, "model": {**larger, **wrong}}), None)
 
 
 def test_a_folder_with_another_run_is_refused(tmp_path: Path):

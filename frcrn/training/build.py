@@ -14,6 +14,7 @@ from torch import nn
 
 from frcrn.audio import MissingPackage
 from frcrn.models.base import Enhancer
+from frcrn.training.grow import grow
 from frcrn.training.muon import Muon
 from frcrn.training.recipe import Recipe, Train, build_model
 
@@ -39,9 +40,13 @@ def choose_model(recipe: Recipe, given: Enhancer | None) -> Enhancer:
     start = load(source)
     if given is None and not recipe.model:
         return start.requires_grad_(True).train()
-    model, partial = given if given is not None else build_model(recipe.model), recipe.train.init_partial
+    model = given if given is not None else build_model(recipe.model)
+    partial, grown = recipe.train.init_partial, recipe.train.init_grown
     named = model.config.to_dict() if given is not None else recipe.model
     take_settings(model, start.config.to_dict(), named)
+    if grown:
+        grow(model, start.state_dict())
+        return model
     if not partial:
         refuse_another(model, start, source)
     adopt(model, start, source, partial=partial)

@@ -45,6 +45,8 @@ class Train:
     init_from: str | None = None
     init_partial: bool = False
     """Change the network of the starting weights as `model` says, and take those that fit."""
+    init_grown: bool = False
+    """Make the network of the starting weights as much larger as `model` says; it first does what the smaller did."""
     set_level: bool = False
     """Set the mask's bound of what is scored and saved, so that clean speech keeps its level."""
     keep_last: bool = False

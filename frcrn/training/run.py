@@ -19,7 +19,7 @@ from frcrn.training.losses.objective import build_losses
 from frcrn.training.outcome import Result
 from frcrn.training.recipe import Recipe, Train, build_model, differences, parse
 from frcrn.training.schedule import seconds_left
-from frcrn.training.stages import RecipeStage, shares_of, stages_of
+from frcrn.training.stages import ONCE, RecipeStage, shares_of, stages_of
 from frcrn.training.trainer import Trainer
 from frcrn.training.weights import mean, set_level
 
@@ -88,7 +88,7 @@ def started_as(folder: Path, recipe: Recipe) -> Recipe:
     before = recipe_in(folder)
     if before is None or recipe.train.init_from is not None:
         return recipe
-    start = {key: getattr(before.train, key) for key in ("init_from", "init_partial")}
+    start = {key: getattr(before.train, key) for key in ONCE}
     return replace(recipe, train=replace(recipe.train, **start))
 
 
@@ -109,7 +109,7 @@ def check(stages: Sequence[RecipeStage], parts: Mapping[str, Any]) -> None:
         recipe, start = stage.recipe, by_name[stage.start] if stage.start else None
         try:
             if start is not None and recipe.model != start.model:
-                if not recipe.train.init_partial:
+                if not (recipe.train.init_partial or recipe.train.init_grown):
                     raise ValueError("another network than its starting weights have: set train.init_partial in it")
                 network = build_model(recipe.model)
             build_losses(recipe.loss, window=network.window, hop=network.hop, sample_rate=network.sample_rate)

@@ -14,7 +14,7 @@ from frcrn.config import build, require
 from frcrn.training.recipe import Recipe, by_name, merged, parse
 
 SECTIONS = ("model", "data", "valid", "loss", "train", "evaluation")
-ONCE = ("init_from", "init_partial")
+ONCE = ("init_from", "init_partial", "init_grown")
 """Settings of `train` that hold for the stage that gives them, and for none after it."""
 
 
