@@ -87,7 +87,7 @@ def test_an_offline_network_in_another_runtime_enhances_as_before(runtime: str) 
 
 
 def test_a_runtime_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match="choose torch, onnx, openvino, native"):
+    with pytest.raises(ValueError, match="choose auto, torch, onnx, openvino, native"):
         with_runtime(network(), "tensorrt")
 
 
