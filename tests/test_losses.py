@@ -35,7 +35,7 @@ from frcrn.training.losses.stoi import intelligibility
 WINDOW, HOP, SAMPLES = 64, 32, 64 + 32 * 20
 SMALL = {"multi_resolution_stft": {"windows": [32, 64]}, "stoi": {"sample_rate": 400}, "pesq": {"sample_rate": 2000}}
 """Options for waves of 704 samples."""
-EVERY = {name: SMALL.get(name, {}) for name in LOSSES}
+EVERY = {name: SMALL.get(name, {}) for name in LOSSES if name != "voice_activity"}  # it needs a network that says it
 EVERY["pauses"] = {"kind": "noise_left", "pauses": True}
 EVERY["normalised"] = {"kind": "compressed_spectrum", "normalise": True}
 

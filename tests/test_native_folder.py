@@ -88,7 +88,7 @@ def test_the_command_exports_a_checkpoint(tmp_path: Path, capsys: pytest.Capture
     assert "--int8 belongs to --format onnx" in capsys.readouterr().err
     save(released(), tmp_path / "model.safetensors")
     assert main(arguments) == 2
-    assert "only causal networks that mask a spectrum" in capsys.readouterr().err
+    assert "only causal networks of known layers" in capsys.readouterr().err
 
 
 def test_files_are_enhanced_by_it_as_before(tmp_path: Path) -> None:

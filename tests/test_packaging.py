@@ -55,7 +55,9 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def alone(place: Path, program: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    program = f"{GATE}sys.path.insert(0, {str(place)!r})\n{program}"
+    # what an editable install put there would find the rest of the package
+    only = 'sys.meta_path[:] = [one for one in sys.meta_path if "__editable__" not in getattr(one, "__module__", "")]'
+    program = f"{GATE}{only}\nsys.path.insert(0, {str(place)!r})\n{program}"
     return subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=False)
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import json
 import pickle
+import socket
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -282,3 +290,49 @@ def test_the_frameworks_exporter_writes_what_the_library_writes(directory: Path,
     assert_allclose(torch.jit.load(script["model"])(torch.from_numpy(wave)).numpy(), expected, atol=1e-5)
     with pytest.raises(ValueError, match="opset"):
         Exporter.from_model(model).export_onnx(output_dir=str(tmp_path / "onnx"), opset=9)
+
+
+# Its server
+
+
+def test_the_frameworks_server_serves_a_directory(directory: Path, tmp_path: Path) -> None:
+    """Real requests, without a network."""
+    pytest.importorskip("fastapi")
+    pytest.importorskip("uvicorn")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    place = ["--model_id", str(directory), "--revision", "master", "--host", "127.0.0.1", "--port", str(port)]
+    log = (tmp_path / "log").open("w")
+    server = subprocess.Popen(
+        [sys.executable, "-m", "frcrn.plugin", "server", *place], stdout=log, stderr=log, cwd=ROOT
+    )
+    try:
+        address, wave = f"http://127.0.0.1:{port}", speech(0.3, seed=9)
+        assert answer(f"{address}/health", server)["Success"]
+        file = io.BytesIO()
+        soundfile.write(file, wave, 16000, format="WAV", subtype="FLOAT")
+        audio = base64.b64encode(file.getvalue()).decode()
+        for parameters in ({}, {"strength": 0.5}):
+            body = json.dumps({"input": {"audio": audio}, "parameters": parameters}).encode()
+            found = answer(Request(f"{address}/call", body, {"Content-Type": "application/json"}), server)
+            expected = pcm(pipeline(model=str(directory))(wave, **parameters)).astype(int)
+            assert_allclose(np.frombuffer(base64.b64decode(found["output_pcm"]), "<i2").astype(int), expected, atol=1)
+        assert answer(f"{address}/describe", server)["schema"]["task_name"] == TASK
+    finally:
+        server.terminate()
+        server.wait(30)
+        log.close()
+
+
+def answer(request: str | Request, server: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """The JSON that comes back, once the server listens."""
+    for _ in range(600):
+        try:
+            with urlopen(request, timeout=60) as response:
+                found: dict[str, Any] = json.loads(response.read())
+                return found
+        except URLError:
+            assert server.poll() is None, "the server ended"
+            time.sleep(0.1)
+    raise AssertionError("the server does not answer")
