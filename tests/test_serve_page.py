@@ -86,7 +86,8 @@ def test_a_full_scale_sine_has_no_decibels_and_its_row(parts: Page) -> None:
     script = """
     const { Spectrum, rows, toMel } = await import("/spectrum.js");
     const spectrum = new Spectrum(48000), height = 150, out = new Float64Array(height);
-    const sine = Float32Array.from({ length: spectrum.size }, (_, i) => Math.sin((2 * Math.PI * i * 128) / spectrum.size));
+    const turn = (2 * Math.PI * 128) / spectrum.size;
+    const sine = Float32Array.from({ length: spectrum.size }, (_, i) => Math.sin(turn * i));
     spectrum.add([sine], 0, 1);
     rows(48000, spectrum.power.length, height)(spectrum.power, out);
     const row = out.indexOf(Math.max(...out)), share = toMel((128 * 48000) / spectrum.size) / toMel(24000);
