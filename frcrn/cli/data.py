@@ -160,7 +160,7 @@ def _mix_table(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]
 
 def _count(table: dict[str, Any], own: dict[str, Any]) -> int:
     if own.get("hours") is not None:
-        return max(1, round(own["hours"] * 3600 / table["seconds"]))
+        return max(1, round(float(own["hours"]) * 3600 / float(table["seconds"])))
     count = own.get("count")
     return int(table.get("length", 100) if count is None else count)
 
