@@ -15,7 +15,7 @@ Commands = argparse._SubParsersAction  # noqa: SLF001
 SPEAKER = "what in SOURCE/NAME is the speaker, its first group"
 
 
-def register(kinds: Commands[argparse.ArgumentParser]) -> None:
+def add_commands(kinds: Commands[argparse.ArgumentParser]) -> None:
     """Add the three commands to those of `frcrn data`."""
     _register_split(kinds)
     _register_balance(kinds)

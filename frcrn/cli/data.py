@@ -30,7 +30,7 @@ def register(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.set_defaults(run=show_help(parser))
     kinds = parser.add_subparsers(title="commands", metavar="COMMAND")
     _register_mix(kinds)
-    arrange.register(kinds)
+    arrange.add_commands(kinds)
     _register_check(kinds)
 
 
