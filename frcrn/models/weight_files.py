@@ -76,7 +76,7 @@ def with_numbers_of_numpy() -> AbstractContextManager[None]:
     if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):
         return nullcontext()  # its list takes no names, and these have two each
     kinds = [type(np.dtype(kind)) for kind in ("bool", "i4", "i8", "u4", "u8", "f4", "f8")]
-    makers = {"_reconstruct": np.zeros(0).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
+    makers: dict[str, Any] = {"_reconstruct": np.zeros(0).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
     # the module was renamed in numpy 2: a file names the one that it was written with
     both = [f"numpy.{core}.multiarray" for core in ("core", "_core")]
     named = [(maker, f"{module}.{name}") for name, maker in makers.items() for module in both]
