@@ -65,7 +65,7 @@ def found_or_plain(original: Callable[..., bool], path: Any, revision: str | Non
         return True
 
 
-def without_remote_code(original: Callable[..., Any], path: Any, *, revision: str | None = None) -> Any:
+def without_remote_code(original: Callable[..., Any], path: Any, revision: str | None = DEFAULT_MODEL_REVISION) -> Any:
     """Read a configuration; a directory of ours needs none of the code in it, since the plugin is here already."""
     kept = in_use.get((path, revision))
     configuration = original(path if kept is None else str(kept), revision=revision)

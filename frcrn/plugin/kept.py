@@ -58,7 +58,7 @@ def use_kept(name: str, revision: str | None) -> bool:
     """Let this process take what was kept of a model, and say whether there is any."""
     folder = kept(name, revision)
     if folder is not None:
-        logger.info("%s: the hub cannot be asked, using the earlier download in %s", name, folder)
+        logger.info("%s: the hub did not give it, using the earlier download in %s", name, folder)
         in_use[name, revision] = folder
     return folder is not None
 
