@@ -25,7 +25,8 @@ def look_here_first() -> None:
     for factory in (pipelines, trainers):
         wrap(factory, "is_official_hub_path", found_or_plain)
         wrap(factory, "read_config", without_remote_code)
-    wrap(pipelines, "snapshot_download", downloaded)
+    for module in (pipelines, base_model):
+        wrap(module, "snapshot_download", downloaded)
     if hasattr(base_model, "_CONFIG_ONLY_MODELS"):
         base_model._CONFIG_ONLY_MODELS |= {MODEL_TYPE}
 
