@@ -25,7 +25,7 @@ OWN = {
     "RAY_agent_register_timeout_ms": "120000",
     "RAY_worker_register_timeout_seconds": "120",
 }
-"""How Ray is started here: silent, with workers as urgent as those of --jobs, and with time to start on a busy machine."""
+"""How Ray is started here: silent, its workers as urgent as those of --jobs, with time to start on a busy machine."""
 RETRIES = 2
 """How often a unit is given to another actor after one died of it."""
 
@@ -79,7 +79,7 @@ def imported() -> Any:
 def results(
     ray: Any, units: Sequence[Sequence[Order]], settings: Settings, mark: str, destination: str, actors: int | None
 ) -> Iterator[Row]:
-    """Yield the rows of all units as they come; units that no actor survived, or whose results were lost, are missing."""
+    """Yield the rows of all units as they come; units that no actor survived, or whose rows were lost, are missing."""
     import pyarrow
 
     if not units:
