@@ -42,9 +42,9 @@ class RoundedRows(Rows):
 
     def lstm(self, layer: Lstm, x: Tensor, past: Tensor | None) -> tuple[Tensor, Tensor]:
         """Apply an LSTM with rounded matrices."""
-        cells = layer.cells
-        weight, bias = in_8_bits(cells.weight_ih_l0, cells.bias_ih_l0 + cells.bias_hh_l0, self.bits)
-        recurrent, none = in_8_bits(cells.weight_hh_l0, torch.zeros_like(bias), UNIT_BITS)
+        of_x, of_h, bias_x, bias_h = (value for _, value in layer.cells.named_parameters())
+        weight, bias = in_8_bits(of_x, bias_x + bias_h, self.bits)
+        recurrent, none = in_8_bits(of_h, torch.zeros_like(bias), UNIT_BITS)
         h, c = x.new_zeros(2, len(x), layer.cells.hidden_size) if past is None else torch.stack(past.chunk(2, dim=1))
         state = [h[None].contiguous(), c[None].contiguous()]
         y, h, c = torch.lstm(x, state, [weight, recurrent, bias, none], True, 1, 0.0, False, False, True)
