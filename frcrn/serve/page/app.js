@@ -44,7 +44,7 @@ function add(files) {
   for (const file of files) {
     const { megabytes } = known?.limits ?? {}, size = file.size / 2 ** 20;
     if (size > megabytes) {
-      tell(() => say("tooLarge", { name: file.name, size: size.toFixed(1), megabytes }), true);
+      queue.refuse(file.name, () => say("tooLarge", { size: size.toFixed(1), megabytes }));
       continue;
     }
     tell(null);
@@ -80,7 +80,7 @@ async function present() {
 }
 
 function showLevels(levels) {
-  const text = (value, unit) => (value == null || !Number.isFinite(value) ? "–" : `${value.toFixed(1).replace("-", "−")} ${unit}`);
+  const text = (value, unit) => (value == null ? "–" : `${value.toFixed(1).replace("-", "−")} ${unit}`);
   at("in-level").textContent = text(levels?.in_dbfs, "dBFS");
   at("out-level").textContent = text(levels?.out_dbfs, "dBFS");
   at("removed-level").textContent = text(levels?.removed_db, "dB");
@@ -113,7 +113,7 @@ queue.addEventListener("change", ({ recording }) => {
     recording.told = recording.job;
     tell(() => say("ready", { name: recording.name }));
   }
-  if (recording?.state === "failed" && recording === chosen) tell(() => `${recording.name}: ${recording.error.message}`, true);
+  if (recording?.state === "failed") tell(() => `${recording.name}: ${recording.error.message}`, true);
   if (recording === chosen) doing(present)();
 });
 
@@ -171,7 +171,9 @@ player.addEventListener("change", () => {
   at("play").classList.toggle("playing", player.playing);
   at("play").dataset.label = player.playing ? "pause" : "play";
   at("play").ariaLabel = at("play").title = say(at("play").dataset.label);
-  for (const panel of document.querySelectorAll("[data-panel]")) panel.classList.toggle("heard", panel.dataset.panel === player.part);
+  for (const panel of document.querySelectorAll("[data-panel]")) {
+    panel.classList.toggle("heard", panel.dataset.panel === player.part);
+  }
   step();
 });
 
@@ -237,7 +239,7 @@ at("language").onclick = () => (switchLanguage(), speak());
 at("choose").onclick = () => at("file").click();
 at("file").onchange = () => (add(at("file").files), (at("file").value = ""));
 at("record").onclick = doing(toggleRecording);
-at("example").onclick = doing(async () => add([new File([await service.example()], "example.wav", { type: "audio/wav" })]));
+at("example").onclick = doing(async () => add([new File([await service.example()], "example.wav")]));
 at("play").onclick = () => player.toggle();
 at("zoom-in").onclick = () => stage.scale(0.5, player.position);
 at("zoom-out").onclick = () => stage.scale(2, player.position);
