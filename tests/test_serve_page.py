@@ -133,15 +133,15 @@ await player.seek(0.5);
 player.choose("before");
 player.play();
 await until(() => player.position > 1);
-const ear = new AnalyserNode(player.context, { fftSize: 4096, channelCount: 1, channelCountMode: "explicit" });
+const ear = new AnalyserNode(player.context, { fftSize: 2048, channelCount: 1, channelCountMode: "explicit" });
 player.output.connect(ear);
 const found = [];
 for (const part of ["after", "removed", "before"]) {
   const was = player.position;
   document.querySelector(`[name=heard][value=${part}]`).click();
   const jump = player.position - was;
-  await new Promise((good) => setTimeout(good, 300));
-  const heard = new Float32Array(4096), position = player.position;
+  await until(() => player.position > was + 0.4);
+  const heard = new Float32Array(2048), position = player.position;
   ear.getFloatTimeDomainData(heard);
   found.push({ part, jump, position, heard: [...heard] });
 }
@@ -205,7 +205,7 @@ def test_text_and_large_files_are_refused_in_one_sentence(browser: Page, address
     script = """await until(() => queue.recordings.length === 2); await idle();
     return [...document.querySelectorAll("#list .what")].map((each) => each.textContent)"""
     text, large_file = browser.run(BEGIN + script)
-    assert "notes.wav" in text and "audio" in text
+    assert text.startswith("notes.wav: found text; accepted are wav, flac")
     assert large_file == "the file has 21.0 MB; accepted are at most 20 MB"
     assert not any("21" in each for each in browser.addresses if "large" in each)
     browser.problems.clear()  # a browser notes refusals
@@ -213,7 +213,7 @@ def test_text_and_large_files_are_refused_in_one_sentence(browser: Page, address
 
 @in_browser
 def test_a_cancelled_recording_frees_the_service(page: Page, address: str, tmp_path: Path) -> None:
-    audio.write(tmp_path / "long.wav", np.tile(noise(1, 16000), 500), 16000)
+    audio.write(tmp_path / "long.wav", np.tile(noise(1, 16000), 300), 16000)
     page.choose("#file", tmp_path / "long.wav")
     page.run(BEGIN + "await until(() => queue.recordings[0]?.state === 'running' && queue.recordings[0].progress > 0)")
     page.run("document.querySelector('#list .cancel').click()")
@@ -252,7 +252,9 @@ def test_nothing_is_cut_off_at_any_width(page: Page, width: int) -> None:
     const nameless = all("button, input, select, [role=slider], [role=img]").filter((each) => !named(each));
     const code = (found) => found.map((each) => each.outerHTML);
     return [code(wide), code(nameless), document.documentElement.scrollWidth]"""
-    assert page.run(BEGIN + script) == [[], [], width]
+    cut_off, nameless, reached = page.run(BEGIN + script)
+    assert cut_off == nameless == []
+    assert reached <= width
     page.resize(1280, 860)
 
 

@@ -28,7 +28,12 @@ function tell(words, bad = false) {
   at("message").classList.toggle("bad", bad);
 }
 
-const complain = (error) => tell(() => (error instanceof TypeError ? say("away") : error.message), true);
+/** Return what went wrong with a recording; the service names the file where the file is the reason. */
+function named({ name, error }) {
+  return error.message.startsWith(name) ? error.message : `${name}: ${error.message}`;
+}
+
+const complain = (error) => tell(() => (error.name === "TypeError" ? say("away") : error.message), true);
 
 /** Let work fail in one sentence. */
 const doing = (work) => (...given) => Promise.resolve(work(...given)).catch(complain);
@@ -81,8 +86,8 @@ async function present() {
 
 function showLevels(levels) {
   const text = (value, unit) => (value == null ? "–" : `${value.toFixed(1).replace("-", "−")} ${unit}`);
-  at("in-level").textContent = text(levels?.in_dbfs, "dBFS");
-  at("out-level").textContent = text(levels?.out_dbfs, "dBFS");
+  at("in-level").textContent = text(levels?.input_dbfs, "dBFS");
+  at("out-level").textContent = text(levels?.output_dbfs, "dBFS");
   at("removed-level").textContent = text(levels?.removed_db, "dB");
 }
 
@@ -113,7 +118,7 @@ queue.addEventListener("change", ({ recording }) => {
     recording.told = recording.job;
     tell(() => say("ready", { name: recording.name }));
   }
-  if (recording?.state === "failed") tell(() => `${recording.name}: ${recording.error.message}`, true);
+  if (recording?.state === "failed") tell(() => named(recording), true);
   if (recording === chosen) doing(present)();
 });
 

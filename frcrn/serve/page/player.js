@@ -76,13 +76,15 @@ export class Player extends EventTarget {
     const from = Math.round((this.at + this.given) * rate), pieces = {};
     for (const name of Object.keys(sounds)) pieces[name] = await sounds[name].read(from, count);
     if (this.run !== run) return;
-    this.began ??= Math.ceil((context.currentTime + 0.03) * rate) / rate;
+    const now = Math.ceil((context.currentTime + 0.03) * rate) / rate;
+    this.began ??= now;
+    const due = this.began + this.given, late = Math.max(0, now - due); // a busy machine loses sound, not the place
     for (const [name, channels] of Object.entries(pieces)) {
       const buffer = new AudioBuffer({ length: count, numberOfChannels: channels.length, sampleRate: rate });
       channels.forEach((samples, channel) => buffer.copyToChannel(samples, channel));
       const source = new AudioBufferSourceNode(context, { buffer });
       source.connect(this.gains[name]);
-      source.start(this.began + this.given);
+      if (late < CHUNK) source.start(due + late, late);
     }
     this.given += count / rate;
   }
