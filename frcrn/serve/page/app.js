@@ -29,7 +29,7 @@ function tell(words, bad = false) {
 }
 
 /** Return what went wrong with a recording; the service names the file where the file is the reason. */
-function named({ name, error }) {
+function reason({ name, error }) {
   return error.message.startsWith(name) ? error.message : `${name}: ${error.message}`;
 }
 
@@ -118,7 +118,7 @@ queue.addEventListener("change", ({ recording }) => {
     recording.told = recording.job;
     tell(() => say("ready", { name: recording.name }));
   }
-  if (recording?.state === "failed") tell(() => named(recording), true);
+  if (recording?.state === "failed") tell(() => reason(recording), true);
   if (recording === chosen) doing(present)();
 });
 
