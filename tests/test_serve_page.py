@@ -107,6 +107,7 @@ def test_what_is_downloaded_is_what_the_command_line_writes(page: Page, talk: Pa
 
 
 @in_browser
+@pytest.mark.slow
 def test_settings_change_the_result_that_is_on_the_stage(page: Page, talk: Path, tmp_path: Path) -> None:
     enhanced(page, talk)
     page.run(
@@ -130,7 +131,7 @@ def test_settings_change_the_result_that_is_on_the_stage(page: Page, talk: Path,
 
 LISTEN = """
 await player.seek(0.5);
-player.choose("before");
+document.querySelector("[name=heard][value=before]").click();
 player.play();
 await until(() => player.position > 1);
 const ear = new AnalyserNode(player.context, { fftSize: 2048, channelCount: 1, channelCountMode: "explicit" });

@@ -40,14 +40,16 @@ const doing = (work) => (...given) => Promise.resolve(work(...given)).catch(comp
 
 function settings() {
   const band = document.querySelector("[name=band]:checked").value;
-  const found = { model: at("model").value, strength: at("strength").value / 100, band };
-  return at("format").value ? { ...found, format: at("format").value } : found; // the upload's, where none is given
+  const found = { model: at("model").value, strength: at("strength").value / 100, band, format: at("format").value };
+  if (!found.format) delete found.format; // it is the upload's then
+  return found;
 }
 
-function add(files) {
+async function add(files) {
   let first = null;
+  await ready;
   for (const file of files) {
-    const { megabytes } = known?.limits ?? {}, size = file.size / 2 ** 20;
+    const { megabytes } = known.limits, size = file.size / 2 ** 20;
     if (size > megabytes) {
       queue.refuse(file.name, () => say("tooLarge", { size: size.toFixed(1), megabytes }));
       continue;
@@ -139,6 +141,7 @@ async function toggleRecording() {
     const file = new File([await finished.stop()], name, { type: "audio/wav" });
     return add([file]);
   }
+  await ready;
   if (!navigator.mediaDevices) return tell(() => say("unsafe"), true);
   try {
     tape = await record();
@@ -154,7 +157,7 @@ function showTape() {
   if (!tape) return;
   const seconds = tape.seconds();
   at("record").textContent = say("stop", { time: clock(seconds, 0) });
-  if (seconds > 60 * (known?.limits.minutes ?? 10) - 1) toggleRecording();
+  if (seconds > 60 * known.limits.minutes - 1) toggleRecording();
   else setTimeout(showTape, 200);
 }
 
@@ -242,7 +245,11 @@ function speak() {
 
 at("language").onclick = () => (switchLanguage(), speak());
 at("choose").onclick = () => at("file").click();
-at("file").onchange = () => (add(at("file").files), (at("file").value = ""));
+at("file").onchange = doing(async () => {
+  const files = [...at("file").files];
+  at("file").value = ""; // so that the same can be chosen again
+  await add(files);
+});
 at("record").onclick = doing(toggleRecording);
 at("example").onclick = doing(async () => add([new File([await service.example()], "example.wav")]));
 at("play").onclick = () => player.toggle();
@@ -259,14 +266,15 @@ addEventListener("dragleave", (event) => event.relatedTarget || document.body.cl
 addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("over");
-  add(event.dataTransfer.files);
+  doing(add)([...event.dataTransfer.files]);
 });
 addEventListener("pagehide", ({ persisted }) => persisted || queue.freeAll());
 
 speak();
 player.changed();
-doing(async () => {
-  known = await service.about();
+const ready = service.about().then((facts) => {
+  known = facts;
   fillChoices();
   invite();
-})();
+});
+ready.catch(complain);
