@@ -88,8 +88,8 @@ async function present() {
 
 function showLevels(levels) {
   const text = (value, unit) => (value == null ? "–" : `${value.toFixed(1).replace("-", "−")} ${unit}`);
-  at("in-level").textContent = text(levels?.input_dbfs, "dBFS");
-  at("out-level").textContent = text(levels?.output_dbfs, "dBFS");
+  at("in-level").textContent = text(levels?.in_dbfs, "dBFS");
+  at("out-level").textContent = text(levels?.out_dbfs, "dBFS");
   at("removed-level").textContent = text(levels?.removed_db, "dB");
 }
 
