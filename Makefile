@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 FUZZ_SECONDS ?= 60
-EXTRAS := modelscope,train,eval,onnx,openvino,live,media,dev
+EXTRAS := modelscope,train,eval,onnx,openvino,live,media,serve,dev
 
 export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

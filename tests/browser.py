@@ -89,6 +89,26 @@ class Page:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
+    def choose(self, selector: str, *paths: Path) -> None:
+        """Give files to an input, as somebody does in the dialogue of the browser."""
+        root = self.ask("DOM.getDocument")["root"]["nodeId"]
+        node = self.ask("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.ask("DOM.setFileInputFiles", nodeId=node, files=[str(path) for path in paths])
+
+    def keep_downloads(self, folder: Path) -> None:
+        """Save what is downloaded into a folder."""
+        self.ask("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+
+    def press(self, key: str) -> None:
+        """Press a key."""
+        text = {"text": key} if len(key) == 1 else {}
+        for kind in ("keyDown", "keyUp"):
+            self.ask("Input.dispatchKeyEvent", type=kind, key=key, **(text if kind == "keyDown" else {}))
+
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        """Move, press or release the mouse, or turn its wheel."""
+        self.ask("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, **more)
+
     def resize(self, width: int, height: int, mobile: bool = False) -> None:
         """Make the window as large as this."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
@@ -114,8 +134,15 @@ def served(folder: Path) -> Iterator[str]:
 @contextmanager
 def opened(folder: Path, page: str, flags: Sequence[str] = ()) -> Iterator[Page]:
     """Open a page of a folder."""
+    with served(folder) as address, visited(address + page, flags) as found:
+        yield found
+
+
+@contextmanager
+def visited(address: str, flags: Sequence[str] = ()) -> Iterator[Page]:
+    """Open an address in a new browser."""
     (orders_in, orders), (answers, answers_out) = os.pipe(), os.pipe()
-    with served(folder) as address, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         words = [str(CHROMIUM), *FLAGS, *flags, f"--user-data-dir={profile}"]
         command = ["bash", "-c", f'exec "$@" 3<&{orders_in} 4>&{answers_out}', "bash", *words]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -124,7 +151,7 @@ def opened(folder: Path, page: str, flags: Sequence[str] = ()) -> Iterator[Page]
         try:
             with open(orders, "wb") as writing, open(answers, "rb") as reading:
                 found = Page(writing, reading)
-                found.go(address + page)
+                found.go(address)
                 yield found
         finally:
             browser.terminate()

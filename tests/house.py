@@ -22,7 +22,7 @@ FLOORS = (
     "evaluation.systems evaluation.statistics evaluation.side_effects evaluation.peers evaluation.scores_csv training",
     "evaluation.report",
     "evaluation",
-    "evaluation.speed plugin scale",
+    "evaluation.speed plugin scale serve",
     "cli",
 )
 """From the ground up; a package's name stands for what is in it and has no floor of its own."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import random
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -95,6 +97,53 @@ def test_the_released_form_is_read_in_every_dress(dress: str, tmp_path: Path) ->
     assert unexpected == []
     assert ours.keys() == expected.keys()
     assert all(torch.equal(ours[name], value) for name, value in expected.items())
+
+
+def stock_training(weights: dict[str, Tensor]) -> dict[str, Any]:
+    """Return what the stock trainer stores in one file: its counters, scores and random states are numpy's, too."""
+    states = {"random": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.get_rng_state(), "cuda": []}  # noqa: NPY002
+    adam = {"state": {0: {"step": 3, "exp_avg": torch.zeros(2)}}, "param_groups": [{"lr": np.float64(1e-5)}]}
+    meta = {"epoch": 3, "iter": 6000, "inner_iter": 1999, "rng_state": states, "time": "Mon", "modelscope": "1.4.1"}
+    plateau = {"best": np.float32(0.25), "last_epoch": np.int64(3), "mode": "min"}
+    return {"meta": meta, "optimizer": adam, "lr_scheduler": plateau, "state_dict": weights}
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize("core", ["_core", "core"])
+def test_a_file_of_the_stock_trainer_is_read_with_its_random_states(core: str, zipped: bool, tmp_path: Path) -> None:
+    """Files from before numpy 2 name its modules otherwise."""
+    path = tmp_path / "epoch_3.pth"
+    wrapped = DRESSES["wrapped and prefixed"](released())["state_dict"]
+    torch.save(stock_training(wrapped), path, _use_new_zipfile_serialization=zipped)
+    if core == "core" and not zipped:
+        path.write_bytes(path.read_bytes().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"))
+    assert same_weights(load(path), released_network())
+
+
+def test_a_file_written_by_the_frameworks_own_function_is_read(tmp_path: Path) -> None:
+    checkpoint = pytest.importorskip("modelscope.utils.checkpoint")
+    network = nn.ModuleDict({"weight": nn.Linear(2, 2)})
+    parts = stock_training({})
+    checkpoint.save_checkpoint(
+        network,
+        str(tmp_path / "epoch_1.pth"),
+        torch.optim.Adam(network.parameters(), lr=np.float64(1e-5)),
+        meta=parts["meta"],
+    )
+    entries, _ = read_entries(tmp_path / "epoch_1.pth")
+    assert entries.keys() == network.state_dict().keys()
+
+
+def test_numbers_of_numpy_open_no_door(tmp_path: Path) -> None:
+    class Door:
+        """An array whose making runs a program."""
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return np.load, ("it-ran.npy", None, True)
+
+    torch.save({"state_dict": {"a": torch.ones(1)}, "meta": Door()}, tmp_path / "door.pth")
+    with pytest.raises(CheckpointError, match="could run code"):
+        read_entries(tmp_path / "door.pth")
 
 
 def test_a_checkpoint_file_of_the_released_form_is_a_model(tmp_path: Path) -> None:

@@ -146,6 +146,13 @@ def test_links_lead_somewhere(page: str) -> None:
             assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
 
 
+def test_the_tests_that_a_page_names_are_there() -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", (ROOT / "docs/modelscope.md").read_text(encoding="utf-8"))
+    assert len(named) > 30
+    missing = [pair for pair in named if f"\ndef {pair[1]}(" not in (ROOT / "tests" / pair[0]).read_text("utf-8")]
+    assert not missing
+
+
 def test_both_readmes_have_the_same_commands() -> None:
     """Comments aside, which are translated."""
     english, chinese = (

@@ -181,16 +181,43 @@ def test_a_row_that_says_nothing_is_refused_in_one_sentence(ans: Any) -> None:
 # Devices and processes
 
 
-@pytest.mark.parametrize("device", ["cpu", "gpu", "cuda"])
-def test_devices_by_the_frameworks_names(directory: Path, device: str) -> None:
-    """Where there is no GPU, gpu means the processor, as in the framework."""
-    network = pipeline(model=str(directory), device=device).network
-    assert next(network.parameters()).device.type == ("cpu" if not torch.cuda.is_available() else device[-4:])
+@pytest.mark.parametrize("device", ["cpu", "gpu", "cuda", "gpu:1", "cuda:1", None])
+def test_devices_by_the_frameworks_names(
+    directory: Path, device: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where there is no GPU, its names mean the processor, as in the framework, which logs so."""
+    from modelscope.utils.logger import get_logger
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(get_logger(), "propagate", True)
+    with caplog.at_level("INFO", logger=get_logger().name):
+        made = pipeline(model=str(directory), device=device)
+    assert next(made.network.parameters()).device.type == made.device.type == "cpu"
+    assert any("cuda is not available, using cpu instead" in line for line in caplog.messages) == (device != "cpu")
 
 
-def test_a_device_that_is_none_is_refused(directory: Path) -> None:
-    with pytest.raises(Exception, match="device"):
-        pipeline(model=str(directory), device="quantum")
+def test_a_device_that_is_none_is_refused(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for device in ("quantum", "cuda:x", "cuda:1:2", "cpu:", "xpu"):
+        with pytest.raises(ValueError, match=f"device: expected cpu, gpu, cuda, gpu:N or cuda:N, found '{device}'"):
+            pipeline(model=str(directory), device=device)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match="this machine has 1 GPUs for PyTorch, counted from 0; found 'cuda:1'"):
+        pipeline(model=str(directory), device="cuda:1")
+
+
+@pytest.mark.parametrize("word", ["disable_pbar", "disable_progress_bar", "disable_log", "disable_update"])
+def test_words_that_the_stock_pipeline_ignores_are_ignored(directory: Path, ans: Any, word: str) -> None:
+    wave = speech(0.1, seed=10)
+    assert ans(wave, **{word: True})["output_pcm"] == ans(wave)["output_pcm"]
+    assert pipeline(model=str(directory), **{word: True})(wave)["output_pcm"] == ans(wave)["output_pcm"]
+
+
+@pytest.mark.parametrize("word", ["normalize", "chunk_size", "sample_rate", "output_dir", "outputpath", "fs"])
+def test_words_that_would_mean_something_are_refused_by_name(ans: Any, word: str) -> None:
+    """The stock pipeline takes them and does nothing."""
+    with pytest.raises(TypeError, match=f"unknown option '{word}'; accepted: strength, .*, output_path, batch_size"):
+        ans(speech(0.1, seed=10), **{word: 1})
 
 
 def test_a_pipeline_goes_to_another_process(ans: Any) -> None:
@@ -221,7 +248,7 @@ def test_forked_workers_of_a_process_that_has_computed_do_not_hang(directory: Pa
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=120,
+        timeout=400,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HF_HOME": str(tmp_path), "HOME": str(tmp_path)},
     )
     assert done.returncode == 0, done.stderr[-3000:]

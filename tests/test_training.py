@@ -19,7 +19,7 @@ from torch.testing import assert_close
 import frcrn
 from frcrn import config
 from frcrn.cli import main
-from frcrn.data import DnsConfig, MixingConfig
+from frcrn.data import BlendConfig, DnsConfig, MixingConfig
 from frcrn.models import FRCRN, Estimate, FRCRNConfig
 from frcrn.models.checkpoint import save_directory
 from frcrn.training import Train, Trainer, checkpoints, parse, tables
@@ -476,7 +476,7 @@ REFUSALS = [
     (change("evaluation.clips", -1), "recipe.evaluation.clips: expected 0 or more"),
     (change("evaluation.best", "pesq"), "recipe.evaluation.clips: expected 1 or more, for best = pesq, found 0"),
     (change("model.preset", "huge"), "recipe.model.preset: expected one of official, compact, tiny, found 'huge'"),
-    (change("model.name", "unet"), "recipe.model.name: expected one of frcrn"),
+    (change("model.name", "unet"), "recipe.model.name: expected one of dtln, frcrn"),
     (change("model.depth", 3), "unknown key 'depth'; accepted: sample_rate"),
     (change("model.levels", [[2, [99, 2]]]), "recipe.model: level 0"),
     (change("model", {}), "recipe.model: expected a network here, or weights in train.init_from"),
@@ -586,9 +586,10 @@ def test_the_configurations_are_whole(path: Path):
         recipe = stage.recipe
         model = build_model(recipe.model) if recipe.model else frcrn.load(recipe.train.init_from or "")
         assert build_losses(recipe.loss, window=model.window, hop=model.hop).parts
-        for table in (recipe.data, recipe.valid):
+        for table in (recipe.data, *recipe.data.get("parts", ()), recipe.valid):
             values = {key: value for key, value in table.items() if key != "kind"}
-            assert config.build({"mixing": MixingConfig, "dns": DnsConfig}[table["kind"]], values, "data")
+            kinds = {"mixing": MixingConfig, "dns": DnsConfig, "blend": BlendConfig}
+            assert config.build(kinds[table["kind"]], values, "data")
 
 
 def mixing_recipe(folder: Path, **train: Any) -> None:
@@ -625,7 +626,7 @@ def test_frcrn_train_trains_resumes_and_refuses(tmp_path: Path, capsys: pytest.C
         (["small.json"], "runs/small: not empty; resume the run in it (--resume) or choose another folder"),
         (["none.json"], "none.json: expected a recipe in JSON, found no such file"),
         (["small.json", "-w", "x", "--set", "train.lr"], "'train.lr': expected SECTION.KEY=VALUE"),
-        (["small.json", "-w", "x", "--set", "loss.stio.weight=1"], "loss.stio: expected one of si_snr, stoi"),
+        (["small.json", "-w", "x", "--set", "loss.stio.weight=1"], "loss.stio: expected one of si_snr, snr, stoi"),
         (["small.json", "-w", "x", "--set", "data.speech.7=a"], "data.speech.7: nothing there to change at '7'"),
         (["small.json", "-w", "x", "--set", "train.max_steps.x=1"], "train.max_steps.x: train.max_steps is a single"),
         (["small.json", "-w", "x", "--set", "data.speech=[]"], "recipe.data.speech: expected at least one folder"),

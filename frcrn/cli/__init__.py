@@ -25,6 +25,7 @@ GROUPS = {
     "live": ["live", "record"],
     "export": ["export"],
     "convert": ["convert"],
+    "serve": ["serve"],
     "bench": ["bench"],
     "completion": ["completion"],
 }

@@ -123,6 +123,13 @@ def progress_bar(total: float, label: str) -> Iterator[Bar]:
         bar.clear()
 
 
+@contextmanager
+def watched(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function of (done, total) that moves a bar."""
+    with progress_bar(1, label) as update:
+        yield lambda done, total: update(done / max(total, 1))
+
+
 def add_runtime_option(parser: argparse.ArgumentParser) -> None:
     """Add --runtime and --device."""
     parser.add_argument(

@@ -1,14 +1,10 @@
-"""Divide and balance a corpus: new folders beside the old, whole or absent."""
+"""Divide and balance a corpus: new folders, whole or absent; `dry_run` only returns what would be in them."""
 
 from __future__ import annotations
 
-import csv
-import os
-import secrets
-import shutil
+import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +14,12 @@ import soundfile
 from frcrn.audio import AudioError
 from frcrn.data.cache import list_folders
 from frcrn.data.dns import open_folder
+from frcrn.data.new_folder import new_folder, place, refuse_foreign, write_table
 from frcrn.data.pairs import match
 from frcrn.data.sampling import groups_of, held_out
-from frcrn.files import cell
+from frcrn.files import NAMES, cell
 
-MANIFEST = "files.csv"
+COLUMNS = ("file", "side", "source", "speaker", "seconds")
 Progress = Callable[[int, int], None]
 
 
@@ -89,6 +86,7 @@ def split(
     seed: int = 0,
     link: bool = False,
     force: bool = False,
+    dry_run: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Share]:
     """Write out/train and out/test: no speaker in both, and of each source about `share` of the seconds in train.
@@ -108,7 +106,10 @@ def split(
     for side, part in sides.items():
         if not part.items:
             raise ValueError(f"{folder}: expected speakers enough for both sides, found none for {side}")
-    _write(Path(folder), Path(out), sides, link, force, progress)
+    if dry_run:
+        refuse_foreign(Path(out), force)
+    else:
+        _write(Path(folder), Path(out), sides, link, force, progress)
     return sides
 
 
@@ -120,6 +121,7 @@ def balance(
     seed: int = 0,
     link: bool = False,
     force: bool = False,
+    dry_run: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Share]:
     """Write into `out` an equal share of seconds of each folder inside `folder`, files drawn at random.
@@ -140,72 +142,41 @@ def balance(
     rng = np.random.default_rng(seed)
     parts = {source: Share(_drawn(items, wanted, rng)) for source, items in sorted(by_source.items())}
     together = Share([item for part in parts.values() for item in part.items])
-    _write(Path(folder), Path(out), {"": together}, link, force, progress)
+    if dry_run:
+        refuse_foreign(Path(out), force)
+    else:
+        _write(Path(folder), Path(out), {"": together}, link, force, progress)
     return parts
 
 
 def _drawn(items: Sequence[Item], wanted: float, rng: np.random.Generator) -> list[Item]:
     """Draw files until the next one would lead further from the wanted seconds."""
     chosen, total = [], 0.0
-    for place in rng.permutation(len(items)):
-        seconds = items[place].seconds
+    for number in rng.permutation(len(items)):
+        seconds = items[number].seconds
         if total + seconds / 2 <= wanted:
-            chosen.append(items[place])
+            chosen.append(items[number])
             total += seconds
     return chosen
 
 
 def _write(root: Path, out: Path, sides: dict[str, Share], link: bool, force: bool, progress: Progress | None) -> None:
-    total, done = sum(len(part.items) for part in sides.values()), 0
-    with _whole_folder(out, force) as beside, (beside / MANIFEST).open("w", newline="") as stream:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(("file", "side", "source", "speaker", "seconds"))
-        for side, part in sides.items():
-            for item in part.items:
-                for path in item.files:
-                    place = Path(side) / path.relative_to(root)
-                    _place(path, beside / place, link)
-                    names = (place.as_posix(), side, item.source, item.speaker)
-                    table.writerow((*map(cell, names), f"{item.seconds:.3f}"))
-                done += 1
-                if progress:
-                    progress(done, total)
+    moves = [(side, item, path) for side, part in sides.items() for item in part.items for path in item.files]
+    with new_folder(out, _plan(moves, link), force) as beside:
+        rows = []
+        for done, (side, item, path) in enumerate(moves, start=1):
+            target = Path(side) / path.relative_to(root)
+            place(path, beside / target, link)
+            rows.append((*map(cell, (target.as_posix(), side, item.source, item.speaker)), f"{item.seconds:.3f}"))
+            if progress:
+                progress(done, len(moves))
+        write_table(beside, COLUMNS, rows)
 
 
-def _place(path: Path, target: Path, link: bool) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if link:
-        target.symlink_to(path.resolve())
-    else:
-        shutil.copyfile(path, target)
-
-
-@contextmanager
-def _whole_folder(out: Path, force: bool) -> Iterator[Path]:
-    """Give a folder beside `out` that takes its place at the end; only a folder that was so written is replaced."""
-    _refuse_foreign(out, force)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = out.with_name(f".{out.name}.{secrets.token_hex(4)}.part")
-    beside.mkdir()
-    try:
-        yield beside
-        if out.exists():
-            old = out.with_name(f".{out.name}.{secrets.token_hex(4)}.old")
-            os.replace(out, old)
-            os.replace(beside, out)
-            shutil.rmtree(old)
-        else:
-            os.replace(beside, out)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def _refuse_foreign(out: Path, force: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out}: expected a folder to write, found a file")
-    if not out.exists() or not any(out.iterdir()):
-        return
-    if not (out / MANIFEST).is_file():
-        raise ValueError(f"{out}: expected an empty folder, or one written by `frcrn data`, found other files")
-    if not force:
-        raise ValueError(f"{out}: holds a corpus already; --force replaces it")
+def _plan(moves: Sequence[tuple[str, Item, Path]], link: bool) -> str:
+    """Return a hash of what goes where; it changes with any file's size or time of change."""
+    digest = hashlib.sha256(f"{link}\n".encode())
+    for side, _, path in moves:
+        stat = path.stat()
+        digest.update(f"{side}\t{path}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode(errors=NAMES))
+    return digest.hexdigest()

@@ -62,6 +62,8 @@ class MixingConfig:
     tilt_db: float = 8.0
     band_share: float = 0.1
     room_share: float = 0.3
+    rooms: tuple[str, ...] = ()
+    """Folders of recorded room responses, in place of simulated ones."""
     room_count: int = 200
     room_model: Literal["auto", "pyroomacoustics", "decay"] = "auto"
     room_target: Literal["early", "dry"] = "early"
@@ -127,7 +129,9 @@ class Mixing(Dataset[dict[str, Tensor]]):
         self.speech = _shelf(cache, is_speech & fit, config, config.speaker)
         self.noise = _shelf(cache, ~is_speech & kept, config, "") if config.noise else None
         self.rooms: NDArray[np.float32] | None = None
-        if config.room_share:
+        if config.room_share and config.rooms:
+            self.rooms = rooms.read_bank(config.rooms, sample_rate)
+        elif config.room_share:
             self.rooms = rooms.load_bank(
                 config.cache, config.room_count, seed, sample_rate, config.rt60_s, config.room_model
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.audio import MissingPackage, replacing
+from frcrn.audio import MissingPackage, read, replacing, resample
+from frcrn.data.cache import list_folders
 from frcrn.data.speech_activity import Wave
 
 logger = logging.getLogger(__name__)
@@ -21,6 +23,8 @@ SOUND = 343.0
 TAIL_DB = 45.0
 """A response ends where it has decayed by this much."""
 MAX_ORDER = 14
+LONGEST = 4.0
+"""Seconds of a recorded response that are used."""
 
 
 class Room(NamedTuple):
@@ -150,3 +154,16 @@ def load_bank(
         with replacing(file) as beside, beside.open("wb") as stream:
             np.save(stream, bank)
     return np.asarray(np.load(file, mmap_mode="r"))
+
+
+def read_bank(folders: Sequence[str], rate: int) -> NDArray[np.float32]:
+    """Read recorded responses [count, L], the first channel of each from its direct sound on."""
+    found = []
+    for item in list_folders(folders):
+        samples, own, _ = read(item.path)
+        response = resample(samples[0], own, rate).astype(np.float64)
+        if not np.abs(response).max(initial=0) > 0:
+            raise ValueError(f"{item.path}: expected the response of a room, found silence")
+        found.append(response[: int(rate * LONGEST)])
+    length = max(map(len, found))
+    return np.stack([_from_direct(response, length) for response in found])

@@ -122,8 +122,8 @@ def enhance_file(
     """
     mix = checked_mix(strength, max_attenuation_db, residual)
     network: Any = model if is_network(model) else open_network(cast(Any, model), runtime)
-    with _recording(source, mono=mono, repair=repair, track=track) as (recording, found, origin):
-        form = _form(found, recording.name, Path(target))
+    with recording_of(source, mono=mono, repair=repair, track=track) as (recording, found, origin):
+        form = form_for(found, recording.name, Path(target))
         measure = measured(network, recording)
         sound = (recording.rate, recording.channels, form)
         with audio.writer(target, *sound, frames=measure.length, origin=origin) as append:
@@ -230,7 +230,7 @@ def evaluating(model: Network) -> Iterator[None]:
 
 
 @contextmanager
-def _recording(
+def recording_of(
     source: Source, *, mono: bool, repair: bool, track: int | None
 ) -> Iterator[tuple[Recording, audio.AudioFormat, audio.Origin]]:
     """Open a file once, so that reading it again reads the same, and say in which format it is."""
@@ -259,7 +259,7 @@ def _believed(rate: int, name: str) -> int:
         raise AudioError(f"{name}: {error}") from None
 
 
-def _form(found: audio.AudioFormat, name: str, target: Path) -> audio.AudioFormat:
+def form_for(found: audio.AudioFormat, name: str, target: Path) -> audio.AudioFormat:
     """Keep the source's format under the same extension, and for a device or a pipe, whose name says nothing."""
     same = Path(name).suffix.lower() == target.suffix.lower()
     keeps = same or (target.exists() and not target.is_file())

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import pickle
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
 WRAPPERS = ("state_dict", "model")
 """The keys under which trainers store a network's tensors: the framework's, and ClearerVoice's."""
+UNPICKLING = Lock()
+"""What a pickle may name is a setting of the whole process."""
 METADATA = "frcrn"
 """The key under which a network's configuration travels with its tensors."""
 
@@ -57,13 +62,25 @@ def read_safetensors(path: Path) -> tuple[Any, Any]:
 
 def read_pickle(path: Path) -> tuple[Any, Any]:
     """Return what a PyTorch file holds, and the configuration beside it; objects other than tensors are refused."""
-    with warnings.catch_warnings():
+    with UNPICKLING, warnings.catch_warnings(), with_numbers_of_numpy():
         warnings.simplefilter("ignore")  # of a pickle's version: what cannot be read is said by an error
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     metadata = loaded.get(METADATA, {}) if isinstance(loaded, dict) else {}
     while (inner := wrapped(loaded)) is not None:
         loaded = inner
     return loaded, metadata
+
+
+def with_numbers_of_numpy() -> AbstractContextManager[None]:
+    """Also take numpy's numbers and arrays of numbers: trainers store scores and the states of random numbers so."""
+    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 6):
+        return nullcontext()  # its list takes no names, and these have two each
+    kinds = [type(np.dtype(kind)) for kind in ("bool", "i4", "i8", "u4", "u8", "f4", "f8")]
+    makers: dict[str, Any] = {"_reconstruct": np.zeros(0).__reduce__()[0], "scalar": np.float64(0).__reduce__()[0]}
+    # the module was renamed in numpy 2: a file names the one that it was written with
+    both = [f"numpy.{core}.multiarray" for core in ("core", "_core")]
+    named = [(maker, f"{module}.{name}") for name, maker in makers.items() for module in both]
+    return torch.serialization.safe_globals([np.ndarray, np.dtype, *kinds, *named])
 
 
 def wrapped(loaded: Any) -> dict[str, Any] | None:

@@ -81,11 +81,3 @@ def take_added_hooks(values: dict[str, Any]) -> list[dict[str, Any]]:
     section = values.get("train") or {}
     section["hooks"], added = split(section.get("hooks") or ())
     return added
-
-
-def device_name(device: str | None) -> str:
-    """The framework's name of a device -> ours."""
-    kind, _, number = (device or "gpu").partition(":")
-    name = {"gpu": "cuda", "cuda": "cuda", "cpu": "cpu"}.get(kind)
-    require(name is not None, "device", "cpu, gpu, cuda or gpu:N", device)
-    return f"{name}:{number}" if number else "auto" if name == "cuda" else str(name)

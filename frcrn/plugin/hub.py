@@ -5,14 +5,18 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from modelscope.models.base import base_model
 from modelscope.pipelines import builder as pipelines
 from modelscope.trainers import builder as trainers
 from modelscope.utils import automodel_utils
+from modelscope.utils.constant import DEFAULT_MODEL_REVISION
 
 from frcrn.models.checkpoint import MODEL_TYPE
+from frcrn.plugin.kept import OFFLINE, downloaded, in_use, offline, use_kept
+from frcrn.plugin.model import existing
 
 
 def look_here_first() -> None:
@@ -21,6 +25,7 @@ def look_here_first() -> None:
     for factory in (pipelines, trainers):
         wrap(factory, "is_official_hub_path", found_or_plain)
         wrap(factory, "read_config", without_remote_code)
+    wrap(pipelines, "snapshot_download", downloaded)
     if hasattr(base_model, "_CONFIG_ONLY_MODELS"):
         base_model._CONFIG_ONLY_MODELS |= {MODEL_TYPE}
 
@@ -36,29 +41,46 @@ def wrap(module: Any, name: str, wrapper: Callable[..., Any]) -> None:
 
 def not_a_directory(original: Callable[..., bool], model: Any) -> bool:
     """Say whether this may be a hub name; the framework takes a directory `owner/name` for one and asks who owns it."""
-    return not (isinstance(model, str) and os.path.exists(model)) and original(model)
+    return not (isinstance(model, str) and (offline() or os.path.exists(model))) and original(model)
 
 
-def found_or_plain(original: Callable[..., bool], path: Any, *arguments: Any, **options: Any) -> bool:
+def found_or_plain(original: Callable[..., bool], path: Any, revision: str | None = DEFAULT_MODEL_REVISION) -> bool:
     """Say whether this is a model directory or hub name; refuse in plain words what is neither."""
     missing = [name for name in ([path] if isinstance(path, str) else path) if not os.path.exists(name)]
+    if missing and all((name, revision) in in_use for name in missing):
+        return True
     for name in missing:
         if not could_be_on_hub(name):
             raise ValueError(f"{name}: no such model directory, and not the form owner/name that the hub uses")
     try:
-        return original(path, *arguments, **options)
+        if missing and offline():
+            raise ValueError(f"{OFFLINE} is set")
+        return original(path, revision=revision)
     except ValueError as error:
         if not missing:
             raise
-        raise ValueError(f"{missing[0]}: no such model directory here, and the hub gave none ({error})") from error
+        for name in missing:
+            if not use_kept(name, revision):
+                raise ValueError(f"{name}: no such model directory here, and the hub gave none ({error})") from error
+        return True
 
 
-def without_remote_code(original: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+def without_remote_code(original: Callable[..., Any], path: Any, *, revision: str | None = None) -> Any:
     """Read a configuration; a directory of ours needs none of the code in it, since the plugin is here already."""
-    configuration = original(*arguments, **options)
+    kept = in_use.get((path, revision))
+    configuration = original(path if kept is None else str(kept), revision=revision)
     if configuration is not None and (configuration.safe_get("pipeline") or {}).get("type") == MODEL_TYPE:
         configuration.merge_from_dict({"allow_remote": False})
     return configuration
+
+
+def directory_of(model: str | os.PathLike[str], revision: str | None = DEFAULT_MODEL_REVISION) -> Path:
+    """Return the directory of a model: the one of that name, or what the hub or an earlier download has."""
+    name = os.fspath(model)
+    if os.path.exists(name) or not could_be_on_hub(name):
+        return existing(model)
+    pipelines.is_official_hub_path(name, revision=revision)  # says in plain words what is wrong
+    return Path(pipelines.snapshot_download(name, revision=revision))
 
 
 def could_be_on_hub(name: str) -> bool:

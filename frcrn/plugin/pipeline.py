@@ -17,6 +17,8 @@ from frcrn import audio
 from frcrn.audio import Samples
 from frcrn.inference.enhance import enhance
 from frcrn.models.checkpoint import CheckpointError
+from frcrn.plugin.devices import for_pipeline
+from frcrn.plugin.hub import directory_of
 from frcrn.plugin.model import FRCRNModel
 from frcrn.plugin.settings import BY_FACTORY, MIX, NAMES, QUIET, READING, PipelineSettings
 from frcrn.plugin.sources import Sound, open_clip
@@ -57,6 +59,7 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         """Load the model; options that are no `PipelineSettings` change its configuration, as `causal=True` does."""
         self.settings = PipelineSettings().changed({name: value for name, value in options.items() if name in NAMES})
         arguments = {name: value for name, value in options.items() if name not in {*NAMES, *QUIET, *BY_FACTORY}}
+        device = for_pipeline(device)
         super().__init__(model=as_model(model, device, arguments), device=device, preprocessor=open_clip)
         self.network = self.model.model.to(self.device).eval().optimize(precision)
         self.SAMPLE_RATE = self.network.sample_rate
@@ -197,9 +200,9 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
 
 
 def as_model(model: Any, device: str, arguments: dict[str, Any]) -> FRCRNModel:
-    """Return the model, loaded where it is given as a directory."""
+    """Return the model, loaded where it is given as a directory or by its hub name."""
     if isinstance(model, (str, os.PathLike)):
-        return FRCRNModel(model, device=device, **arguments)
+        return FRCRNModel(directory_of(model), device=device, **arguments)
     if not isinstance(model, FRCRNModel):
         raise CheckpointError(f"expected a model directory or a model of ours, found {type(model).__name__}")
     if arguments:

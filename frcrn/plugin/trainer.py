@@ -17,7 +17,6 @@ from frcrn.config import require
 from frcrn.models import Enhancer
 from frcrn.plugin.arguments import (
     configuration_of,
-    device_name,
     modified,
     network_of,
     override,
@@ -26,9 +25,11 @@ from frcrn.plugin.arguments import (
 )
 from frcrn.plugin.configuration import plain, read_plan
 from frcrn.plugin.datasets import as_rows
+from frcrn.plugin.devices import for_training
 from frcrn.plugin.hooks import EVALUATION, TRAIN, Hooked
+from frcrn.plugin.hub import directory_of
 from frcrn.plugin.metric import measurable, report
-from frcrn.plugin.model import FRCRNModel, existing
+from frcrn.plugin.model import FRCRNModel
 from frcrn.plugin.predictions import SavingFn, predict
 from frcrn.plugin.recipe import can_score, recipe_of, steps_per_epoch
 from frcrn.plugin.training_run import Run, network_in, resumable, sections_of
@@ -76,7 +77,7 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
         `callbacks` are hooks of the framework, or objects with methods of the same names.
         """
         refuse_unused(others)
-        folder = self.local_directory(model, model_revision) if isinstance(model, (str, os.PathLike)) else None
+        folder = directory_of(model, model_revision) if isinstance(model, (str, os.PathLike)) else None
         BaseTrainer.__init__(self, os.fspath(cfg_file or configuration_of(model, folder)))
         self.cfg = modified(self.cfg, cfg_modify_fn)
         self.cfg.merge_from_dict(dict(cfg_options or {}))
@@ -88,7 +89,7 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
         require(launcher in LAUNCHERS, "launcher", "None or 'pytorch' (started by torchrun)", launcher)
         self.logger = get_logger()
         self.seed = next(value for value in (seed, self.plan.train.seed, DEFAULT_SEED) if value is not None)
-        self.device, self.use_fp16 = device_name(device), use_fp16
+        self.device, self.use_fp16 = for_training(device), use_fp16
         self.model_dir = str(folder) if folder else None
         self.work_dir = os.fspath(work_dir or self.plan.train.work_dir or "./work_dir")
         self.model = network_of(model, folder, values.get("model", {})).requires_grad_(True)
@@ -239,12 +240,3 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
     def optimizer(self) -> Any:
         """The optimizer of the run, once there is one."""
         return self.run.stepper.optimizer if self.run is not None else None
-
-    @staticmethod
-    def local_directory(model: str | os.PathLike[str], revision: str | None) -> Path:
-        """Return the directory of a model, from the hub where there is none of that name here."""
-        if Path(model).exists() or os.fspath(model).count("/") != 1:
-            return existing(model)
-        from modelscope.hub.snapshot_download import snapshot_download
-
-        return Path(snapshot_download(os.fspath(model), revision=revision))

@@ -1,0 +1,89 @@
+"""A folder that is written beside its place and takes it at the end; one that was interrupted goes on."""
+
+from __future__ import annotations
+
+import csv
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from frcrn.files import replacing, write_text
+
+MANIFEST = "files.csv"
+PLAN = ".plan"
+
+
+@contextmanager
+def new_folder(out: Path, plan: str, force: bool) -> Iterator[Path]:
+    """Give a folder beside `out` that takes its place at the end.
+
+    An interruption leaves it there, and the same plan continues in it; another plan begins with an empty one. A folder
+    in place is only replaced where it was so written, and with `force`.
+    """
+    refuse_foreign(out, force)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    beside = out.with_name(f".{out.name}.part")
+    if beside.is_symlink() or (beside / PLAN).is_symlink() or _plan_of(beside) != plan:
+        _remove(beside)
+        beside.mkdir()
+        write_text(beside / PLAN, plan)
+    yield beside
+    (beside / PLAN).unlink()
+    if out.exists():
+        old = out.with_name(f".{out.name}.{secrets.token_hex(4)}.old")
+        os.replace(out, old)
+        os.replace(beside, out)
+        shutil.rmtree(old)
+    else:
+        os.replace(beside, out)
+
+
+def _plan_of(beside: Path) -> str:
+    try:
+        return (beside / PLAN).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _remove(beside: Path) -> None:
+    if beside.is_symlink() or beside.is_file():
+        raise ValueError(f"{beside}: expected a folder of an interrupted run or nothing, found something else")
+    if beside.exists():
+        if not (beside / PLAN).is_file() and any(beside.iterdir()):
+            raise ValueError(f"{beside}: expected a folder of an interrupted run or nothing, found other files")
+        shutil.rmtree(beside)
+
+
+def refuse_foreign(out: Path, force: bool) -> None:
+    """Refuse a place that holds what no command of ours wrote, or, without `force`, what one did."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: expected a folder to write, found a file")
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not (out / MANIFEST).is_file():
+        raise ValueError(f"{out}: expected an empty folder, or one written by `frcrn data`, found other files")
+    if not force:
+        raise ValueError(f"{out}: holds a corpus already; --force replaces it")
+
+
+def write_table(folder: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Write the table of a folder's files."""
+    with replacing(folder / MANIFEST) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(columns)
+        table.writerows(rows)
+
+
+def place(path: Path, target: Path, link: bool) -> None:
+    """Copy or link a file; what is there already is whole."""
+    if os.path.lexists(target):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if link:
+        target.symlink_to(path.resolve())
+    else:
+        with replacing(target) as beside:
+            shutil.copyfile(path, beside)

@@ -1,0 +1,122 @@
+"""One file that says all about a mixed set: a JSON table, or the configuration of the DNS Challenge's synthesizer.
+
+A JSON table has the mixing's keys and `output`, `seed`, `rate`, and `count` or `hours`. The DNS Challenge's file has
+the section `[noisy_speech]`; of its keys those in `USED` play a part. It describes plain mixtures of speech and one
+noise, so whatever else the mixing could add is off.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+from collections.abc import Mapping
+from pathlib import Path, PureWindowsPath
+from typing import Any, NamedTuple
+
+from frcrn.data.mixing import MixingConfig
+
+SECTION = "noisy_speech"
+ENDINGS = (".cfg", ".ini")
+OWN = ("output", "seed", "rate", "count", "hours")
+"""Keys of a JSON table that are not the mixing's."""
+KEPT = ("valid_share", "pause_share")
+PLAIN: dict[str, Any] = {
+    "noise_count": (1, 1),
+    **{name: 0.0 for name in MixingConfig.__dataclass_fields__ if name.endswith("_share") and name not in KEPT},
+}
+RANGES = {
+    "snr_db": ("snr_lower", "snr_upper", "snr"),
+    "level_dbfs": ("target_level_lower", "target_level_upper", "target_level"),
+    "rt60_s": ("lower_t60", "upper_t60", ""),
+}
+"""Ranges of the mixing: the keys of both ends, and of the single value that may be there instead."""
+DESTINATIONS = ("noisy_destination", "clean_destination", "noise_destination")
+FOLDERS = {"speech": ("speech_dir", "clean_dir"), "noise": ("noise_dir",)}
+NUMBERS = {"rate": "sampling_rate", "seconds": "audio_length", "hours": "total_hours", "seed": "seed"}
+IDS = ("fileindex_start", "fileindex_end")
+ROOMS = "percent_for_adding_reverb"
+USED = {
+    *(key for keys in (*RANGES.values(), *FOLDERS.values()) for key in keys if key),
+    *(*NUMBERS.values(), *DESTINATIONS, *IDS, ROOMS),
+}
+
+
+class Plan(NamedTuple):
+    """The mixing's keys, the others, and what of the file plays no part."""
+
+    mixing: dict[str, Any]
+    own: dict[str, Any]
+    unused: tuple[str, ...]
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a configuration file of either kind."""
+    if path.suffix.lower() in ENDINGS:
+        return _of_challenge(path)
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: expected a table in JSON, found {error}") from None
+    if not isinstance(table, dict):
+        raise ValueError(f"{path}: expected a table in JSON, found {type(table).__name__}")
+    own = {key: table[key] for key in OWN if key in table}
+    for key, value in own.items():
+        if not isinstance(value, str if key == "output" else (int, float)):
+            kind = "a folder" if key == "output" else "a number"
+            raise ValueError(f"{path}: {key}: expected {kind}, found {value!r}")
+    return Plan({key: value for key, value in table.items() if key not in (*OWN, "kind")}, own, ())
+
+
+def _of_challenge(path: Path) -> Plan:
+    parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",), strict=False)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8"), str(path))
+        section = parser[SECTION]
+    except (configparser.Error, UnicodeDecodeError, KeyError):
+        raise ValueError(f"{path}: expected a file with the section [{SECTION}], found none") from None
+    values = {key: value.strip() for key, value in section.items() if value and value.strip() not in ("", "None")}
+    numbers = {own: _number(path, values, key) for own, key in NUMBERS.items() if key in values}
+    mixing = PLAIN | {
+        key: [_folder(values[name])] for key, names in FOLDERS.items() for name in names if name in values
+    }
+    mixing |= {key: found for key, names in RANGES.items() if (found := _range(path, values, *names)) is not None}
+    if "rt60_s" in mixing or ROOMS in values:
+        mixing["room_share"] = _number(path, values, ROOMS) if ROOMS in values else 0.5
+    if "seconds" in numbers:
+        mixing["seconds"] = numbers.pop("seconds")
+    own = {key: int(value) if key in ("rate", "seed") else value for key, value in numbers.items()}
+    if all(key in values for key in IDS):
+        own["count"] = int(_number(path, values, IDS[1]) - _number(path, values, IDS[0])) + 1
+        own.pop("hours", None)
+    return Plan(mixing, own | _output(path, values), tuple(sorted(values.keys() - USED)))
+
+
+def _folder(text: str) -> str:
+    """Return a path as this system writes it; these files often come from Windows."""
+    return PureWindowsPath(text).as_posix()
+
+
+def _number(path: Path, values: Mapping[str, str], key: str) -> float:
+    try:
+        return float(values[key])
+    except ValueError:
+        raise ValueError(f"{path}: {key}: expected a number, found {values[key]!r}") from None
+
+
+def _range(path: Path, values: Mapping[str, str], low: str, high: str, single: str) -> tuple[float, float] | None:
+    if low in values and high in values:
+        return _number(path, values, low), _number(path, values, high)
+    if single in values:
+        return (_number(path, values, single),) * 2
+    return None
+
+
+def _output(path: Path, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the folder that the three destinations have in common."""
+    given = {key: Path(_folder(values[key])) for key in DESTINATIONS if key in values}
+    if not given:
+        return {}
+    for key, place in given.items():
+        if place.name != key.partition("_")[0] or len({each.parent for each in given.values()}) > 1:
+            raise ValueError(f"{path}: {key}: expected noisy, clean and noise in one folder, found {place}")
+    return {"output": next(iter(given.values())).parent.as_posix()}

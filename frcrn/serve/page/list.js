@@ -1,0 +1,80 @@
+// The list of recordings: what each is called, how far it is, and what can be done with it.
+import { address } from "./service.js";
+import { say } from "./words.js";
+
+function button(kind, does) {
+  const made = Object.assign(document.createElement("button"), { type: "button", className: kind, onclick: does });
+  return made;
+}
+
+const link = (kind) => Object.assign(document.createElement("a"), { className: `${kind} quiet`, download: "" });
+
+/** Return what a recording is doing, or what went wrong with it. */
+export function status({ state, progress, error }) {
+  return state === "failed" ? error.message : say(state, { percent: Math.round(100 * progress) });
+}
+
+export class List {
+  /** `choose`, `again` are called with a recording. */
+  constructor(place, queue, { choose, again }) {
+    Object.assign(this, { place, queue, choose, again, rows: new Map(), chosen: null });
+  }
+
+  row(recording) {
+    const row = document.createElement("li"), bar = document.createElement("progress");
+    const what = Object.assign(document.createElement("span"), { className: "what" });
+    row.append(
+      button("name", () => this.choose(recording)), what, bar, link("save"), link("saveRemoved"),
+      button("again", () => this.again(recording)),
+      button("cancel", () => this.queue.cancel(recording)),
+      button("remove", () => this.queue.remove(recording)),
+    );
+    this.place.append(row);
+    this.rows.set(recording, row);
+    return row;
+  }
+
+  /** Make the list say what is so now; buttons stay, so that the focus does. */
+  update() {
+    const { recordings } = this.queue;
+    for (const [recording, row] of this.rows) {
+      if (recordings.includes(recording)) continue;
+      row.remove();
+      this.rows.delete(recording);
+    }
+    for (const recording of recordings) this.fill(this.rows.get(recording) ?? this.row(recording), recording);
+  }
+
+  fill(row, recording) {
+    const { name, state, busy, progress } = recording, at = (kind) => row.querySelector(`.${kind}`);
+    row.dataset.state = state;
+    row.classList.toggle("chosen", recording === this.chosen);
+    at("name").setAttribute("aria-current", String(recording === this.chosen));
+    at("name").textContent = name;
+    const text = status(recording);
+    if (at("what").textContent !== text) at("what").textContent = text;
+    const bar = row.querySelector("progress"), moving = state === "sending" || state === "running";
+    bar.hidden = !busy;
+    bar.ariaLabel = `${name}: ${text}`;
+    if (moving) bar.value = progress;
+    else bar.removeAttribute("value");
+    this.link(at("save"), "save", "after", recording);
+    this.link(at("saveRemoved"), "saveRemoved", "removed", recording);
+    this.offer(at("again"), "again", !busy && state !== "done" && recording.file, name);
+    this.offer(at("cancel"), "cancel", busy, name);
+    this.offer(at("remove"), "remove", !busy, name);
+  }
+
+  link(link, key, part, { busy, job, name }) {
+    link.hidden = busy || !job;
+    link.textContent = say(key);
+    link.ariaLabel = say(`${key}Of`, { name });
+    if (job) link.href = address(job, part);
+  }
+
+  offer(button, key, shown, name) {
+    button.hidden = !shown;
+    button.textContent = say(key);
+    button.ariaLabel = say(`${key}Of`, { name });
+  }
+}

@@ -1,0 +1,91 @@
+"""Begin the service on an address, and end it on a signal."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable
+from types import FrameType
+
+import uvicorn
+
+from frcrn.serve.app import application
+from frcrn.serve.guard import LOOPBACK
+from frcrn.serve.limits import Limits
+from frcrn.serve.models import Models
+from frcrn.serve.service import Service
+
+LARGEST_MESSAGE = 1 << 20
+"""Bytes of one message of a stream."""
+PATIENCE = 2
+"""Seconds in which answers may be finished when the service ends."""
+
+
+class Server(uvicorn.Server):
+    """A server that tells its work to end as soon as it is told so itself."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note a signal."""
+        self._service.stop()
+        super().handle_exit(sig, frame)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket on an address, or say in one sentence why there is none."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=256)
+    except (OSError, OverflowError) as error:
+        raise ValueError(f"{host}, port {port}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def serve(
+    models: Models,
+    limits: Limits,
+    listening: socket.socket,
+    *,
+    login: str | None = None,
+    hosts: Iterable[str] = (),
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve until a signal comes, which is raised again when all is closed.
+
+    Args:
+        models: the models to offer.
+        limits: how much is taken in.
+        listening: a socket, as `listen` gives one.
+        login: USER:PASSWORD, or None where everybody may ask.
+        hosts: further names by which the server may be called; on a loopback address, only these and its own.
+        ready: called before the first request is taken.
+
+    Example:
+        >>> serve(Models(["default"]), Limits(), listen("127.0.0.1", 8000))
+    """
+    service = Service(models, limits)
+    server = prepared(service, listening, login, hosts)
+    ready()
+    try:
+        server.run(sockets=[listening])
+    finally:
+        service.close()
+        listening.close()
+
+
+def prepared(service: Service, listening: socket.socket, login: str | None, hosts: Iterable[str] = ()) -> Server:
+    """Return the server of a service; on a loopback address it goes by no other names than its own and `hosts`."""
+    bound = listening.getsockname()[0]
+    names = {*LOOPBACK, bound, *hosts} if bound in LOOPBACK or hosts else None
+    config = uvicorn.Config(
+        application(service, login, names),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws_max_size=LARGEST_MESSAGE,
+        ws_per_message_deflate=False,  # sound does not get smaller by it
+        timeout_graceful_shutdown=PATIENCE,
+        timeout_keep_alive=15,
+    )
+    return Server(config, service)

@@ -1,0 +1,213 @@
+"""`frcrn data cut`, mixing from one configuration file, and what all corpus tools do when asked for less or stopped."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from frcrn.cli import main
+from frcrn.data import cutting, new_folder
+from frcrn.data.cutting import Cutting, cut
+from frcrn.data.synthesis import read_plan
+from tests.made_audio import RATE, corpus, noise, save
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two speakers in one source, three nameless files in another, at two rates."""
+    for number, (speaker, seconds) in enumerate(itertools.product(("ann", "ben"), (0.3, 0.5, 0.2, 0.4))):
+        save(tmp_path / "in" / "en" / speaker / f"{number}.wav", noise(seconds, number))
+    for number in range(3):
+        save(tmp_path / "in" / "fr" / f"{number}.wav", noise(0.4, 50 + number, 8000), 8000)
+    return tmp_path / "in"
+
+
+def test_cut_clips_are_the_recordings_of_one_speaker_in_a_row(folder: Path, tmp_path: Path) -> None:
+    parts = cut(folder, tmp_path / "out", Cutting(0.5, 0.05, keep_rest=True))
+    assert {source: len({item.speaker for item in part.items}) for source, part in parts.items()} == {"en": 2, "fr": 1}
+    for speaker in ("ann", "ben"):
+        pause, wanted = np.zeros(800), []
+        for path in sorted((folder / "en" / speaker).iterdir()):
+            wanted += [soundfile.read(path)[0], pause]
+        clips = [soundfile.read(path)[0] for path in sorted((tmp_path / "out" / "en" / speaker).iterdir())]
+        assert [len(clip) for clip in clips[:-1]] == [8000] * 3 and len(clips[-1]) == 800
+        np.testing.assert_allclose(np.concatenate(clips), np.concatenate(wanted[:-1]), atol=1 / 32768)
+    table = rows(tmp_path / "out" / "files.csv")
+    assert len(table) == len(list((tmp_path / "out").rglob("*.wav")))
+    for row in table:
+        info = soundfile.info(tmp_path / "out" / row["file"])
+        assert info.samplerate == RATE and info.duration == pytest.approx(float(row["seconds"]), abs=1e-3)
+        assert all((folder / name).is_file() and row["speaker"] in name for name in row["from"].split(";"))
+    assert table[0]["from"] == "en/ann/0.wav;en/ann/1.wav"
+
+
+def test_a_dry_run_counts_what_a_run_writes(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command, more in (("cut", ["--seconds", "0.5"]), ("split", ["--share", "0.5"]), ("balance", [])):
+        arguments = ["data", command, str(folder), "-o", str(tmp_path / command), *more]
+        assert main([*arguments, "--dry-run"]) == 0
+        foreseen = capsys.readouterr().out
+        assert foreseen.endswith("nothing written (--dry-run)\n")
+        assert sorted(path.name for path in tmp_path.iterdir() if path.name in (command, f".{command}.part")) == []
+        assert main(arguments) == 0
+        assert capsys.readouterr().out == foreseen.removesuffix("nothing written (--dry-run)\n")
+
+
+def test_an_interrupted_cut_goes_on_and_ends_the_same(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["data", "cut", str(folder), "--seconds", "0.5"]
+    assert main([*arguments, "-o", str(tmp_path / "whole")]) == 0
+    write, calls = cutting.write, []
+
+    def failing(path: Path, *others: object) -> None:
+        calls.append(path)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        write(path, *others)
+
+    monkeypatch.setattr(cutting, "write", failing)
+    assert main([*arguments, "-o", str(tmp_path / "out")]) == 130
+    assert not (tmp_path / "out").exists()
+    with (tmp_path / ".out.part" / cutting.JOURNAL).open("a") as journal:
+        journal.write('["en/ben", [["en/b')
+    assert main([*arguments, "-o", str(tmp_path / "out")]) == 0
+    # the first speaker's three clips are not written again
+    assert len(calls) == 5 + len(list((tmp_path / "out").rglob("*.wav"))) - 3
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert not (tmp_path / ".out.part").exists()
+
+
+def test_an_interrupted_split_goes_on_unless_the_plan_is_another(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["data", "split", str(folder), "--share", "0.5"]
+    assert main([*arguments, "-o", str(tmp_path / "whole")]) == 0
+    copy, calls = new_folder.shutil.copyfile, []
+
+    def failing(*places: Path) -> None:
+        calls.append(places)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        copy(*places)
+
+    monkeypatch.setattr(new_folder.shutil, "copyfile", failing)
+    assert main([*arguments, "-o", str(tmp_path / "out")]) == 130
+    assert main([*arguments, "-o", str(tmp_path / "out")]) == 0
+    assert len(calls) == 4 + 11 - 3
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    calls.clear()
+    assert main([*arguments, "-o", str(tmp_path / "out"), "--force", "--seed", "1"]) == 130
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    calls.extend("1234")
+    assert main([*arguments, "-o", str(tmp_path / "out"), "--force", "--seed", "2"]) == 0
+    assert len(list((tmp_path / "out").rglob("*.wav"))) == 11
+
+
+def test_what_cannot_be_cut_is_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["data", "cut", str(folder), "-o", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert "expected 10 s of at least one speaker, found less" in capsys.readouterr().err
+    assert main([*arguments, "--seconds", "0"]) == 2
+    save(tmp_path / ".out.part" / "mine.wav", noise(0.1, 1))
+    assert main([*arguments, "--seconds", "0.5"]) == 2
+    assert "found other files" in capsys.readouterr().err
+    assert (tmp_path / ".out.part" / "mine.wav").is_file()
+
+
+def test_names_that_systems_refuse_or_confuse_get_folders_of_their_own() -> None:
+    names = cutting.folder_names({"en/../x": [], "en/a b": [], "en/A_b": [], "en/a:b": []})
+    assert len({name.lower() for name in names.values()}) == 4
+    assert not any(".." in name or ":" in name or " " in name for name in names.values())
+
+
+CHALLENGE = """# of the challenge
+[noisy_speech]
+sampling_rate: 16000
+audioformat: *.wav
+audio_length: 1.5
+# 10
+silence_length: 0.2
+total_hours: 0.0025
+snr_lower: 3
+# 0
+snr_upper: 9
+target_level_lower: -35
+target_level_upper: -15
+fileindex_start: None
+fileindex_end: None
+noise_dir: {0}\\noise
+speech_dir: {0}\\speech
+noisy_destination: {1}\\noisy
+clean_destination: {1}\\clean
+noise_destination: {1}\\noise
+lower_t60: 0.3
+upper_t60: 0.6
+snr_test: True
+sampling_rate_test = True
+"""
+
+
+def test_a_configuration_of_the_challenge_makes_its_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = corpus(tmp_path / "made")
+    file = tmp_path / "noisyspeech_synthesizer.cfg"
+    file.write_text(CHALLENGE.format(str(made).replace("/", "\\"), str(tmp_path / "set").replace("/", "\\")))
+    fast = ["--set", "room_model=decay", "--set", "room_count=4"]
+    assert main(["data", "mix", "--config", str(file), *fast, "--dry-run"]) == 0
+    said = capsys.readouterr()
+    assert "6 clips, 0.00 h, SNR 3 to 9 dB, 16000 Hz, seed 0" in said.out and not (tmp_path / "set").exists()
+    assert "not used here: audioformat, sampling_rate_test, silence_length, snr_test" in said.err
+    assert main(["data", "mix", "--config", str(file), *fast]) == 0
+    table = rows(tmp_path / "set" / "manifest.csv")
+    assert len(table) == 6
+    assert all(3 <= float(row["snr_db"]) <= 9 and -35.5 <= float(row["level_dbfs"]) <= -14.5 for row in table)
+    assert {row["damaged"] for row in table} == {"0"}
+    assert all((tmp_path / "set" / row[part]).is_file() for row in table for part in ("noisy", "clean", "noise"))
+
+
+def test_one_table_says_all_and_options_override_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = corpus(tmp_path / "made")
+    save(tmp_path / "rooms" / "one.wav", np.array([0, 0, 0.5, 0, 0.25], np.float32))
+    table = {"speech": [str(made / "speech")], "noise": [str(made / "noise")], "rooms": [str(tmp_path / "rooms")]}
+    table |= {"seconds": 1.0, "output": str(tmp_path / "set"), "count": 3, "seed": 5, "rate": 8000, "room_share": 1}
+    (tmp_path / "set.json").write_text(json.dumps(table))
+    assert main(["data", "mix", "--config", str(tmp_path / "set.json")]) == 0
+    assert len(rows(tmp_path / "set" / "manifest.csv")) == 3
+    first = contents(tmp_path / "set")
+    assert soundfile.info(tmp_path / "set" / "noisy" / "noisy_fileid_0.wav").samplerate == 8000
+    other = ["--seed", "6", "--count", "2", "-o", str(tmp_path / "other")]
+    assert main(["data", "mix", "--config", str(tmp_path / "set.json"), *other]) == 0
+    second = contents(tmp_path / "other")
+    assert len(rows(tmp_path / "other" / "manifest.csv")) == 2
+    assert first["noisy/noisy_fileid_0.wav"] != second["noisy/noisy_fileid_0.wav"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.cfg", "[other]\na: 1\n", "expected a file with the section [noisy_speech]"),
+        ("a.cfg", "[noisy_speech]\nsnr_lower: low\nsnr_upper: 3\n", "snr_lower: expected a number, found 'low'"),
+        ("a.cfg", "[noisy_speech]\nnoisy_destination: a/loud\n", "expected noisy, clean and noise in one folder"),
+        ("a.json", '{"seed": "x"}', "seed: expected a number, found 'x'"),
+        ("a.json", "[]", "expected a table in JSON, found list"),
+    ],
+)
+def test_a_configuration_that_says_nothing_is_refused(tmp_path: Path, name: str, text: str, words: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match="a\\.") as caught:
+        read_plan(tmp_path / name)
+    assert words in str(caught.value)
