@@ -11,7 +11,9 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -151,6 +153,36 @@ def test_a_second_run_on_a_store_does_what_is_missing(tmp_path: Path, settings: 
     (again.goal / "1.wav").store(b"half")
     known = {piece.name: again.records.known(piece.name) for piece in again.pieces}
     assert {piece.name for piece in again._before(known)} == {"0.wav", "2.wav"}
+
+
+def test_a_file_that_ends_processes_costs_no_other(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cluster is played: it loses every unit with a certain file, and another unit once."""
+    for number in range(12):
+        recording(tmp_path / "in" / f"{number}.wav", number, 0.1)
+    tried: list[list[str]] = []
+
+    def results(ray: Any, units: list[Any], settings: Settings, mark: str, goal: str, actors: Any) -> Iterator[Row]:
+        worker = Worker(settings, mark, goal)
+        for number, unit in enumerate(units):
+            tried.append([order.piece.name for order in unit])
+            if "7.wav" not in tried[-1] and not (len(tried) == number + 1 and number == 2):
+                yield from (row for order in unit for row in worker.rows(order))
+
+    monkeypatch.setattr("frcrn.scale.corpus.UNITS_AN_ACTOR", 4)
+    monkeypatch.setattr("frcrn.scale.corpus.results", results)
+    monkeypatch.setattr(
+        "frcrn.scale.corpus.connected",
+        lambda address, actors: nullcontext(SimpleNamespace(cluster_resources=lambda: {"CPU": 1})),
+    )
+    rows = list(Corpus(str(tmp_path / "in"), str(tmp_path / "out"), settings).rows())
+    assert {row.name: row.status for row in rows} == {
+        f"{number}.wav": "failed" if number == 7 else "enhanced" for number in range(12)
+    }
+    assert len(rows) == 12
+    assert len(tried[0]) > 1
+    assert tried[-1] == ["7.wav"]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,33 +19,58 @@ import pytest
 
 from frcrn import audio
 from frcrn.inference.folder import enhance_folder
+from frcrn.scale.cluster import OWN
 from frcrn.scale.corpus import enhance_corpus
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 FILES = int(os.environ.get("FRCRN_CORPUS_FILES", "1000"))
 
 
-@pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
-    """Give a cluster, of two nodes with a core each beside a head without any, and the node that may be killed."""
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "300")
-    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'frcrn[ray]'")
-    from ray._private import node
-    from ray.cluster_utils import Cluster
+SLOW = {
+    "RAY_gcs_server_request_timeout_seconds": "300",
+    "RAY_raylet_start_wait_time_s": "300",
+    "RAY_agent_register_timeout_ms": "300000",
+    "RAY_worker_register_timeout_seconds": "300",
+    "RAY_health_check_period_ms": "2000",
+    "RAY_health_check_timeout_ms": "30000",
+    "RAY_AUTH_MODE": "disabled",
+}
+"""Patience, for cores that do other things as well."""
 
-    # a node has 30 s of this clock to start, which is too little where all cores are busy
-    slow = SimpleNamespace(sleep=time.sleep, time=time.time, monotonic=lambda: time.monotonic() / 8)
-    monkeypatch.setattr(node, "time", slow)
-    memory = {"object_store_memory": 90 << 20, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **memory})
-    second = cluster.add_node(num_cpus=1, object_store_memory=90 << 20)
-    try:
-        ray.init(address=cluster.address, log_to_driver=False)
-        yield cluster, second
-    finally:
-        ray.shutdown()
-        cluster.shutdown()
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[tuple[Any, Any]]:
+    """Give a cluster of two nodes with a core each, and the one of them that may be killed."""
+    pytest.importorskip("ray", reason="needs Ray: pip install 'frcrn[ray]'")
+    with pytest.MonkeyPatch.context() as change:
+        for name, value in {**OWN, **SLOW}.items():
+            change.setenv(name, value)
+        import ray
+        from ray._private import node
+        from ray.cluster_utils import Cluster
+
+        # a node has 30 s of this clock to start, which is too little where all cores are busy
+        change.setattr(node, "time", SimpleNamespace(sleep=time.sleep, monotonic=lambda: time.monotonic() / 8))
+        head = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+        cluster = Cluster(initialize_head=True, head_node_args={**head, **node_options()})
+        second = cluster.add_node(include_log_monitor=False, **node_options())
+        try:
+            ray.init(address=cluster.address, log_to_driver=False)
+            yield cluster, second
+        finally:
+            ray.shutdown()
+            cluster.shutdown()
+
+
+def node_options() -> dict[str, int]:
+    """Return what a node is started with; it waits 15 s and no longer for ports that are not given."""
+    names = ("metrics_agent_port", "metrics_export_port", "runtime_env_agent_port", "dashboard_agent_listen_port")
+    with ExitStack() as stack:
+        free = [stack.enter_context(socket.socket()) for _ in names]
+        for each in free:
+            each.bind(("", 0))
+        ports = {name: each.getsockname()[1] for name, each in zip(names, free, strict=True)}
+    return {"num_cpus": 1, "object_store_memory": 90 << 20, **ports}
 
 
 def recordings(folder: Path) -> Path:
@@ -65,7 +92,7 @@ def actors() -> list[int]:
             text = place.read_text()
         except OSError:
             continue
-        if text.startswith("ray::") and "Actor" in text:
+        if text.startswith("ray::MapWorker"):
             found.append(int(place.parent.name))
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +17,17 @@ from frcrn.scale.work import Order, Row, Worker
 
 STORE_BYTES = 200 << 20
 """Ray's own memory on a single machine; only orders and results pass through it, no sound."""
-RETRIES = 4
-"""How often a unit is given to another actor after one died of it; then its files are failures."""
+OWN = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_worker_niceness": "0",
+    "RAY_raylet_start_wait_time_s": "120",
+    "RAY_agent_register_timeout_ms": "120000",
+    "RAY_worker_register_timeout_seconds": "120",
+}
+"""How Ray is started here: silent, its workers as urgent as those of --jobs, with time to start on a busy machine."""
+RETRIES = 2
+"""How often a unit is given to another actor after one died of it."""
 
 
 @contextmanager
@@ -27,8 +37,8 @@ def connected(address: str | None, cores: int | None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
+    for name, value in OWN.items():
+        os.environ.setdefault(name, value)
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     own = {"num_cpus": cores or available_cores(), "object_store_memory": STORE_BYTES, "include_dashboard": False}
     try:
@@ -69,23 +79,32 @@ def imported() -> Any:
 def results(
     ray: Any, units: Sequence[Sequence[Order]], settings: Settings, mark: str, destination: str, actors: int | None
 ) -> Iterator[Row]:
-    """Yield the rows of all units as they come; what no actor survived is missing."""
+    """Yield the rows of all units as they come; units that no actor survived, or whose rows were lost, are missing."""
     import pyarrow
 
     if not units:
         return
     ray.data.DataContext.get_current().max_errored_blocks = -1
     blocks = [pyarrow.table({"unit": [pickle.dumps(list(unit))]}) for unit in units]
-    done = ray.data.from_arrow(blocks).map_batches(
-        Actor,
-        fn_constructor_args=(settings, mark, destination),
-        batch_size=None,
-        batch_format="pyarrow",
-        **pool(ray, settings, actors),
-    )
+    with unwarned():
+        done = ray.data.from_arrow(blocks).map_batches(
+            Actor,
+            fn_constructor_args=(settings, mark, destination),
+            batch_size=None,
+            batch_format="pyarrow",
+            **pool(ray, settings, actors),
+        )
     for batch in done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for packed in batch["rows"].to_pylist():
             yield from pickle.loads(packed)
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Hide that the limit of retries will be given otherwise in a later Ray; this one knows no other way."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
+        yield
 
 
 class Actor:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from frcrn.inference.folder import mark_of
+from frcrn.inference.manifest import sweep
 from frcrn.inference.one_file import Settings
 from frcrn.scale.cluster import connected, results
 from frcrn.scale.places import Place
@@ -17,7 +19,8 @@ from frcrn.scale.work import Row, is_done, orders_of
 
 UNITS_AN_ACTOR = 24
 """More are finer, and cost more: a unit that is lost is done again, and the last ones decide when all is done."""
-FILES_A_UNIT = 64
+FILES_A_UNIT = (64, 8, 1)
+"""What is missing after all units are done, since a process or a machine died, is done again in smaller ones."""
 
 
 @dataclass
@@ -66,27 +69,34 @@ class Corpus:
         address: str | None,
         actors: int | None,
     ) -> Iterator[Row]:
+        missing = dict(left)
         with connected(address, actors) as ray:
             count = actors or max(1, int(ray.cluster_resources().get("CPU", 1)))
-            shared = [orders_of(unit, known) for unit in self._units(list(left.values()), count)]
-            missing = dict(left)
-            for row in results(ray, shared, self.settings, self.mark, self.destination, actors):
-                if row.member is None and missing.pop(row.name, None) is None:
-                    continue  # a unit that was done twice
-                if row.record is not None:
-                    records.add(row.name, Known(row.record, row.size))
-                yield row
+            for most in FILES_A_UNIT:
+                shared = [orders_of(unit, known) for unit in self._units(list(missing.values()), count, most)]
+                for row in results(ray, shared, self.settings, self.mark, self.destination, actors):
+                    if row.name in missing:  # else of a unit that was done twice
+                        yield self._noted(row, records, missing)
+        if self.goal.local:  # nobody writes any more
+            sweep(Path(self.goal.path, name) for name in left)
         for piece in missing.values():
-            error = f"{piece.source}: the process that enhanced it, or others in its batch, ended again and again"
+            error = f"{piece.source}: the process that enhanced it ended again and again"
             yield Row(piece.source, piece.name, status="failed", error=error)
 
-    def _units(self, pieces: Sequence[Piece], actors: int) -> Iterator[Sequence[Piece]]:
-        """Units of files alike in bytes, and never of many files; a shard or a table is one of its own."""
+    def _noted(self, row: Row, records: Records, missing: dict[str, Piece]) -> Row:
+        if row.member is None:
+            del missing[row.name]
+        if row.record is not None:
+            records.add(row.name, Known(row.record, row.size))
+        return row
+
+    def _units(self, pieces: Sequence[Piece], actors: int, most: int) -> Iterator[Sequence[Piece]]:
+        """Units of files alike in bytes, with so many files at most; a shard or a table is one of its own."""
         big = (*SHARDS, *TABLES)
         yield from ([piece] for piece in pieces if piece.name.lower().endswith(big))
         files = [piece for piece in pieces if not piece.name.lower().endswith(big)]
         for unit in units(files, UNITS_AN_ACTOR * actors):
-            yield from (unit[start : start + FILES_A_UNIT] for start in range(0, len(unit), FILES_A_UNIT))
+            yield from (unit[start : start + most] for start in range(0, len(unit), most))
 
 
 def enhance_corpus(

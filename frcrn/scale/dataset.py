@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from frcrn.inference.one_file import Settings
-from frcrn.scale.cluster import imported, pool
+from frcrn.scale.cluster import imported, pool, unwarned
 from frcrn.scale.places import Place
 from frcrn.scale.sounds import Model, enhanced_bytes
 
@@ -46,13 +46,14 @@ def enhance_dataset(
     names = dataset.columns()
     if names is not None and column not in names:
         raise ValueError(f"column {column!r}: expected one of {', '.join(names)}")
-    return dataset.map_batches(
-        Cells,
-        fn_constructor_args=(chosen, column, rate),
-        batch_size=batch_size,
-        batch_format="pandas",
-        **pool(ray, chosen, actors),
-    )
+    with unwarned():
+        return dataset.map_batches(
+            Cells,
+            fn_constructor_args=(chosen, column, rate),
+            batch_size=batch_size,
+            batch_format="pandas",
+            **pool(ray, chosen, actors),
+        )
 
 
 class Cells:

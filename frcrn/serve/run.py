@@ -65,6 +65,17 @@ def serve(
         >>> serve(Models(["default"]), Limits(), listen("127.0.0.1", 8000))
     """
     service = Service(models, limits)
+    server = prepared(service, listening, login, hosts)
+    ready()
+    try:
+        server.run(sockets=[listening])
+    finally:
+        service.close()
+        listening.close()
+
+
+def prepared(service: Service, listening: socket.socket, login: str | None, hosts: Iterable[str] = ()) -> Server:
+    """Return the server of a service; on a loopback address it goes by no other names than its own and `hosts`."""
     bound = listening.getsockname()[0]
     names = {*LOOPBACK, bound, *hosts} if bound in LOOPBACK or hosts else None
     config = uvicorn.Config(
@@ -77,9 +88,4 @@ def serve(
         timeout_graceful_shutdown=PATIENCE,
         timeout_keep_alive=15,
     )
-    ready()
-    try:
-        Server(config, service).run(sockets=[listening])
-    finally:
-        service.close()
-        listening.close()
+    return Server(config, service)
