@@ -460,7 +460,7 @@ def test_two_processes_train_together(directory: Path, tmp_path: Path) -> None:
         "found = made.evaluate()\n"
         "assert found['examples'] == 2, found\n"
     )
-    command = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--master-port=0", str(script)]
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     run = [sys.executable, *command, str(directory), str(tmp_path / "run")]
     done = subprocess.run(run, capture_output=True, text=True, env=environment, check=False)
