@@ -55,13 +55,15 @@ def cut_often(act: Callable[[], Any], again: Callable[[], Any], undo: Callable[[
     whole, chance, killed = time.monotonic() - begin, random.Random(seed), 0
     undo()
     first = True
-    for number in range(cuts):
+    for number in range(4 * cuts):
         child = forked(act if first else again)
         time.sleep(whole * chance.random())
         os.kill(child, signal.SIGKILL)
-        killed += done(child) == -signal.SIGKILL
-        first = False
-        if number % 5 == 4:
+        cut = done(child) == -signal.SIGKILL
+        killed, first = killed + cut, not cut
+        if killed == cuts:
+            break
+        if first or number % 5 == 4:
             assert done(forked(again)) == 0
             undo()
             first = True
@@ -172,8 +174,8 @@ COMMANDS = {each.__name__: each for each in (enhancing, caching, scoring, export
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_was_killed_often_ends_as_what_never_was(name: str, tmp_path: Path, one_thread: None) -> None:
     killed = COMMANDS[name](tmp_path, CUTS)
-    print(f"{name}: {CUTS} cuts, {killed} before the end")
-    assert killed > CUTS // 4
+    assert killed > CUTS // 2
+    print(f"{name}: killed {killed} times before its end")
 
 
 @pytest.mark.parametrize("name", ["enhancing", "caching", "exporting"])
