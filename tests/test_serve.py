@@ -23,6 +23,7 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("websockets")
 pytest.importorskip("python_multipart")
 
+from frcrn.audio.reading import BLOCK
 from frcrn.cli import main
 from frcrn.serve import files
 from frcrn.serve.models import Models
@@ -230,6 +231,23 @@ def test_who_reads_slowly_keeps_no_worker_busy(monkeypatch: pytest.MonkeyPatch) 
             assert slow.recv(12) == b"HTTP/1.1 200"
             assert client.enhance(wav(CLIP)).status == 200  # by the only worker
         until(lambda: not list(client.service.folder.iterdir()))
+
+
+def test_a_file_of_many_blocks_is_read_where_each_reader_is(client: Client, tmp_path: Path) -> None:
+    """What went in is read beside the network, to compare; neither may move the other's place in the file."""
+    content = wav(np.stack([np.tile(CLIP, 16), np.tile(CLIP[::-1], 16)]), 48000)
+    assert len(samples(content)) > 4 * BLOCK
+    expected = by_command(tmp_path, content, "a.wav", "clean.wav")
+    np.testing.assert_array_equal(samples(client.enhance(content, name="a.wav").body), expected)
+    id = client.begin(content, name="a.wav")
+    job = client.ended(id)
+    assert job["error"] is None
+    after, removed = (samples(client.get(f"/v1/jobs/{id}/audio", part=part).body) for part in ("after", "removed"))
+    np.testing.assert_array_equal(after, expected)
+    assert np.abs(samples(content) - after - removed).max() <= 1 / 32768
+    levels = [10 * np.log10(np.square(each).mean()) for each in (samples(content), after)]
+    assert [job["levels"]["in_dbfs"], job["levels"]["out_dbfs"]] == pytest.approx(levels, abs=0.02)
+    assert client.ask("DELETE", f"/v1/jobs/{id}").status == 204
 
 
 def test_a_job_tells_how_far_it_is_and_gives_its_parts(client: Client, tmp_path: Path) -> None:
