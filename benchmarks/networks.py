@@ -49,12 +49,14 @@ def recipe(name: str, data: Path, valid: Path, hours: float) -> dict[str, Any]:
     if name == "frcrn":
         # its output's level was set after training, for weights that are not used here
         model = {key: value for key, value in load().config.to_dict().items() if key != "mask_bound"}
+    loop = {key: values["train"][key] for key in OWN if key in values["train"]} | LOOP | {"max_steps": steps}
     return {
         "model": {"name": name, **model},
         "data": {"kind": "dns", "folder": str(data), "seconds": SECONDS},
         "valid": {"kind": "dns", "folder": str(valid), "seconds": SECONDS},
         "loss": values["loss"],
-        "train": {key: values["train"][key] for key in OWN if key in values["train"]} | LOOP | {"max_steps": steps},
+        # the losses of the others determine the level
+        "train": loop | {"set_level": name == "frcrn"},
         "evaluation": {"every": max(1, steps // 4), "best": "si_snr"},
     }
 

@@ -15,12 +15,15 @@ from frcrn.export.fixed.folder import export_fixed, in_whole_numbers
 from frcrn.export.fixed.quantise import rounded
 from frcrn.export.fixed.reference import TANH, Stream, as_features, sigmoid, tanh
 from frcrn.export.fixed.tables import tanh_rows, vectors
+from frcrn.export.fixed.training import RoundedRows, train_rounded
 from frcrn.export.native.library import compiler, source
 from frcrn.models import FRCRN, NNSE, FRCRNConfig, NNSEConfig
-from frcrn.models.checkpoint import save
+from frcrn.models.checkpoint import load, save
 from frcrn.models.nnse import LayerConfig
+from frcrn.training import train
 from tests import microcontroller
 from tests.networks import noise
+from tests.training_runs import Tones
 
 needs_compiler = pytest.mark.skipif(compiler() is None, reason="there is no C compiler")
 needs_arm = pytest.mark.skipif(
@@ -107,6 +110,36 @@ def test_whole_numbers_are_near_the_network_in_floating_point() -> None:
     clean, _ = in_whole_numbers(model, wave)
     assert np.square(clean - exact).sum() < 1e-3 * np.square(exact).sum()
     assert np.abs(exact - wave).max() > 0.01
+
+
+def test_training_in_whole_numbers_computes_nearly_what_the_tables_do() -> None:
+    model, wave = network(scale=2.0), noise(3200, level=0.1)
+    tables, _ = in_whole_numbers(model, wave.numpy())
+    with torch.no_grad():
+        exact = model(wave[None]).wave[0].numpy()
+        train_rounded(model)
+        rounded_off = model(wave[None]).wave[0].numpy()
+    assert np.square(rounded_off - tables).sum() < 0.1 * np.square(exact - tables).sum()
+    with torch.no_grad():
+        parts, state = [], model.initial_state(1)
+        for frame in wave[None].split(model.hop, dim=1):
+            out, state = model.step(frame, state)
+            parts.append(out)
+    late = model.window - model.hop
+    assert np.abs(torch.cat(parts, dim=1)[0, late:].numpy() - rounded_off[:-late]).max() < 1e-3
+    model(wave[None]).wave.square().mean().backward()
+    assert all(weight.grad is not None and weight.grad.abs().max() > 0 for weight in model.parameters())
+
+
+def test_a_recipe_trains_in_whole_numbers(tmp_path: Path) -> None:
+    recipe = {"model": {"name": "nnse", "preset": "tiny"}, "loss": {"snr": {}}}
+    recipe["train"] = {"max_steps": 3, "batch_size": 2, "lr": 0.01, "whole_numbers": True}
+    data = Tones()
+    result = train(recipe, work_dir=tmp_path / "run", train_data=data)
+    assert result.reason == "the budget is used"
+    assert not isinstance(load(tmp_path / "run" / "output").backend, RoundedRows)
+    with pytest.raises(ValueError, match="a FRCRN has no tables of whole numbers"):
+        train(recipe | {"model": {"preset": "tiny"}}, work_dir=tmp_path / "other", train_data=data)
 
 
 def test_the_functions_are_near_the_real_ones_and_never_leave_16_bits() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -20,6 +21,7 @@ from frcrn.evaluation.int8 import run as through  # noqa: E402
 from frcrn.export.onnx.folder import written  # noqa: E402
 from frcrn.export.onnx.int8 import quantized  # noqa: E402
 from frcrn.export.onnx.sessions import open_session  # noqa: E402
+from frcrn.models import DTLN, DTLNConfig  # noqa: E402
 from tests.networks import noise  # noqa: E402
 from tests.shapes import network  # noqa: E402
 from tests.test_export_folder import described  # noqa: E402
@@ -82,6 +84,18 @@ def test_int8_of_matrices_and_wide_convolutions_stays_near(causal: bool, monkeyp
     assert b"QuantizeLinear" in rough
     wanted, got = (through(session, model, graph, pair.noisy) for session in (exact, open_session(rough)))
     assert 0 < np.square(got - wanted).mean() < 0.01 * np.square(wanted).mean()
+
+
+def test_int8_of_lstms_stays_near_and_is_smaller() -> None:
+    torch.manual_seed(0)
+    model = DTLN(DTLNConfig(units=64)).eval()
+    pair = Pair("noise", noise(8000).numpy(), noise(8000).numpy())
+    graph = written(model)["step"]
+    exact = open_session(graph.content)
+    rough = quantized(graph.content, [])
+    assert b"DynamicQuantizeLSTM" in rough and len(rough) < 0.8 * len(graph.content)
+    wanted, got = (through(session, model, graph, pair.noisy) for session in (exact, open_session(rough)))
+    assert 0 < np.square(got - wanted).mean() < 1e-3 * np.square(wanted).mean()
 
 
 def test_clips_without_a_clean_side_are_refused(tmp_path: Path) -> None:

@@ -12,10 +12,14 @@ import torch
 from torch.testing import assert_close
 
 from frcrn.cli import main
+from frcrn.export.native import library
+from frcrn.export.native.folder import export_program
+from frcrn.export.native.standalone import NativeNetwork, find_program
+from frcrn.export.runtime import with_runtime
 from frcrn.inference.voice_activity import probabilities, stretches
 from frcrn.models import RNNoise, RNNoiseConfig
 from frcrn.models.checkpoint import save
-from tests.networks import noise, tiny
+from tests.networks import lively, noise, tiny
 
 
 def loud_or_not() -> RNNoise:
@@ -56,6 +60,49 @@ def test_probabilities_are_those_of_the_whole_wave() -> None:
     assert len(got) == 301
     late = (model.window // 2 + model.hop - 1) // model.hop - 1
     assert_close(torch.from_numpy(got), whole[0, late : late + 301], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnx", "native"])
+def test_a_stream_says_it_too(runtime: str) -> None:
+    if runtime == "onnx":
+        pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    if runtime == "native" and library.compiler() is None:
+        pytest.skip("there is no C compiler")
+    torch.manual_seed(0)
+    model = lively(RNNoise(RNNoiseConfig.tiny()), 2, 640)
+    wave = noise(2, 20 * model.hop)
+    with torch.no_grad():
+        whole = model(wave).speech
+    assert whole is not None and whole.std() > 1e-3
+    stream = with_runtime(model, runtime, 1, live=True).stream(channels=2)
+    for hop, piece in enumerate(wave.split(model.hop, dim=1)):
+        stream.push(piece)
+        assert stream.speech is not None
+        assert_close(torch.from_numpy(stream.speech), whole[:, hop], atol=1e-5, rtol=0)
+    for count in (2, 5):
+        stream.push(wave[:, : count * model.hop])
+    pieces = torch.cat([wave, wave[:, : 2 * model.hop], wave[:, : 5 * model.hop]], dim=1)
+    with torch.no_grad():
+        later = model(pieces).speech
+    assert later is not None
+    assert_close(torch.from_numpy(stream.speech), later[:, 26], atol=1e-5, rtol=0)
+    assert tiny().stream().speech is None
+
+
+def test_a_program_in_c_says_it(tmp_path: Path) -> None:
+    if library.compiler() is None:
+        pytest.skip("there is no C compiler")
+    model = loud_or_not()
+    export_program(model, tmp_path)
+    found = find_program(tmp_path)
+    assert found is not None
+    stream = NativeNetwork(*found).stream()
+    said = []
+    for piece in np.split(burst(), range(model.hop, 40000, model.hop)):
+        stream.push(piece)
+        assert stream.speech is not None
+        said.append(float(stream.speech[0]))
+    assert max(said[:490]) < 0.6 < min(said[510:990]) and max(said[1010:]) < 0.6
 
 
 def test_the_command_writes_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

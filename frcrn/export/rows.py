@@ -40,8 +40,9 @@ class RowRules(ABC, Generic[Row]):
         described: Any = layer
         return rule(name, described.spec(), x)
 
+    @abstractmethod
     def speech(self, probability: Row) -> None:
-        """Leave it out: graphs and programs return samples only."""
+        """Keep how probable speech is, for those who ask."""
 
     @abstractmethod
     def dense(self, name: str, spec: DenseSpec, x: Row) -> Row:

@@ -15,7 +15,7 @@ from frcrn.export.native.whole import NativeMasks
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED, Array, Session, open_session
 from frcrn.export.onnx.traced import piece_graph, step_graph, whole_graph
 from frcrn.models import Enhancer, Estimate, State
-from frcrn.models.frames import FrameEnhancer
+from frcrn.models.frames import FrameEnhancer, says_speech
 from frcrn.models.masking import MaskEnhancer
 
 RUNTIMES = ("torch", "onnx", "openvino", "native")
@@ -74,7 +74,7 @@ class NativeStream(Steps):
 
     def __init__(self, model: Enhancer) -> None:
         super().__init__(model, "native")
-        self._steps = NativeStep(write_program(model))
+        self._steps, self._says = NativeStep(write_program(model)), says_speech(model)
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first sample."""
@@ -84,9 +84,13 @@ class NativeStream(Steps):
         """[B, k hop] -> [B, k hop], late by window - hop samples; the state that goes in is used up."""
         if not all(each.is_cpu for each in (frame, *state.values())):
             raise ValueError("frame and state: the runtime native expects both on the CPU")
-        past = {name: value.detach().numpy() for name, value in state.items()}
+        past = _arrays(state)
         clean, past = self._steps.step(frame.detach().float().numpy(), past)
         return torch.from_numpy(clean), _tensors(past)
+
+    def speech_of(self, state: State) -> Tensor | None:
+        """Return how probable speech was in the last frame before a state, [B]; None of a network that does not say."""
+        return torch.from_numpy(self._steps.speech_of(_arrays(state))) if self._says else None
 
 
 class NativeWhole(Exported):
@@ -151,6 +155,11 @@ class ExportedStream(Steps):
     def _run(self, wave: Array, past: Past) -> tuple[Array, Past]:
         results = self._session.run({AUDIO: wave, **{f"state.{name}": value for name, value in past.items()}})
         return results[ENHANCED], {name: results[f"state.{name}.next"] for name in past}
+
+
+def _arrays(state: State) -> Past:
+    """The same memory, as arrays."""
+    return {name: value.detach().numpy() for name, value in state.items()}
 
 
 def _tensors(past: Past) -> State:

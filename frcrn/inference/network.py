@@ -28,6 +28,9 @@ class Runner(Protocol):
     def step(self, frame: Samples, state: Any) -> tuple[Samples, Any]:
         """[B, k hop] -> [B, k hop], late by window - hop samples; the new state."""
 
+    def speech(self, state: Any) -> Samples | None:
+        """Return how probable speech was in the last hop before a state, [B]; None of a network that does not say."""
+
     def joined(self, states: Sequence[Any]) -> Any:
         """Put the states of several batches into one batch."""
 

@@ -110,6 +110,11 @@ class Stream:
         self._strength = float(value)
 
     @property
+    def speech(self) -> Samples | None:
+        """How probable speech is in the newest hop of each channel, [C]; None of a network that does not say."""
+        return self._runner.speech(self._state)
+
+    @property
     def position(self) -> int:
         """Samples that went in since the beginning."""
         return self._taken

@@ -37,6 +37,12 @@ class Tensors:
             clean, state = self.network.step(self._tensor(frame), state)
             return clean.cpu().numpy(), state
 
+    def speech(self, state: State) -> Samples | None:
+        """Return how probable speech was in the last hop before a state, [B]; None of a network that does not say."""
+        with torch.inference_mode():
+            found = self.network.speech_of(state)
+            return None if found is None else found.cpu().numpy()
+
     @staticmethod
     def joined(states: Sequence[State]) -> State:
         """Put the states of several batches into one batch."""

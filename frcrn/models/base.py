@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 State = dict[str, Tensor]
 """What a causal network remembers between calls, one named tensor a layer; the batch is the first axis of each."""
 
+SPEECH = "probability"
+"""The name in a state of how probable speech was in the last frame, [B, 1], of networks that say so."""
+
 
 class Stage(NamedTuple):
     """One estimate of the clean speech: spectrum and mask [B, 2, F, N] (real, imaginary), wave [B, T]."""
@@ -120,6 +123,11 @@ class Enhancer(nn.Module):
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
         """[B, k * hop] -> [B, k * hop], late by window - hop samples; causal networks only."""
         raise TypeError(f"{type(self).__name__} looks ahead and cannot stream; build it with causal=True")
+
+    def speech_of(self, state: State) -> Tensor | None:
+        """Return how probable speech was in the last frame before a state, [B]; None of a network that does not say."""
+        found = state.get(SPEECH)
+        return None if found is None else found.flatten(1)[:, 0]
 
     def optimize(self, precision: str = "fp32") -> Enhancer:
         """Return a copy for inference: the same output from fewer operations.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from frcrn.models.base import Enhancer, Estimate, Stage, State
+from frcrn.models.base import SPEECH, Enhancer, Estimate, Stage, State
 from frcrn.models.layers.transforms import Frames
 from frcrn.models.layers.wiring import Layers, Memories
 
@@ -34,7 +34,7 @@ class RowBackend(Protocol[X]):
         """Multiply a spectrum [2 F] by a real gain for each bin [F]."""
 
     def speech(self, probability: X) -> None:
-        """Note how probable speech is [1]; what is not torch may leave it out."""
+        """Note how probable speech is [1]."""
 
 
 class Rows:
@@ -95,6 +95,11 @@ class RowListing:
         """Do nothing."""
 
 
+def says_speech(model: Enhancer) -> bool:
+    """Say whether a network tells how probable speech is."""
+    return isinstance(model, FrameEnhancer) and model.says_speech
+
+
 class FrameEnhancer(Enhancer):
     """A causal network that says in `wire` how it makes a frame of a frame; it then streams, and runs in ONNX and C.
 
@@ -105,6 +110,8 @@ class FrameEnhancer(Enhancer):
     lookahead = 0
     says_speech = False
     """Whether its estimate says how probable speech is in each frame."""
+    backend: type[Rows] = Rows
+    """What computes its layers; training may put another one there."""
 
     def __init__(self, frames: Frames, sample_rate: int) -> None:
         super().__init__()
@@ -128,7 +135,7 @@ class FrameEnhancer(Enhancer):
     def forward(self, wave: Tensor) -> Estimate:
         """[B, T] -> Estimate with wave [B, T]."""
         front, back = self.margins(wave.shape[1])
-        at = Rows()
+        at = self.backend()
         frames = self.wire(at, self.frames.cut(F.pad(wave, (front, back))))
         clean, _ = self.frames.join(frames, None)
         clean = clean[:, front : front + wave.shape[1]]
@@ -144,7 +151,8 @@ class FrameEnhancer(Enhancer):
         with torch.no_grad():
             self.wire(at, self.frames.taper.new_zeros(batch, 1, self.window))
         kept = {name: torch.zeros_like(memory) for name, memory in at.new.items() if memory.numel()}
-        return {"analysis": quiet, "synthesis": quiet.clone()} | kept
+        said = {SPEECH: quiet.new_zeros(batch, 1)} if self.says_speech else {}
+        return {"analysis": quiet, "synthesis": quiet.clone()} | kept | said
 
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
         """[B, k hop] -> [B, k hop], late by window - hop samples."""
@@ -153,10 +161,11 @@ class FrameEnhancer(Enhancer):
 
     def step_with_speech(self, frame: Tensor, state: State) -> tuple[Tensor, State, Tensor | None]:
         """The same, and how probable speech is in each of the frames that end there, [B, k]."""
-        wave, at = torch.cat([state["analysis"], frame], dim=1), Rows(state)
+        wave, at = torch.cat([state["analysis"], frame], dim=1), self.backend(state)
         out, tail = self.frames.join(self.wire(at, self.frames.cut(wave)), state["synthesis"])
         kept = {name: at.new[name] for name in state if name in at.new}
-        return out, {"analysis": wave[:, -self.frames.overlap :], "synthesis": tail} | kept, at.probability
+        said = {} if at.probability is None else {SPEECH: at.probability[:, -1:]}
+        return out, {"analysis": wave[:, -self.frames.overlap :], "synthesis": tail} | kept | said, at.probability
 
     def optimize(self: Network, precision: str = "fp32") -> Network:
         """Return a copy for inference; there is nothing to fold, and single precision is what it computes in."""

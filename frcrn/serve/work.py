@@ -133,8 +133,8 @@ class Enhancement:
         """Return what is known at the end; the levels are means over all channels."""
         before, after = self._before.dbfs, self._after.dbfs
         return self.facts() | {
-            "input_dbfs": before,
-            "output_dbfs": after,
+            "in_dbfs": before,
+            "out_dbfs": after,
             "removed_dbfs": self._removed.dbfs,
             "removed_db": round(before - after, 2),
         }

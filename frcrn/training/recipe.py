@@ -49,6 +49,8 @@ class Train:
     """Make the network of the starting weights as much larger as `model` says; it first does what the smaller did."""
     set_level: bool = False
     """Set the mask's bound of what is scored and saved, so that clean speech keeps its level."""
+    whole_numbers: bool = False
+    """Round weights and activations of an NNSE as `frcrn export --format c-int8` will; the weights stay floats."""
     keep_last: bool = False
     """Let `output/` hold the last weights, however they score."""
 

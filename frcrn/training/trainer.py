@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from frcrn.export.fixed.training import train_rounded
 from frcrn.models.base import Enhancer
 from frcrn.training import checkpoints, random_state
 from frcrn.training.batches import Batch, BatchOrder, batches
@@ -63,6 +64,8 @@ class Trainer(Scoring):
         self.processes = Processes(self.recipe.train.device)
         random_state.seed_everything(self.recipe.train.seed)
         self.model = choose_model(self.recipe, model)
+        if self.recipe.train.whole_numbers:
+            train_rounded(self.model)
         network = self.model
         self.losses = build_losses(
             self.recipe.loss, window=network.window, hop=network.hop, sample_rate=network.sample_rate

@@ -79,15 +79,27 @@ def quantised(model: NNSE) -> list[FixedLayer]:
 
 def rounded(weight: Array, bias: Array, bits: int) -> Matrix:
     """Weights [outputs, inputs] and bias for inputs with so many bits after the point -> whole numbers."""
-    rows = [rounded_row(row, float(shift), bits) for row, shift in zip(weight.astype(np.float64), bias, strict=True)]
-    weights, shifts, biases = zip(*rows, strict=True)
-    return Matrix(np.stack(weights), np.array(shifts), np.array(biases))
+    powers = finest(weight, bias, bits)
+    numbers, biases = scaled(weight, bias, bits, powers)
+    return Matrix(numbers, powers + bits - SUM_BITS, biases)
 
 
-def rounded_row(row: NDArray[np.float64], bias: float, bits: int) -> tuple[Numbers, int, int]:
-    """Return a row's numbers, its shift and its bias, on the finest scale that fits."""
-    for power in range(MOST_BITS, SUM_BITS - bits - 1, -1):
-        numbers, shift = np.round(row * 2.0**power).astype(np.int64), round(bias * 2.0 ** (power + bits))
-        if np.abs(numbers).max() <= 127 and np.abs(numbers).sum() * 2**15 + abs(shift) < LIMIT:
-            return numbers, power + bits - SUM_BITS, shift
-    raise ValueError(f"a row with weights up to {np.abs(row).max():g} and bias {bias:g} is too large for 8-bit weights")
+def scaled(weight: Array, bias: Array, bits: int, powers: Numbers) -> tuple[Numbers, Numbers]:
+    """Return weights [outputs, inputs] and bias as whole numbers, each row's times two to its power."""
+    numbers = np.round(weight.astype(np.float64) * 2.0 ** powers[:, None])
+    return numbers.astype(np.int64), np.round(bias.astype(np.float64) * 2.0 ** (powers + bits)).astype(np.int64)
+
+
+def finest(weight: Array, bias: Array, bits: int) -> Numbers:
+    """Return the largest power for each row with which its weights fit into 8 bits, and all its sums into 32."""
+    powers = np.full(len(weight), MOST_BITS)
+    for _ in range(MOST_BITS - SUM_BITS + bits + 1):
+        numbers, shifts = scaled(weight, bias, bits, powers)
+        sums = np.abs(numbers).sum(axis=1) * 2**15 + np.abs(shifts)
+        large = (np.abs(numbers).max(axis=1) > 127) | (sums >= LIMIT)
+        if not large.any():
+            return powers
+        powers = powers - large
+    row = int(np.flatnonzero(large)[0])
+    most = np.abs(weight[row]).max()
+    raise ValueError(f"a row with weights up to {most:g} and bias {bias[row]:g} is too large for 8-bit weights")

@@ -359,4 +359,11 @@ static const char *check_gru(checks *m, const gru_arguments *a, int32_t size) {
     return NULL;
 }
 
+static const char *check_speech(checks *m, const speech_arguments *a, int32_t size) {
+    CHECK_SIZE("SPEECH", sizeof *a)
+    CHECK_READ("x of SPEECH", a->x, 1)
+    m->cost = plus(m->cost, 1);
+    return NULL;
+}
+
 #endif

@@ -147,6 +147,7 @@ void frcrn_denoiser_close(frcrn_denoiser *d) {
 }
 
 int frcrn_denoiser_latency(const frcrn_denoiser *d) { return d->latency; }
+float frcrn_denoiser_speech(const frcrn_denoiser *d, const float *state) { return frcrn_speech(state + d->network); }
 size_t frcrn_denoiser_state_size(const frcrn_denoiser *d) { return d->state * sizeof(float); }
 size_t frcrn_denoiser_scratch_size(const frcrn_denoiser *d) { return d->scratch * sizeof(float); }
 

@@ -38,6 +38,9 @@ size_t frcrn_denoiser_scratch_size(const frcrn_denoiser *denoiser);     /* bytes
 void frcrn_denoise(const frcrn_denoiser *denoiser, float *state, float *scratch, const float *in, float *out, int count,
                    float strength, float limit);
 
+/* How probable speech was in the last hop that was enhanced, 0 to 1; 0 where the model does not say. */
+float frcrn_denoiser_speech(const frcrn_denoiser *denoiser, const float *state);
+
 #ifdef __cplusplus
 }
 #endif

@@ -18,6 +18,7 @@ from frcrn.export.parity import checked, expected, speech
 from frcrn.files import replacing
 from frcrn.models import Enhancer
 from frcrn.models.checkpoint import fingerprint
+from frcrn.models.frames import says_speech
 
 RUNNER = "run.c"
 
@@ -53,6 +54,7 @@ def description(model: Enhancer, content: bytes) -> dict[str, Any]:
         "fingerprint": fingerprint(model),
         "config": model.config.to_dict(),
     }
+    about |= {"speech": True} if says_speech(model) else {}
     wave = speech(model.sample_rate)
     got, wanted = NativeNetwork(content, about).whole(wave[None])[0], expected(model, wave, levelled=False)
     return about | {"parity": checked("program", got, wanted)}

@@ -325,6 +325,7 @@ static void do_bound(const run *r, const bound_arguments *a) {
     for (int i = 0; i < a->count; i++) out[i] = most_of * tanhf(x[i]) + (a->further ? out[i] : 0);
 }
 
+#define SPOKEN 2 /* the value of a state that says how probable speech was, after the number of the frame */
 #include "rows.h"
 
 void frcrn_step(const frcrn_model *model, float *state, float *scratch, const float *in, float *out) {
@@ -454,5 +455,6 @@ void frcrn_close(frcrn_model *model) {
 int frcrn_sample_rate(const frcrn_model *model) { return model->header[RATE]; }
 int frcrn_hop(const frcrn_model *model) { return model->header[HOP]; }
 int frcrn_delay(const frcrn_model *model) { return model->header[WINDOW] - model->header[HOP]; }
+float frcrn_speech(const float *state) { return state[SPOKEN]; }
 size_t frcrn_state_size(const frcrn_model *model) { return (size_t)model->header[STATE] * sizeof(float); }
 size_t frcrn_scratch_size(const frcrn_model *model) { return (size_t)model->header[SCRATCH] * sizeof(float); }

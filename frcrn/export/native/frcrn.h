@@ -34,6 +34,9 @@ size_t frcrn_scratch_size(const frcrn_model *model);    /* bytes */
 /* Enhance one hop; `in` and `out` may be the same. */
 void frcrn_step(const frcrn_model *model, float *state, float *scratch, const float *in, float *out);
 
+/* How probable speech was in the last hop, 0 to 1; 0 where the model does not say. */
+float frcrn_speech(const float *state);
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { ANALYSE, FEATURES, CONVOLVE, PRODUCT, ALONG_BINS, IN_BINS, ALONG_TIME, GATE, ADD, COPY, BOUND, APPLY, CUT, TRANSFORM, RESTORE, JOIN, MAGNITUDE, MASK, MULTIPLY, LOG, NORMALISE, SIGMOID, TANH, RELU6, LSTM, GRU };
+enum { ANALYSE, FEATURES, CONVOLVE, PRODUCT, ALONG_BINS, IN_BINS, ALONG_TIME, GATE, ADD, COPY, BOUND, APPLY, CUT, TRANSFORM, RESTORE, JOIN, MAGNITUDE, MASK, MULTIPLY, LOG, NORMALISE, SIGMOID, TANH, RELU6, LSTM, GRU, SPEECH };
 
 /* Window a hop and the samples before it, and transform them to their spectrum [bins][2]. */
 typedef struct {
@@ -289,6 +289,11 @@ typedef struct {
     int32_t out; /* written [hidden] */
 } gru_arguments;
 
+/* Put how probable speech is, 0 to 1, into value 2 of the state. */
+typedef struct {
+    int32_t x; /* read [1] */
+} speech_arguments;
+
 #define EACH_OPERATION(CASE) \
     CASE(ANALYSE, analyse) \
     CASE(FEATURES, features) \
@@ -315,6 +320,7 @@ typedef struct {
     CASE(TANH, tanh) \
     CASE(RELU6, relu6) \
     CASE(LSTM, lstm) \
-    CASE(GRU, gru)
+    CASE(GRU, gru) \
+    CASE(SPEECH, speech)
 
 #endif

@@ -188,8 +188,31 @@ class Gru(Operation):
     cost = "padded(3 * hidden, pack) * (inputs + hidden) + 100 * hidden"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Speech(Operation):
+    """Put how probable speech is, 0 to 1, into value 2 of the state."""
+
+    x: Annotated[Argument, READ, "1"]
+
+
 ROWS: tuple[type[Operation], ...] = (
-    *(Cut, Transform, Restore, Join, Magnitude, Mask, Multiply, Log, Normalise, Sigmoid, Tanh, Relu6, Lstm, Gru),
+    *(
+        Cut,
+        Transform,
+        Restore,
+        Join,
+        Magnitude,
+        Mask,
+        Multiply,
+        Log,
+        Normalise,
+        Sigmoid,
+        Tanh,
+        Relu6,
+        Lstm,
+        Gru,
+        Speech,
+    ),
 )
 OPERATIONS: tuple[type[Operation], ...] = (*HOP, *ROWS)
 """All operations of frcrn.c; the place of each is its number in a model file."""

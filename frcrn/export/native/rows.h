@@ -97,6 +97,8 @@ static void gates_from(const float *x, int inputs, const float *matrix, const fl
     multiply(&p);
 }
 
+static void do_speech(const run *r, const speech_arguments *a) { r->state[SPOKEN] = buffer(r, a->x)[0]; }
+
 static void do_lstm(const run *r, const lstm_arguments *a) {
     const int n = a->hidden;
     float *h = buffer(r, a->past), *c = h + n, *gates = buffer(r, a->work), *both = gates + 4 * n, *out = buffer(r, a->out);

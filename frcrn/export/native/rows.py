@@ -22,6 +22,7 @@ from frcrn.export.native.row_operations import (
     Relu6,
     Restore,
     Sigmoid,
+    Speech,
     Tanh,
     Transform,
 )
@@ -76,6 +77,10 @@ class RowWriter(RowRules[Row]):
         out = self.row(spectrum.size)
         self.program.emit(Mask(x=spectrum.at, gains=gains.at, bins=gains.size, out=out.at))
         return out
+
+    def speech(self, probability: Row) -> None:
+        """Put it where `frcrn_speech` finds it."""
+        self.program.emit(Speech(x=probability.at))
 
     def dense(self, name: str, spec: DenseSpec, x: Row) -> Row:
         """A matrix over the last rows, and its activation."""

@@ -116,6 +116,10 @@ class NativeNetwork:
         padded = np.pad(waves, ((0, 0), (0, late + -(length + late) % self.hop)))
         return self.step(padded, self.initial_state(len(waves)))[0][:, late : late + length]
 
+    def speech(self, state: Past) -> Floats | None:
+        """Return how probable speech was in the last hop before a state, [B]; None where the network does not say."""
+        return self._steps.speech_of(state) if self.about.get("speech") else None
+
     @staticmethod
     def joined(states: Sequence[Past]) -> Past:
         """Put the states of several batches into one batch."""

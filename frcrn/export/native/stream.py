@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from frcrn.export.native.library import NativeModel
 
 MEMORY, FRAME = "memory", "frame"
+SPOKEN = 2
+"""The value of a memory that says how probable speech was in the last hop; 0 where the network does not say."""
 
 Floats = NDArray[np.float32]
 Past = dict[str, NDArray[Any]]
@@ -43,6 +45,11 @@ class NativeStep:
             for start in range(0, 4 * waves.shape[1], 4 * hop):
                 self._model.step(kept, scratch, noisy + start, enhanced + start)
         return clean, {MEMORY: memory, FRAME: state[FRAME] + waves.shape[1] // hop}
+
+    @staticmethod
+    def speech_of(state: Past) -> Floats:
+        """Return how probable speech was in the last hop, [batch]; 0 where the network does not say."""
+        return np.array(state[MEMORY][:, SPOKEN])
 
     def _check(self, frame: Floats, state: Past) -> None:
         """Refuse what does not fit: the program in C takes addresses, and trusts them."""

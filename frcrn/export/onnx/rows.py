@@ -11,6 +11,7 @@ from frcrn.export.onnx.graph import Graph, States
 from frcrn.export.onnx.network import Step, by_hop, margins
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED
 from frcrn.export.rows import RowRules
+from frcrn.models.base import SPEECH
 from frcrn.models.frames import FrameEnhancer
 from frcrn.models.layers.rows import DenseSpec, NormSpec, RecurrentSpec
 from frcrn.models.layers.specs import Array, array
@@ -47,6 +48,12 @@ class RowWriter(RowRules[Row]):
         """Multiply both parts of a spectrum."""
         both = self.graph.op("Concat", gains.name, gains.name, axis=2)
         return Row(self.graph.op("Mul", spectrum.name, both), spectrum.size)
+
+    def speech(self, probability: Row) -> None:
+        """Make it the state of the last frame; nobody reads what it was before."""
+        if self.states is not None:
+            self.states.past(SPEECH, self.batch, 1)
+            self.states.keep(SPEECH, self.graph.reshape(self.graph.part(probability.name, 1, -1, END), 0, 1))
 
     def dense(self, name: str, spec: DenseSpec, x: Row) -> Row:
         """A matrix over the last rows, and its activation."""

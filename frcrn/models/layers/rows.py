@@ -75,13 +75,18 @@ class Dense(nn.Module):
 
     def forward(self, x: Tensor, past: Memory = None) -> tuple[Tensor, Tensor]:
         """[B, N, inputs], past [B, (frames - 1) inputs] -> [B, N, outputs], new past."""
+        rows, new = self.recent(x, past)
+        return activated(self.linear(rows), self.activation), new
+
+    def recent(self, x: Tensor, past: Memory = None) -> tuple[Tensor, Tensor]:
+        """[B, N, inputs], past -> each row after those that are looked at with it [B, N, frames inputs], new past."""
         kept = (self.frames - 1) * self.inputs
         if kept:
             before = x.new_zeros(len(x), kept) if past is None else past
             longer = torch.cat([before.unflatten(1, (-1, self.inputs)), x], dim=1)
             x = torch.cat([longer[:, age : age + x.shape[1]] for age in range(self.frames)], dim=2)
             past = longer[:, 1 - self.frames :].flatten(1)
-        return activated(self.linear(x), self.activation), x.new_zeros(len(x), 0) if past is None or not kept else past
+        return x, x.new_zeros(len(x), 0) if past is None or not kept else past
 
     def spec(self) -> DenseSpec:
         """Describe this layer."""
