@@ -183,6 +183,14 @@ def test_too_large_and_too_long_are_refused_while_they_come() -> None:
         assert client.get("/health").json["waiting"] == 0
 
 
+def test_who_sends_much_too_much_gets_to_the_answer() -> None:
+    """Sixteen times what is accepted, in one piece: a connection closed meanwhile would lose the sentence."""
+    with serving(MODELS, megabytes=1) as client:
+        assert client.enhance(bytes(16 << 20)).status == 413
+        with held_up(client, length=1 << 40, freed=True) as connection:
+            assert connection.recv(12) == b"HTTP/1.1 413"
+
+
 def test_one_too_many_is_told_when_to_come_again() -> None:
     with serving(MODELS, workers=1, queue=0) as client:
         with held_up(client):
@@ -195,13 +203,16 @@ def test_one_too_many_is_told_when_to_come_again() -> None:
 class held_up:  # noqa: N801 - reads as what it is
     """A client that sends half of a file, waits, and leaves."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, length: int = 99999, freed: bool = False) -> None:
+        self._client, self._length, self._freed = client, length, freed
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> socket.socket:
         self._socket = socket.create_connection(("127.0.0.1", self._client.port))
-        self._socket.sendall(b"POST /v1/enhance HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\nRIFF")
-        until(lambda: self._client.service.pool.waiting)
+        head = f"POST /v1/enhance HTTP/1.1\r\nHost: localhost\r\nContent-Length: {self._length}\r\n\r\nRIFF"
+        self._socket.sendall(head.encode())
+        if not self._freed:
+            until(lambda: self._client.service.pool.waiting)
+        return self._socket
 
     def __exit__(self, *error: object) -> None:
         self._socket.close()
