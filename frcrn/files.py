@@ -19,6 +19,8 @@ NAMES = "surrogateescape"
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet would run."""
 
+_PART_NAME = 255 - len("..01234567.part")
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
@@ -31,7 +33,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise IsADirectoryError(21, "Is a directory", str(path))
     special = target.exists() and not target.is_file()
     folder = Path(tempfile.gettempdir()) if special else target.parent
-    beside = folder / f".{target.name}.{secrets.token_hex(4)}.part"
+    beside = folder / f".{part_name(target.name)}.{secrets.token_hex(4)}.part"
     os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield beside
@@ -41,6 +43,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def part_name(name: str) -> str:
+    """Return a file's name as far as that of its half-written form can hold it: names have 255 bytes at most."""
+    return os.fsdecode(os.fsencode(name)[:_PART_NAME])
 
 
 def _pour(source: Path, device: Path) -> None:

@@ -47,6 +47,11 @@ def weights(change: Callable[[dict[str, torch.Tensor]], Any] = lambda state: Non
     return bytes(save(state, {"frcrn": json.dumps({**CONFIG, **config})}))
 
 
+def other(network: str, **config: Any) -> bytes:
+    """Weights that claim to be those of another network."""
+    return bytes(save({"w": torch.zeros(1)}, {"frcrn": json.dumps({"network": network, **config})}))
+
+
 def filled(value: float) -> Callable[[dict[str, torch.Tensor]], Any]:
     def change(state: dict[str, torch.Tensor]) -> None:
         next(each for each in state.values() if each.is_floating_point()).fill_(value)
@@ -84,6 +89,7 @@ def linked(path: Path, name: str, target: str) -> None:
 
 
 HUGE = 10**9
+FC = {"kind": "fc", "size": 241, "activation": "sigmoid"}
 LEVEL = dict(CONFIG["levels"][0])
 BYTES: dict[str, Callable[[Path], bytes]] = {
     "empty": lambda _: b"",
@@ -120,6 +126,20 @@ BYTES: dict[str, Callable[[Path], bytes]] = {
     "configuration of a window of a billion": lambda _: weights(window=HUGE, hop=HUGE // 2),
     "configuration of a billion layers": lambda _: weights(time_layers=HUGE),
     "configuration of a kernel of a billion": lambda _: weights(levels=[{**LEVEL, "kernel": [HUGE, 2]}]),
+    "configuration of thirty gigabytes": lambda _: weights(
+        levels=[{**LEVEL, "channels": 4096, "kernel": [200, 2]}] * 2
+    ),
+    "configuration of a hundred thousand tensors": lambda _: weights(levels=[LEVEL] * 32, stages=16, time_layers=64),
+    "DTLN of a billion units": lambda _: other("dtln", units=HUGE),
+    "DTLN of a billion layers": lambda _: other("dtln", layers=HUGE),
+    "DTLN of a window of a billion": lambda _: other("dtln", window=HUGE, hop=HUGE // 2),
+    "NNSE of a billion units": lambda _: other("nnse", layers=[FC, {**FC, "size": HUGE, "activation": "tanh"}, FC]),
+    "NNSE of many wide layers": lambda _: other("nnse", layers=[*[{**FC, "size": 16384}] * 9, FC]),
+    "NNSE of a billion frames": lambda _: other("nnse", layers=[{**FC, "kind": "conv1d", "kernel": HUGE}, FC]),
+    "NNSE of a billion bands": lambda _: other("nnse", bands=HUGE),
+    "RNNoise of a billion bands": lambda _: other("rnnoise", bands=HUGE),
+    "RNNoise of a billion units": lambda _: other("rnnoise", gain_units=HUGE),
+    "RNNoise of a window of a billion": lambda _: other("rnnoise", window=HUGE, hop=HUGE // 2),
     "configuration of a rate of 0": lambda _: weights(sample_rate=0),
     "configuration with another type": lambda _: weights(window="128"),
     "configuration with an unknown key": lambda _: weights(run="rm"),

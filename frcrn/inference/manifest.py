@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
+from frcrn.files import part_name
+
 NAME = "frcrn-manifest.jsonl"
 _PART = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.part")
 
@@ -77,7 +79,7 @@ def sweep(targets: Iterable[Path]) -> None:
     """Remove what a killed run left half-written beside these files."""
     names: dict[Path, set[str]] = {}
     for target in targets:
-        names.setdefault(target.parent, set()).add(target.name)
+        names.setdefault(target.parent, set()).add(part_name(target.name))
     for folder, wanted in names.items():
         with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
             for entry in entries:

@@ -6,11 +6,12 @@ import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 from frcrn.audio import ACCEPTED, AudioError, find, is_audio_name, is_media_name
 
 Place = str | os.PathLike[str]
+LONGEST_PATH = 1 << 14  # no system has longer ones
 
 
 class Job(NamedTuple):
@@ -60,9 +61,14 @@ def is_folder(output: Place) -> bool:
     return os.fspath(output).endswith(("/", os.sep)) or (not path.suffix and not is_audio_name(path))
 
 
-def read_list(lines: Iterable[str]) -> list[Path]:
-    """Return the paths in a list, one a line; empty lines are skipped."""
-    return [Path(line.rstrip("\r\n")) for line in lines if line.strip()]
+def read_list(lines: TextIO) -> list[Path]:
+    """Return the paths in a list, one a line; empty lines are skipped, what is no list is refused."""
+    found: list[str] = []
+    while line := lines.readline(LONGEST_PATH + 1):
+        if len(line) > LONGEST_PATH or "\0" in line:
+            raise ValueError(f"line {len(found) + 1} of the list is no path; expected a text file with one path a line")
+        found.append(line)
+    return [Path(line.rstrip("\r\n")) for line in found if line.strip()]
 
 
 def _is_file(path: Place) -> bool:

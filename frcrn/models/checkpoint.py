@@ -16,6 +16,7 @@ from torch import Tensor
 
 from frcrn.files import replacing, write_text
 from frcrn.models import MODELS, Enhancer, FRCRNConfig, dtln_weights, released
+from frcrn.models.budget import Budget
 from frcrn.models.directories import CONFIGURATION, WEIGHT_FILES, read_configuration, weights_in
 from frcrn.models.released import OFFICIAL_TYPE as OFFICIAL_TYPE
 from frcrn.models.weight_files import METADATA, read_entries
@@ -102,7 +103,9 @@ def build(arguments: Mapping[str, Any], changes: Mapping[str, Any] | None = None
         config: Any = released.config_from_arguments(values)
     else:
         config = config_class.from_dict(values)
-    return network(config_class.from_dict({**config.to_dict(), **changes}) if changes else config)
+    config = config_class.from_dict({**config.to_dict(), **changes}) if changes else config
+    with Budget():
+        return network(config)
 
 
 def untrained(source: str, arguments: Mapping[str, Any], changes: Mapping[str, Any]) -> Enhancer:

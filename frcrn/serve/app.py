@@ -13,24 +13,26 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route, WebSocketRoute
 
 from frcrn import __version__
 from frcrn.serve import job_requests
-from frcrn.serve.answers import described, failed, not_here, refused
+from frcrn.serve.answers import READ, described, failed, not_here, refused
 from frcrn.serve.files import enhance
 from frcrn.serve.guard import App, Guard, Receive, Scope, Send
 from frcrn.serve.jobs import Jobs
 from frcrn.serve.limits import Refusal
 from frcrn.serve.metrics import resident_bytes
+from frcrn.serve.openapi import description
 from frcrn.serve.options import formats
 from frcrn.serve.page import Page, index, static
 from frcrn.serve.service import ClientLeft, Service
+from frcrn.serve.streams import stream
 
 TIDY = 10.0  # seconds between two looks for what is old
 
 
-def routes() -> list[BaseRoute]:
+def routes() -> list[Route | WebSocketRoute]:
     """Return all addresses."""
     return [
         Route("/", index),
@@ -44,6 +46,8 @@ def routes() -> list[BaseRoute]:
         Route("/v1/jobs/{id}", job_requests.report, methods=["GET"]),
         Route("/v1/jobs/{id}", job_requests.delete, methods=["DELETE"]),
         Route("/v1/jobs/{id}/audio", job_requests.fetch),
+        Route("/openapi.json", openapi),
+        WebSocketRoute("/v1/stream", stream),
     ]
 
 
@@ -93,28 +97,35 @@ class Counting:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and count it."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         begun, status = time.monotonic(), 499
 
         async def sending(message: MutableMapping[str, Any]) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 status = message["status"]
+            elif message["type"] == "websocket.accept":
+                status = 101
             await send(message)
 
+        async def receiving() -> MutableMapping[str, Any]:
+            message = await receive()
+            scope[READ] = not message.get("more_body", False)
+            return message
+
         try:
-            await self._app(scope, receive, sending)
+            await self._app(scope, receiving, sending)
         finally:
             seconds = time.monotonic() - begun
-            self._service.metrics.answered(address(scope), scope["method"], status, seconds)
+            self._service.metrics.answered(address(scope), scope.get("method", "GET"), status, seconds)
 
 
 def address(scope: Scope) -> str:
     """Return the address of a request as the routes have it, so that there are as many as there are routes."""
     endpoint = scope.get("endpoint")
-    found = (route.path for route in routes() if isinstance(route, Route) and route.endpoint is endpoint)
+    found = (route.path for route in routes() if route.endpoint is endpoint)
     return next(found, "other")
 
 
@@ -150,6 +161,12 @@ def _sample() -> bytes:
     found, file = read(), io.BytesIO()
     soundfile.write(file, found.samples.T, found.rate, "PCM_16", format="WAV")
     return file.getvalue()
+
+
+async def openapi(request: Request) -> Response:
+    """Answer the description of this interface."""
+    service: Service = request.app.state.service
+    return JSONResponse(description(service.models.names))
 
 
 async def metrics(request: Request) -> Response:

@@ -82,6 +82,8 @@ def parsed(pairs: Iterable[tuple[str, str]], models: Iterable[str]) -> Options:
         option = NAMES.get(given.replace("-", "_"))
         if option is None:
             raise Refusal(400, f"unknown option {shown(given)}; there are {', '.join(NAMES)}")
+        if not text.strip() and option.read is not switch:
+            continue  # a field of a form that was left empty
         if found.setdefault(option.name, value := _value(option, text)) != value:
             raise Refusal(400, f"{option.name} is given twice, with different values")
     return _checked(found, list(models))

@@ -32,6 +32,8 @@ POLICY = (
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 INDEX = "index.html"
+SHARED = ("wav.js",)
+"""What the page for browsers alone has too."""
 
 
 class PageFile(NamedTuple):
@@ -47,6 +49,9 @@ class Page:
 
     def __init__(self, folder: Traversable | None = None) -> None:
         self.files = dict(found(folder or resources.files("frcrn.serve") / "page"))
+        self.files |= {
+            name: file for name, file in found(resources.files("frcrn.export.web") / "package") if name in SHARED
+        }
 
     def answer(self, name: str, request: Request) -> Response:
         """Answer one file."""

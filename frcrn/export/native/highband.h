@@ -16,8 +16,8 @@
 #define SMOOTH_BAND 8 /* frames over which a band's power is averaged */
 #define STRETCH 100   /* the floor is the least of so many stretches of so many frames: 1.5 s */
 #define STRETCHES 6
-#define ABOVE 2.0f    /* times the floor: what is softer is noise */
-#define DEEP 0.25f    /* how much less of noise alone passes than of the top octave */
+#define ABOVE 1.5f    /* times the floor: what is softer is noise */
+#define DEEP 0.06f    /* how much less of noise alone passes than of the top octave */
 #define LENIENT 3.0f  /* how much more of the high band may pass than of the top octave */
 #define RELEASE 0.75f /* how the gain falls from frame to frame, and for how many frames */
 #define LAGS 8

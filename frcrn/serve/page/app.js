@@ -28,23 +28,30 @@ function tell(words, bad = false) {
   at("message").classList.toggle("bad", bad);
 }
 
-const complain = (error) => tell(() => (error instanceof TypeError ? say("away") : error.message), true);
+/** Return what went wrong with a recording; the service names the file where the file is the reason. */
+function reason({ name, error }) {
+  return error.message.startsWith(name) ? error.message : `${name}: ${error.message}`;
+}
+
+const complain = (error) => tell(() => (error.name === "TypeError" ? say("away") : error.message), true);
 
 /** Let work fail in one sentence. */
 const doing = (work) => (...given) => Promise.resolve(work(...given)).catch(complain);
 
 function settings() {
   const band = document.querySelector("[name=band]:checked").value;
-  const found = { model: at("model").value, strength: at("strength").value / 100, band };
-  return at("format").value ? { ...found, format: at("format").value } : found; // the upload's, where none is given
+  const found = { model: at("model").value, strength: at("strength").value / 100, band, format: at("format").value };
+  if (!found.format) delete found.format; // it is the upload's then
+  return found;
 }
 
-function add(files) {
+async function add(files) {
   let first = null;
+  await ready;
   for (const file of files) {
-    const { megabytes } = known?.limits ?? {}, size = file.size / 2 ** 20;
+    const { megabytes } = known.limits, size = file.size / 2 ** 20;
     if (size > megabytes) {
-      tell(() => say("tooLarge", { name: file.name, size: size.toFixed(1), megabytes }), true);
+      queue.refuse(file.name, () => say("tooLarge", { size: size.toFixed(1), megabytes }));
       continue;
     }
     tell(null);
@@ -80,7 +87,7 @@ async function present() {
 }
 
 function showLevels(levels) {
-  const text = (value, unit) => (value == null || !Number.isFinite(value) ? "–" : `${value.toFixed(1).replace("-", "−")} ${unit}`);
+  const text = (value, unit) => (value == null ? "–" : `${value.toFixed(1).replace("-", "−")} ${unit}`);
   at("in-level").textContent = text(levels?.in_dbfs, "dBFS");
   at("out-level").textContent = text(levels?.out_dbfs, "dBFS");
   at("removed-level").textContent = text(levels?.removed_db, "dB");
@@ -113,7 +120,7 @@ queue.addEventListener("change", ({ recording }) => {
     recording.told = recording.job;
     tell(() => say("ready", { name: recording.name }));
   }
-  if (recording?.state === "failed" && recording === chosen) tell(() => `${recording.name}: ${recording.error.message}`, true);
+  if (recording?.state === "failed") tell(() => reason(recording), true);
   if (recording === chosen) doing(present)();
 });
 
@@ -134,6 +141,7 @@ async function toggleRecording() {
     const file = new File([await finished.stop()], name, { type: "audio/wav" });
     return add([file]);
   }
+  await ready;
   if (!navigator.mediaDevices) return tell(() => say("unsafe"), true);
   try {
     tape = await record();
@@ -149,7 +157,7 @@ function showTape() {
   if (!tape) return;
   const seconds = tape.seconds();
   at("record").textContent = say("stop", { time: clock(seconds, 0) });
-  if (seconds > 60 * (known?.limits.minutes ?? 10) - 1) toggleRecording();
+  if (seconds > 60 * known.limits.minutes - 1) toggleRecording();
   else setTimeout(showTape, 200);
 }
 
@@ -171,7 +179,9 @@ player.addEventListener("change", () => {
   at("play").classList.toggle("playing", player.playing);
   at("play").dataset.label = player.playing ? "pause" : "play";
   at("play").ariaLabel = at("play").title = say(at("play").dataset.label);
-  for (const panel of document.querySelectorAll("[data-panel]")) panel.classList.toggle("heard", panel.dataset.panel === player.part);
+  for (const panel of document.querySelectorAll("[data-panel]")) {
+    panel.classList.toggle("heard", panel.dataset.panel === player.part);
+  }
   step();
 });
 
@@ -235,9 +245,13 @@ function speak() {
 
 at("language").onclick = () => (switchLanguage(), speak());
 at("choose").onclick = () => at("file").click();
-at("file").onchange = () => (add(at("file").files), (at("file").value = ""));
+at("file").onchange = doing(async () => {
+  const files = [...at("file").files];
+  at("file").value = ""; // so that the same can be chosen again
+  await add(files);
+});
 at("record").onclick = doing(toggleRecording);
-at("example").onclick = doing(async () => add([new File([await service.example()], "example.wav", { type: "audio/wav" })]));
+at("example").onclick = doing(async () => add([new File([await service.example()], "example.wav")]));
 at("play").onclick = () => player.toggle();
 at("zoom-in").onclick = () => stage.scale(0.5, player.position);
 at("zoom-out").onclick = () => stage.scale(2, player.position);
@@ -252,14 +266,15 @@ addEventListener("dragleave", (event) => event.relatedTarget || document.body.cl
 addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("over");
-  add(event.dataTransfer.files);
+  doing(add)([...event.dataTransfer.files]);
 });
 addEventListener("pagehide", ({ persisted }) => persisted || queue.freeAll());
 
 speak();
 player.changed();
-doing(async () => {
-  known = await service.about();
+const ready = service.about().then((facts) => {
+  known = facts;
   fillChoices();
   invite();
-})();
+});
+ready.catch(complain);

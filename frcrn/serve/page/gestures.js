@@ -9,7 +9,8 @@ export function gestures(stage, area, marked) {
   const spread = () => Math.max(20, Math.max(...held.values()) - Math.min(...held.values()));
 
   function begin() {
-    start = { x: middle(), spread: spread(), time: stage.time(middle()), length: stage.to - stage.from, moved: held.size > 1 };
+    const x = middle();
+    start = { x, spread: spread(), time: stage.time(x), length: stage.to - stage.from, moved: held.size > 1 };
   }
 
   function showMarked(x) {

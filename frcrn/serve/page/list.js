@@ -60,7 +60,7 @@ export class List {
     else bar.removeAttribute("value");
     this.link(at("save"), "save", "after", recording);
     this.link(at("saveRemoved"), "saveRemoved", "removed", recording);
-    this.offer(at("again"), "again", !busy && state !== "done", name);
+    this.offer(at("again"), "again", !busy && state !== "done" && recording.file, name);
     this.offer(at("cancel"), "cancel", busy, name);
     this.offer(at("remove"), "remove", !busy, name);
   }
@@ -69,7 +69,7 @@ export class List {
     link.hidden = busy || !job;
     link.textContent = say(key);
     link.ariaLabel = say(`${key}Of`, { name });
-    if (job) link.href = address(job, part, "source");
+    if (job) link.href = address(job, part);
   }
 
   offer(button, key, shown, name) {

@@ -7,7 +7,7 @@ const PLAIN = { echoCancellation: false, noiseSuppression: false, autoGainContro
 export async function record() {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: PLAIN });
   const context = new AudioContext(), pieces = [];
-  await context.audioWorklet.addModule("tape.js");
+  await context.audioWorklet.addModule(new URL("tape.js", import.meta.url));
   const tape = new AudioWorkletNode(context, "tape", { channelCount: 1, channelCountMode: "explicit" });
   tape.port.onmessage = ({ data }) => pieces.push(data);
   context.createMediaStreamSource(stream).connect(tape).connect(context.destination); // it gives silence

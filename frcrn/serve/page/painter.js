@@ -59,5 +59,6 @@ async function draw(wish) {
 let work = Promise.resolve();
 addEventListener("message", ({ data }) => {
   newest = data.number;
-  work = work.then(() => (data.blobs ? open(data) : draw(data))).catch((error) => postMessage({ failed: error.message }));
+  const failed = (error) => postMessage({ failed: error.message });
+  work = work.then(() => (data.blobs ? open(data) : draw(data))).catch(failed);
 });

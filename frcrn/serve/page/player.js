@@ -3,6 +3,9 @@ const CHUNK = 0.5; // seconds
 const AHEAD = 1.5; // seconds that are handed over before they are due
 const FADE = 0.008; // seconds a switch takes, so that it does not click
 
+/** All browsers play these rates; other sounds are resampled while they play. */
+const rateFor = (rate) => Math.min(96000, Math.max(8000, rate));
+
 export class Player extends EventTarget {
   constructor() {
     super();
@@ -17,12 +20,12 @@ export class Player extends EventTarget {
     const again = this.playing;
     await this.pause();
     const [first] = Object.values(sounds);
-    if (first.rate !== this.context?.sampleRate) {
+    if (rateFor(first.rate) !== this.context?.sampleRate) {
       this.context?.close();
       this.context = null;
     }
     this.sounds = sounds;
-    this.seconds = first.seconds;
+    [this.seconds, this.rate] = [first.seconds, first.rate];
     this.at = Math.min(at, this.seconds);
     this.changed();
     if (again) await this.play();
@@ -39,7 +42,7 @@ export class Player extends EventTarget {
     if (this.at >= this.seconds - 0.01) this.at = 0;
     this.playing = true;
     const run = (this.run = {});
-    this.context ??= new AudioContext({ sampleRate: Object.values(this.sounds)[0].rate });
+    this.context ??= new AudioContext({ sampleRate: rateFor(this.rate) });
     await this.context.resume();
     if (this.run !== run) return;
     this.prepare();
@@ -72,17 +75,19 @@ export class Player extends EventTarget {
 
   /** Hand over the next piece of all sounds. */
   async give(run) {
-    const { context, sounds } = this, rate = context.sampleRate, count = Math.round(CHUNK * rate);
+    const { context, sounds, rate } = this, count = Math.round(CHUNK * rate);
     const from = Math.round((this.at + this.given) * rate), pieces = {};
     for (const name of Object.keys(sounds)) pieces[name] = await sounds[name].read(from, count);
     if (this.run !== run) return;
-    this.began ??= Math.ceil((context.currentTime + 0.03) * rate) / rate;
+    const now = Math.ceil((context.currentTime + 0.03) * context.sampleRate) / context.sampleRate;
+    this.began ??= now;
+    const due = this.began + this.given, late = Math.max(0, now - due); // a busy machine loses sound, not the place
     for (const [name, channels] of Object.entries(pieces)) {
       const buffer = new AudioBuffer({ length: count, numberOfChannels: channels.length, sampleRate: rate });
       channels.forEach((samples, channel) => buffer.copyToChannel(samples, channel));
       const source = new AudioBufferSourceNode(context, { buffer });
       source.connect(this.gains[name]);
-      source.start(this.began + this.given);
+      if (late < CHUNK) source.start(due + late, late);
     }
     this.given += count / rate;
   }

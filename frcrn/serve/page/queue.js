@@ -30,6 +30,14 @@ export class Queue extends EventTarget {
     return recording;
   }
 
+  /** Keep in the list what is not sent at all; `why` returns the reason in the language chosen. */
+  refuse(name, why) {
+    const error = { get message() { return why(); } };
+    const run = new AbortController();
+    this.recordings.push(Object.assign(new Recording(null, name), { state: "failed", error, run }));
+    this.set(this.recordings.at(-1), {});
+  }
+
   /** Have a recording enhanced, or once more with other settings; the earlier result stays until then. */
   async enhance(recording, settings) {
     recording.run?.abort();

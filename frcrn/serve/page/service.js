@@ -28,7 +28,8 @@ export const about = async () => (await ask("v1/models")).json();
 export const example = async () => (await ask("v1/sample")).blob();
 export const state = async (id) => (await ask(`${JOBS}/${id}`)).json();
 export const free = (id) => fetch(`${JOBS}/${id}`, { method: "DELETE", keepalive: true }).catch(() => {});
-export const address = (id, part, format) => `${JOBS}/${id}/audio?part=${part}&format=${format}`;
+/** Where a part of a result is; of no format, the result has that which was asked for, and what was removed is a wav. */
+export const address = (id, part, format) => `${JOBS}/${id}/audio?part=${part}${format ? `&format=${format}` : ""}`;
 export const sound = async (id, part) => (await ask(address(id, part, "wav"))).blob();
 
 /** Send a file with its settings; `progress` hears what share has left, `signal` ends it. Returns the job's id. */

@@ -39,7 +39,8 @@ export class Spectrum {
   constructor(rate) {
     this.size = 2 ** Math.round(Math.log2(rate * 0.04)); // 32 ms at 16 kHz, 43 ms at 48 kHz
     this.fourier = new Fourier(this.size);
-    this.window = Float64Array.from({ length: this.size }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / this.size));
+    const hann = (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / this.size);
+    this.window = Float64Array.from({ length: this.size }, hann);
     this.re = new Float64Array(this.size);
     this.im = new Float64Array(this.size);
     this.power = new Float64Array(this.size / 2);
@@ -49,7 +50,7 @@ export class Spectrum {
     this.power.fill(0);
   }
 
-  /** Add `share` of the power of the frame at `start`. Of many channels the first two count, one as the imaginary part. */
+  /** Add `share` of the power of the frame at `start`; of many channels the first two count, one as imaginary part. */
   add(channels, start, share) {
     const { size, window, re, im, power } = this, [left, right] = channels;
     for (let i = 0; i < size; i++) {

@@ -44,6 +44,8 @@ export class Stage extends EventTarget {
     this.seconds = 0;
     this.pictures = {};
     this.root.classList.add("empty");
+    this.ruler.replaceChildren();
+    this.playhead.hidden = true;
     this.paint();
   }
 
@@ -146,7 +148,8 @@ export class Stage extends EventTarget {
       const scale = canvas.parentElement.querySelector(".scale");
       const marks = [500, 2000, 8000].filter((hertz) => hertz < fromMel(0.93 * top));
       scale.replaceChildren(...marks.map((hertz) => {
-        const mark = Object.assign(document.createElement("span"), { textContent: hertz < 1000 ? hertz : `${hertz / 1000}k` });
+        const mark = document.createElement("span");
+        mark.textContent = hertz < 1000 ? hertz : `${hertz / 1000}k`;
         mark.style.bottom = `${(100 * toMel(hertz)) / top}%`;
         return mark;
       }));

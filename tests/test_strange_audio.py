@@ -1,0 +1,130 @@
+"""Strange sound is right or refused in one sentence, at once, by every door; nothing is left, no input changes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from frcrn import audio, enhance_file
+from frcrn.audio import Audio
+from frcrn.inference.pipes import pass_through
+from tests.limits import bounded
+from tests.networks import tiny
+from tests.strange_audio import files
+
+MODEL = tiny(causal=True)
+FILES = files()
+NAMES = list(FILES)
+STEP = {"PCM_S8": 2**-7, "PCM_U8": 2**-7, "PCM_16": 2**-15, "PCM_24": 2**-22, "PCM_32": 2**-22, "FLOAT": 0, "DOUBLE": 0}
+"""How far apart the samples of a kind are; of other kinds only the shape is compared."""
+
+
+def same(found: np.ndarray, sound: Audio, subtype: str = "FLOAT") -> None:
+    assert found.shape == sound.samples.shape
+    if subtype in STEP:
+        np.testing.assert_allclose(
+            found, np.clip(sound.samples, -1, 1) if STEP[subtype] else sound.samples, atol=STEP[subtype]
+        )
+
+
+def as_array(path: Path, sound: Audio) -> None:
+    same(MODEL.enhance(sound.samples, sound.rate, strength=0.0), sound)
+
+
+def as_file(path: Path, sound: Audio) -> None:
+    target = path.with_name(f"clean{path.suffix}")
+    enhance_file(path, target, model=MODEL, strength=0.0)
+    clean = audio.read(target)
+    assert clean.rate == sound.rate
+    same(clean.samples, sound, clean.format.subtype)
+
+
+def as_stream(path: Path, sound: Audio) -> None:
+    stream = MODEL.stream(sound.rate, len(sound.samples), strength=0.0)
+    parts = [stream.push(part) for part in np.array_split(sound.samples, [1, 30, 77], axis=1)]
+    same(np.concatenate([*parts, np.atleast_2d(stream.flush())], axis=1), sound)
+
+
+def as_pipe(path: Path, sound: Audio | None) -> None:
+    """Raw samples and wav go through a pipe; what is neither is refused, and what ends early is told of."""
+    sink = io.BytesIO()
+    with path.open("rb") as source:
+        trouble = pass_through(MODEL, source, sink, strength=0.0)
+    if sound is not None and not trouble and sound.format.container in ("WAV", "WAVEX") and path.suffix == ".wav":
+        clean = audio.read(sink.getvalue())
+        same(clean.samples, sound, clean.format.subtype)
+
+
+DOORS: dict[str, Callable[[Path, Any], None]] = {
+    "array": as_array,
+    "file": as_file,
+    "stream": as_stream,
+    "pipe": as_pipe,
+}
+
+
+def outcome(step: Callable[[], Any]) -> Any:
+    """Return what came of a step, or the sentence by which it was refused; whatever else there is fails."""
+    try:
+        with bounded(seconds=10, gigabytes=4):
+            return step()
+    except (ValueError, OSError) as error:
+        text = str(error)
+        assert not isinstance(error, (TimeoutError, UnicodeError)) and 0 < len(text) < 500 and "\n" not in text, repr(
+            error
+        )
+        return text
+
+
+def tried(name: str, folder: Path, doors: dict[str, Callable[[Path, Any], None]] = DOORS) -> list[str]:
+    """Give a file to every door; return whether each took or refused it."""
+    path, content = folder / name, FILES[name]()
+    path.write_bytes(content)
+    sound = outcome(lambda: audio.read(path))
+    whole = None if isinstance(sound, str) else sound
+    answers = []
+    for door, enter in doors.items():
+        if whole is not None or door in ("file", "pipe", "pipeline"):
+            answers.append("refused" if outcome(lambda enter=enter: enter(path, whole)) else "right")
+    assert path.read_bytes() == content, "the input was changed"
+    left = {entry.name for entry in folder.iterdir()} - {name, f"clean{path.suffix}"}
+    assert not left, f"left behind: {left}"
+    for entry in folder.iterdir():
+        entry.unlink()
+    return answers
+
+
+def all_of(names: list[str], folder: Path, **doors: Callable[[Path, Any], None]) -> dict[str, int]:
+    """Try many files; say which broke something, and count the answers."""
+    counts, broken = {"right": 0, "refused": 0}, []
+    for name in names:
+        try:
+            for answer in tried(name, folder, {**DOORS, **doors}):
+                counts[answer] += 1
+        except Exception as error:  # noqa: BLE001 - the others are tried too
+            broken.append(f"{name}: {type(error).__name__}: {error}"[:400])
+            for entry in folder.iterdir():
+                entry.unlink()
+    assert not broken, f"{len(broken)} of {len(names)}:\n" + "\n".join(broken)
+    return counts
+
+
+def test_there_are_many() -> None:
+    assert len(NAMES) > 5000
+
+
+def test_a_sample_of_strange_files(tmp_path: Path) -> None:
+    counts = all_of(NAMES[:: len(NAMES) // 100], tmp_path)
+    assert counts["right"] > 20 and counts["refused"] > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(20))
+def test_strange_files(part: int, tmp_path: Path) -> None:
+    counts = all_of(NAMES[part::20], tmp_path)
+    print(len(NAMES[part::20]), "files:", counts)
