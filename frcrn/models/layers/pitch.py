@@ -67,7 +67,8 @@ class Delay(nn.Module):
         # place p is the period of length - size - p
         last = length - size - -(-self.shortest // COARSE)
         found = (alike[..., : last + 1] / (energy[..., : last + 1] + TINY).sqrt()).argmax(dim=-1)
-        return COARSE * (length - size - found)
+        rough: Tensor = COARSE * (length - size - found)
+        return rough
 
     def refined(self, recent: Tensor, rough: Tensor) -> Tensor:
         """[B, N, longest + window], periods [B, N] -> the best ones near them."""
@@ -76,7 +77,8 @@ class Delay(nn.Module):
         waves = self.before(recent, periods)
         alike = (waves * recent[..., None, -self.window :]).sum(dim=-1)
         best = (alike / (waves.square().sum(dim=-1) + TINY).sqrt()).argmax(dim=-1, keepdim=True)
-        return periods.gather(-1, best)[..., 0]
+        period: Tensor = periods.gather(-1, best)[..., 0]
+        return period
 
     def before(self, recent: Tensor, periods: Tensor) -> Tensor:
         """[B, N, longest + window], periods [B, N, K] -> the window so many samples earlier, [B, N, K, window]."""
@@ -111,7 +113,8 @@ class Comb(Stateless):
     def energy(self, x: Tensor, y: Tensor) -> Tensor:
         """[B, N, 2 F] twice -> the real part of their product in each band, [B, N, bands]."""
         real, imaginary = (x * y).chunk(2, dim=-1)
-        return (real + imaginary) @ self.bands
+        found: Tensor = (real + imaginary) @ self.bands
+        return found
 
     def by_bin(self, x: Tensor) -> Tensor:
         """[B, N, bands] -> [B, N, 2 F]."""
