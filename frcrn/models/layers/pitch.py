@@ -83,7 +83,8 @@ class Delay(nn.Module):
     def before(self, recent: Tensor, periods: Tensor) -> Tensor:
         """[B, N, longest + window], periods [B, N, K] -> the window so many samples earlier, [B, N, K, window]."""
         places = self.longest - periods[..., None] + torch.arange(self.window, device=periods.device)
-        return recent.gather(-1, places.flatten(2)).unflatten(-1, places.shape[2:])
+        found: Tensor = recent.gather(-1, places.flatten(2)).unflatten(-1, places.shape[2:])
+        return found
 
     def spec(self) -> DelaySpec:
         """Describe this layer."""
@@ -108,7 +109,8 @@ class Comb(Stateless):
         square = gains.square()
         strength = (alike * (1 - square) / ((1 - alike) * square + TINY) + TINY).sqrt().clamp(max=1)
         mixed = spectrum + self.by_bin(strength * (own / (other + TINY)).sqrt()) * earlier
-        return mixed * self.by_bin((own / (self.energy(mixed, mixed) + TINY)).sqrt())
+        clean: Tensor = mixed * self.by_bin((own / (self.energy(mixed, mixed) + TINY)).sqrt())
+        return clean
 
     def energy(self, x: Tensor, y: Tensor) -> Tensor:
         """[B, N, 2 F] twice -> the real part of their product in each band, [B, N, bands]."""
