@@ -18,7 +18,7 @@ $(BIN)/python:
 
 # The stamps make installing happen once per change of what is to be installed.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install -q -c constraints.txt -e ".[eval]"
+	$(BIN)/pip install -q -c constraints.txt -e ".[eval,serve]"
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python

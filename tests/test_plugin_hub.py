@@ -122,6 +122,18 @@ def test_a_trainer_finds_it_too(cache: Path, model: Path) -> None:
     assert hears(made.model.eval()) == hears(frcrn.load(model))
 
 
+def test_a_model_alone_is_found_too(cache: Path, model: Path) -> None:
+    from modelscope.models import Model
+
+    import frcrn.plugin  # noqa: F401
+
+    new_layout(cache, model)
+    with closed_network() as tried:
+        made = Model.from_pretrained(NAME, device="cpu")
+    assert tried == []
+    assert hears(made.model.eval()) == hears(frcrn.load(model))
+
+
 def test_without_the_switch_the_hub_is_asked_first(cache: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from modelscope.hub.api import HubApi
 

@@ -220,6 +220,13 @@ def test_words_that_would_mean_something_are_refused_by_name(ans: Any, word: str
         ans(speech(0.1, seed=10), **{word: 1})
 
 
+def test_without_a_model_it_says_what_to_give() -> None:
+    with pytest.raises(
+        ValueError, match="model: expected a directory, a hub name or a model of this package, found None"
+    ):
+        pipeline(pipeline_name="frcrn-ans-16k")
+
+
 def test_a_pipeline_goes_to_another_process(ans: Any) -> None:
     wave = speech(0.2, seed=5)
     assert pickle.loads(pickle.dumps(ans))(wave)["output_pcm"] == ans(wave)["output_pcm"]

@@ -55,6 +55,7 @@ def run_demo(args: argparse.Namespace) -> int:
     demo = demonstrate(model, args.output)
     print(f"noisy:    {demo.noisy}\nenhanced: {demo.enhanced}\npicture:  {demo.picture}")
     print(f"open the picture, and play both: {_player()} {demo.noisy}, then {_player()} {demo.enhanced}")
+    print("to hear your own recordings on a page: frcrn serve")
     if not model.trained:
         print(f"note: {UNTRAINED}")
     return 0

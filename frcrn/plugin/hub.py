@@ -25,7 +25,8 @@ def look_here_first() -> None:
     for factory in (pipelines, trainers):
         wrap(factory, "is_official_hub_path", found_or_plain)
         wrap(factory, "read_config", without_remote_code)
-    wrap(pipelines, "snapshot_download", downloaded)
+    for module in (pipelines, base_model):
+        wrap(module, "snapshot_download", downloaded)
     if hasattr(base_model, "_CONFIG_ONLY_MODELS"):
         base_model._CONFIG_ONLY_MODELS |= {MODEL_TYPE}
 
@@ -65,7 +66,7 @@ def found_or_plain(original: Callable[..., bool], path: Any, revision: str | Non
         return True
 
 
-def without_remote_code(original: Callable[..., Any], path: Any, *, revision: str | None = None) -> Any:
+def without_remote_code(original: Callable[..., Any], path: Any, revision: str | None = DEFAULT_MODEL_REVISION) -> Any:
     """Read a configuration; a directory of ours needs none of the code in it, since the plugin is here already."""
     kept = in_use.get((path, revision))
     configuration = original(path if kept is None else str(kept), revision=revision)

@@ -58,11 +58,17 @@ def use_kept(name: str, revision: str | None) -> bool:
     """Let this process take what was kept of a model, and say whether there is any."""
     folder = kept(name, revision)
     if folder is not None:
-        logger.info("%s: the hub cannot be asked, using the earlier download in %s", name, folder)
+        logger.info("%s: the hub did not give it, using the earlier download in %s", name, folder)
         in_use[name, revision] = folder
     return folder is not None
 
 
 def downloaded(original: Callable[..., str], name: str, revision: str | None = None, **options: Any) -> str:
-    """Download a model, unless the factories are to take what was kept of it."""
-    return str(in_use.get((name, revision)) or original(name, revision=revision, **options))
+    """Download a model, or return the directory of an earlier download where that does not work."""
+    if (name, revision) not in in_use and not (offline() and use_kept(name, revision)):
+        try:
+            return str(original(name, revision=revision, **options))
+        except Exception:  # whatever it is that is wrong with the hub or the network
+            if not use_kept(name, revision):
+                raise
+    return str(in_use[name, revision])

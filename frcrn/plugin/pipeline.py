@@ -204,7 +204,9 @@ def as_model(model: Any, device: str, arguments: dict[str, Any]) -> FRCRNModel:
     if isinstance(model, (str, os.PathLike)):
         return FRCRNModel(directory_of(model), device=device, **arguments)
     if not isinstance(model, FRCRNModel):
-        raise CheckpointError(f"expected a model directory or a model of ours, found {type(model).__name__}")
+        raise CheckpointError(
+            f"model: expected a directory, a hub name or a model of this package, found {type(model).__name__}"
+        )
     if arguments:
         raise TypeError(f"unknown option {sorted(arguments)[0]!r} for a model that is already built")
     return model
