@@ -122,7 +122,10 @@ def line(row: Mapping[str, Any]) -> str:
 
 def page(figures: Mapping[str, Any]) -> str:
     """Return docs/networks.md with the table that belongs to the figures."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    text = PAGE.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise ValueError(f"{PAGE}: expected the marks {BEGIN.strip()} and {END.strip()}")
+    before, _, rest = text.partition(BEGIN)
     return before + BEGIN + section(figures) + END + rest.partition(END)[2]
 
 
