@@ -24,6 +24,10 @@ STEP = {"PCM_S8": 2**-7, "PCM_U8": 2**-7, "PCM_16": 2**-15, "PCM_24": 2**-22, "P
 """How far apart the samples of a kind are; of other kinds only the shape is compared."""
 
 
+LONGER = {("VOC", "ALAW"), ("VOC", "ULAW")}
+"""Kinds that libsndfile reads with a sample more than it wrote."""
+
+
 def same(found: np.ndarray, sound: Audio, subtype: str = "FLOAT") -> None:
     assert found.shape == sound.samples.shape
     if subtype in STEP:
@@ -41,6 +45,8 @@ def as_file(path: Path, sound: Audio) -> None:
     enhance_file(path, target, model=MODEL, strength=0.0)
     clean = audio.read(target)
     assert clean.rate == sound.rate
+    if clean.format in LONGER:
+        clean = clean._replace(samples=clean.samples[:, :-1])
     same(clean.samples, sound, clean.format.subtype)
 
 

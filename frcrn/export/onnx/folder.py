@@ -16,7 +16,7 @@ from frcrn import config
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED, Shapes, open_session, streamed
 from frcrn.export.onnx.traced import step_graph, whole_graph
 from frcrn.export.parity import checked, expected, speech
-from frcrn.files import replacing
+from frcrn.files import held, replacing
 from frcrn.models import Enhancer
 
 ABOUT = "frcrn.json"
@@ -50,7 +50,7 @@ def export(model: Enhancer, folder: str | os.PathLike[str], *, more: Callable[[G
     place.mkdir(parents=True, exist_ok=True)
     stale = graphs_in(place) - contents.keys()
     # all are written before any takes its name, and the description takes its name last
-    with ExitStack() as files:
+    with held(place), ExitStack() as files:
         for name, content in contents.items():
             files.enter_context(replacing(place / name)).write_bytes(content)
     for name in stale:
