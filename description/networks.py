@@ -7,7 +7,14 @@ Measured anew from what `python -m benchmarks.networks` has trained and a compar
         rnnoise=RUNS/rnnoise/output "DTLN, its authors' weights"=dtln.json ... --data pairs/ -o SCORES/
     python -m description.networks --runs RUNS/ --scores SCORES/
 
-Without options only the table is written. Hours are what the log of a run counts.
+and for an NNSE and its tables, before and after fine-tuning in whole numbers:
+
+    python -m benchmarks.whole_numbers RUNS/nnse/output pairs/noisy -o tables/
+    frcrn compare float=RUNS/nnse/output tables=tables/ ... --data pairs/ -o ROUNDED/
+    python -m description.networks --rounded ROUNDED/
+
+Without options only the tables are written. Hours are what the log of a run counts. What `frcrn compare --gate` found
+is taken over with `--gate OUT`.
 """
 
 from __future__ import annotations
@@ -29,7 +36,6 @@ from frcrn.models.checkpoint import load
 
 HERE = Path(__file__).parent
 FIGURES, PAGE = HERE / "networks.json", HERE.parent / "docs" / "networks.md"
-BEGIN, END = "<!-- scores: begin -->\n", "<!-- scores: end -->\n"
 DIGITS = {"pesq": 3, "stoi": 3, "si_sdr": 2}
 COLUMNS = (
     "network",
@@ -73,34 +79,60 @@ def real_time_factor(program: bytes) -> float:
     return (time.process_time() - start) / (wave.shape[1] / steps.sample_rate)
 
 
-def measured(runs: Path, scores: Path) -> dict[str, Any]:
+def measured(runs: Path | None, scores: Path) -> dict[str, Any]:
     """Return the figures of all that a comparison has scored; what has a run beside it is ours."""
     rows, data = [], {}
     for path in sorted(scores.glob("*/summary.json")):
         summary = json.loads(path.read_text(encoding="utf-8"))
         label = summary["label"]
-        own = facts(runs / label) if (runs / label / "output").is_dir() else {}
+        own = facts(runs / label) if runs and (runs / label / "output").is_dir() else {}
         means = {name: [round(summary["metrics"][name][key], 4) for key in ("mean", "low", "high")] for name in DIGITS}
         rows.append({"name": label, **own, **means})
         data = {"clips": summary["clips"], "minutes": round(summary["seconds"] / 60, 1)}
     comparison = json.loads((scores / "comparison.json").read_text(encoding="utf-8"))
     order = [comparison["reference"], *comparison["differences"]]
-    return {"data": data, "systems": sorted(rows, key=lambda row: order.index(row["name"]))}
+    worse = comparison["worse"]
+    return {"data": data, "systems": sorted(rows, key=lambda row: order.index(row["name"])), "worse": worse}
 
 
 def section(figures: Mapping[str, Any]) -> str:
-    """Return the table with a sentence before it."""
+    """Return the table of all networks with a sentence before it."""
     data, systems = figures["data"], figures["systems"]
     hours = sorted({row["hours"] for row in systems if "hours" in row})
     said = " or ".join(f"{each:g}" for each in hours)
     intro = (
-        f"Each trained by us for {said} hours of sound, the same clips for all; scored on {data['clips']} pairs of "
-        f"speech and noise that no training contains ({data['minutes']} minutes).\n"
-        if hours
-        else ""
+        f"Ours were trained for {said} h of sound each, all on the same clips; scored on {data['clips']} pairs of "
+        f"speech and noise that no training contains ({data['minutes']} minutes).\n\n"
     )
     lines = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS), *(line(row) for row in systems)]
-    return intro + "\n" + "\n".join(lines) + "\n"
+    return intro + "\n".join(lines) + "\n"
+
+
+def rounded(figures: Mapping[str, Any]) -> str:
+    """Return the table of a network and its tables of whole numbers."""
+    lines = ["| | PESQ | STOI | SI-SDR |", "|---|---|---|---|"]
+    lines += [f"| {row['name']} | {' | '.join(scores_of(row))} |" for row in figures["systems"]]
+    return f"Over {figures['data']['clips']} pairs:\n\n" + "\n".join(lines) + "\n"
+
+
+def gate(figures: Mapping[str, Any]) -> str:
+    """Return what a comparison's gate found."""
+    names = [row["name"] for row in figures["systems"]]
+    found = [f"- {line}" for line in figures["worse"]] or ["- nothing is worse"]
+    others = " and ".join(names[1:])
+    intro = (
+        f"`frcrn compare {names[0]} ... --gate` with {others}, on {figures['data']['clips']} pairs, says of the others:"
+    )
+    return intro + "\n\n" + "\n".join(found) + "\n"
+
+
+PARTS = {"scores": section, "rounded": rounded, "gate": gate}
+"""What stands between the marks of these names, from the figures of the same name."""
+
+
+def scores_of(row: Mapping[str, Any]) -> list[str]:
+    """Return means and half their intervals."""
+    return [f"{row[name][0]:.{n}f} ± {(row[name][2] - row[name][1]) / 2:.{n}f}" for name, n in DIGITS.items()]
 
 
 def line(row: Mapping[str, Any]) -> str:
@@ -114,27 +146,32 @@ def line(row: Mapping[str, Any]) -> str:
         ("hours", "{:.2g}", 1),
     )
     cells = [form.format(row[name] / unit) if name in row else "" for name, form, unit in forms]
-    for name, digits in DIGITS.items():
-        mean, low, high = row[name]
-        cells.append(f"{mean:.{digits}f} ± {(high - low) / 2:.{digits}f}")
-    return f"| {row['name']} | {' | '.join(cells)} |"
+    return f"| {row['name']} | {' | '.join(cells + scores_of(row))} |"
 
 
 def page(figures: Mapping[str, Any]) -> str:
-    """Return docs/networks.md with the table that belongs to the figures."""
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    return before + BEGIN + section(figures) + END + rest.partition(END)[2]
+    """Return docs/networks.md with the tables that belong to the figures."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name, values in figures.items():
+        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+        if begin not in text or end not in text:
+            raise ValueError(f"{PAGE}: expected the marks {begin.strip()} and {end.strip()}")
+        before, _, rest = text.partition(begin)
+        text = before + begin + PARTS[name](values) + end + rest.partition(end)[2]
+    return text
 
 
 def main() -> None:
-    """Read the command line, and write figures and table."""
+    """Read the command line, and write figures and tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, help="what `benchmarks.networks` trained")
-    parser.add_argument("--scores", type=Path, help="what `frcrn compare` wrote")
+    for name in PARTS:
+        parser.add_argument(f"--{name}", type=Path, metavar="OUT", help="what `frcrn compare` wrote")
     args = parser.parse_args()
-    if args.runs and args.scores:
-        write_json(FIGURES, measured(args.runs, args.scores))
-    PAGE.write_text(page(json.loads(FIGURES.read_text(encoding="utf-8"))), encoding="utf-8")
+    figures = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.is_file() else {}
+    figures |= {name: measured(args.runs, place) for name in PARTS if (place := getattr(args, name))}
+    write_json(FIGURES, figures)
+    PAGE.write_text(page(figures), encoding="utf-8")
 
 
 if __name__ == "__main__":
