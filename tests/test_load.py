@@ -116,7 +116,7 @@ def test_ten_thousand_small_calls_take_no_more_than_a_thousand(model: Network, t
 
 @pytest.mark.slow
 def test_hours_through_one_stream_take_no_more_than_minutes(model: Network) -> None:
-    second = np.tile(WAVES[0], 6)[:16_000]
+    second = np.tile(WAVES[0], 15)[:44_100]
     stream = model.stream(44_100)
     for _ in range(200):
         stream.push(second)

@@ -105,7 +105,7 @@ def require_known(about: dict[str, Any]) -> None:
     for name, kind in {"sample_rate": int, "window": int, "hop": int, "graphs": dict}.items():
         config.require(config.fits(about.get(name), kind), name, config.describe(kind), about.get(name))
     for name in ("sample_rate", "window", "hop"):
-        config.require(0 < about[name] < 2**24, name, "a number above 0", about[name])
+        config.require(0 < about[name] < 2**24, name, f"a number above 0 and below {2**24}", about[name])
     for name, graph in about["graphs"].items():
         config.require(isinstance(graph, dict), name, "a table", graph)
         for key in ("file", "sha256"):
