@@ -102,8 +102,8 @@ def section(figures: Mapping[str, Any]) -> str:
     said = " or ".join(f"{each:g}" for each in hours)
     intro = (
         f"Ours were trained for {said} h of sound each, all on the same clips; scored on {data['clips']} pairs of "
-        f"speech and noise that no training contains ({data['minutes']} minutes). Such short training compares the networks, "
-        "and is no measure of what they can do; their authors trained for hundreds of hours.\n\n"
+        f"speech and noise that no training contains ({data['minutes']} minutes). Training so short only compares "
+        "networks; it does not tell what they can do.\n\n"
     )
     lines = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS), *(line(row) for row in systems)]
     return intro + "\n".join(lines) + "\n"
