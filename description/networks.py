@@ -102,7 +102,8 @@ def section(figures: Mapping[str, Any]) -> str:
     said = " or ".join(f"{each:g}" for each in hours)
     intro = (
         f"Ours were trained for {said} h of sound each, all on the same clips; scored on {data['clips']} pairs of "
-        f"speech and noise that no training contains ({data['minutes']} minutes).\n\n"
+        f"speech and noise that no training contains ({data['minutes']} minutes). Training so short only compares "
+        "networks; it does not tell what they can do.\n\n"
     )
     lines = [f"| {' | '.join(COLUMNS)} |", "|" + "---|" * len(COLUMNS), *(line(row) for row in systems)]
     return intro + "\n".join(lines) + "\n"
@@ -120,9 +121,8 @@ def gate(figures: Mapping[str, Any]) -> str:
     names = [row["name"] for row in figures["systems"]]
     found = [f"- {line}" for line in figures["worse"]] or ["- nothing is worse"]
     others = " and ".join(names[1:])
-    intro = (
-        f"`frcrn compare {names[0]} ... --gate` with {others}, on {figures['data']['clips']} pairs, says of the others:"
-    )
+    clips = figures["data"]["clips"]
+    intro = f"`frcrn compare --gate` of {others} against {names[0]}, on {clips} pairs, says what is worse:"
     return intro + "\n\n" + "\n".join(found) + "\n"
 
 
