@@ -64,9 +64,10 @@ locks:
 	$(LOCK) pyproject.toml --extra train --extra eval --extra onnx --python-version 3.11 \
 		--python-platform x86_64-unknown-linux-gnu -o docker/training.lock
 
-# Needs clang. What is found is kept in build/fuzz/found.
+# The first needs clang. What is found is kept in build/fuzz/found.
 fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz.readers $(FUZZ_SECONDS)
 
 clean:
 	rm -rf $(VENV) build dist runtime/build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

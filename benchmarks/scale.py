@@ -1,7 +1,7 @@
 """How long a corpus takes on a cluster: a seeded simulation, and beside it a real run on this machine with --real.
 
 python benchmarks/scale.py                                   # 100,000 files on 64 cores: skew, node failures, unit size
-python benchmarks/scale.py --real --files 200 --workers 2    # Ray against --jobs on the same files, and the simulation
+python benchmarks/scale.py --real --files 1000 --workers 2   # Ray against --jobs on the same files, and the simulation
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,16 +29,16 @@ def lengths(files: int, mean: float, skew: float, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).lognormal(np.log(mean) - skew**2 / 2, skew, files)
 
 
-def simulate(seconds: np.ndarray, workers: int, unit: int, failures: float, pace: float, seed: int = 0) -> float:
+def simulate(seconds: np.ndarray, workers: int, unit: int, failures: float, pace: float, start: float = START) -> float:
     """Return the hours until all is done; `failures` is how often a worker dies in an hour, losing its unit's work."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(0)
     order = np.sort(seconds)[::-1]
     work = [part.sum() / pace + A_FILE * len(part) + A_UNIT for part in np.split(order, range(unit, len(order), unit))]
-    free = [START] * workers
+    free = [start] * workers
     for cost in sorted(work, reverse=True):
         now = heapq.heappop(free)
         while failures and (dies := random.exponential(3600 / failures)) < cost:
-            now += dies + START
+            now += dies + start
         heapq.heappush(free, now + cost)
     return max(free) / 3600
 
@@ -58,23 +59,57 @@ def tables(files: int, workers: int, pace: float) -> None:
             print(f"  skew {skew}, unit {unit}, deaths {rate}: {found:.3f} h, {ideal / found:.0%} of the cores used")
 
 
-def real(files: int, workers: int) -> None:
-    """Measure Ray and processes on the same files in turn, and what the simulation says of the pace found."""
+class Run(NamedTuple):
+    """Seconds until Ray was there, until its first rows and its last, files a second in the second half, CPU time."""
+
+    started: float
+    first: float
+    last: float
+    later: float
+    cpu: float
+
+
+def on_ray(source: Path, out: str, files: int, workers: int) -> Run:
+    """Enhance a folder on a cluster that is started for it."""
+    import psutil
+
+    from frcrn.scale.cluster import connected
     from frcrn.scale.corpus import enhance_corpus
 
+    came: list[float] = []
+    begin = time.perf_counter()
+    with connected(None, workers):
+        started = time.perf_counter() - begin
+        counts = enhance_corpus(str(source), out, actors=workers, progress=lambda _: came.append(time.perf_counter()))
+        mine = psutil.Process()
+        cpu = sum(sum(each.cpu_times()[:2]) for each in (mine, *mine.children(recursive=True)))
+    if counts["enhanced"] != files:
+        sys.exit(f"Ray: {counts}")
+    half = len(came) // 2
+    later = (len(came) - half) / (came[-1] - came[half - 1])
+    return Run(started, came[0] - begin, came[-1] - begin, later, cpu)
+
+
+def real(files: int, workers: int, rounds: int) -> None:
+    """Measure Ray and processes on the same files in turn, and what the simulation says of the pace found."""
     with tempfile.TemporaryDirectory() as temporary:
         source = Path(temporary) / "in"
         seconds = make(source, files)
-        plain = run(source, workers, "default")
-        begin = time.perf_counter()
-        counts = enhance_corpus(str(source), f"{temporary}/ray", actors=workers)
-        whole = time.perf_counter() - begin
-    if counts["enhanced"] != files:
-        sys.exit(f"Ray: {counts}")
-    print(f"--jobs {workers}: {plain:.1f} s; Ray, its start included: {whole:.1f} s; {plain / whole:.2f} times as fast")
-    pace = seconds / plain / workers
-    found = 3600 * simulate(np.full(files, seconds / files), workers, 8, 0.0, pace)
-    print(f"simulated with {pace:.1f} hours of audio per process hour: {found:.1f} s")
+        for number in range(rounds):
+            plain = run(source, workers, "default")
+            cluster = on_ray(source, f"{temporary}/ray{number}", files, workers)
+            compare(files, seconds, workers, plain, cluster)
+
+
+def compare(files: int, seconds: float, workers: int, plain: float, cluster: Run) -> None:
+    """Print a round, and the simulation of it: with the pace of the processes, and the start that was measured."""
+    print(f"--jobs {workers}: {plain:.1f} s, {files / plain:.1f} files a second")
+    print(f"Ray: there after {cluster.started:.1f} s, first rows after {cluster.first:.1f} s, all {cluster.last:.1f} s")
+    print(f"its second half: {cluster.later:.1f} files a second, {cluster.later * plain / files:.2f} times --jobs")
+    print(f"start included: {plain / cluster.last:.2f} times --jobs; CPU time of all processes {cluster.cpu:.1f} s")
+    pace, unit = seconds / plain / workers, max(1, files // (24 * workers))
+    found = 3600 * simulate(np.full(files, seconds / files), workers, unit, 0.0, pace, start=cluster.first)
+    print(f"simulated with {pace:.1f} hours of audio per process hour: {found:.1f} s", flush=True)
 
 
 def main() -> None:
@@ -83,10 +118,11 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--workers", type=int, default=64)
     parser.add_argument("--pace", type=float, default=PACE)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--real", action="store_true")
     args = parser.parse_args()
     if args.real:
-        real(args.files, args.workers)
+        real(args.files, args.workers, args.rounds)
     else:
         tables(args.files, args.workers, args.pace)
 

@@ -1,7 +1,8 @@
 """Put a trained model into the package: python -m description.bundle runs/frcrn_small/output --clean speech/
 
 Writes frcrn/weights/NAME.safetensors in half precision, refuses weights that do not survive it, and writes its program
-in C beside it, which `python -m description.programs` does alone. With clean speech at hand it first sets the mask's
+in C beside it, which `python -m description.programs` does alone, and what tests expect of it (`python -m
+description.goldens`). With clean speech at hand it first sets the mask's
 bound so that clean speech keeps its level, which some losses leave free. With another model that went on from this one,
 or both from a third, the weights can be a mean: --with runs/other/output 0.35.
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from description.goldens import write_goldens
 from description.programs import write_programs
 from frcrn import audio
 from frcrn.models.checkpoint import load, save
@@ -51,6 +53,7 @@ def bundle(source: str, name: str, clean: Path | None, other: tuple[str, float] 
     beside.replace(target)
     print(f"{target}: {target.stat().st_size / 1e6:.2f} MB, output changed by at most {change:.1e}")
     write_programs()
+    write_goldens()
     return target
 
 

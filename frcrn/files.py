@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,41 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def held(folder: str | os.PathLike[str], patience: float = 0.0) -> Iterator[None]:
+    """Be the only process that writes into a folder; where folders cannot be locked, trust.
+
+    For `patience` seconds it waits for another one: the helpers of a run that was killed outlive it by some seconds.
+    """
+    try:
+        import fcntl
+
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    end = time.monotonic() + patience
+    try:
+        while not _locked(fcntl, descriptor):
+            if time.monotonic() > end:
+                raise ValueError(f"{folder}: another run is writing here; wait for it, or choose another folder")
+            time.sleep(0.1)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(fcntl: Any, descriptor: int) -> bool:
+    """Lock, where nobody else does."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def part_name(name: str) -> str:

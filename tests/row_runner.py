@@ -13,6 +13,11 @@ def sigmoid(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 
 
+def alike(wave: Array, window: int, lag: int) -> float:
+    then = wave[len(wave) - window - lag :][:window]
+    return float(wave[-window:] @ then / np.sqrt(then @ then + 1e-12))
+
+
 class RowOperations:
     """What `Runner` does with rows; it has memory, weights and the header."""
 
@@ -85,6 +90,28 @@ class RowOperations:
 
     def speech(self, a: Any) -> None:
         self.at(~2, 1)[:] = self.at(a.x, 1)
+
+    def delay(self, a: Any) -> None:
+        window, hop, size = self.head["window"], self.head["hop"], a.longest + self.head["window"]
+        taper, past = self.w(a.taper, window), self.at(a.past, size - hop)
+        wave = np.concatenate([past, self.at(a.x, window)[-hop:] / taper[-hop:]])
+        past[:] = wave[hop:]
+        rough = wave[size % 4 :].reshape(-1, 4).mean(axis=1)
+        lags = range(len(rough) - window // 4, -(-a.shortest // 4) - 1, -1)
+        about = 4 * max(lags, key=lambda lag: alike(rough, window // 4, lag))
+        near = np.clip(np.arange(about - 3, about + 4), a.shortest, a.longest)
+        lag = max(near, key=lambda each: alike(wave, window, each))
+        self.at(a.out, window)[:] = taper * wave[a.longest - lag :][:window]
+
+    def comb(self, a: Any) -> None:
+        x, y = (self.at(place, a.bins, 2) for place in (a.x, a.earlier))
+        shares, square = self.w(a.shares, a.bins, a.bands), self.at(a.gains, a.bands) ** 2
+        own, other, both = ((one * two).sum(axis=1) @ shares for one, two in ((x, x), (y, y), (x, y)))
+        like = np.clip(both / np.sqrt(own * other + 1e-12), 0, 1) ** 2
+        strength = np.minimum(np.sqrt(like * (1 - square) / ((1 - like) * square + 1e-12) + 1e-12), 1)
+        mixed = x + (shares @ (strength * np.sqrt(own / (other + 1e-12))))[:, None] * y
+        after = (mixed**2).sum(axis=1) @ shares
+        self.at(a.out, a.bins, 2)[:] = mixed * (shares @ np.sqrt(own / (after + 1e-12)))[:, None]
 
     def lstm(self, a: Any) -> None:
         n, (h, c) = a.hidden, self.at(a.past, 2, a.hidden)

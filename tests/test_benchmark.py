@@ -274,3 +274,10 @@ def test_memory_is_that_of_the_work() -> None:
 @pytest.mark.slow
 def test_memory_of_what_is_killed_is_not_known() -> None:
     assert peak_apart(os._exit, 9) == (None, None)
+
+
+def test_recurrent_layers_are_counted() -> None:
+    lstm, gru = torch.nn.LSTM(5, 7, batch_first=True), torch.nn.GRU(5, 7, batch_first=True)
+    x = torch.zeros(1, 3, 5)
+    assert operations.macs(lambda: lstm(x)) == 3 * 4 * 7 * (5 + 7)
+    assert operations.macs(lambda: gru(x)) == 3 * 3 * 7 * (5 + 7)

@@ -22,7 +22,7 @@ PRESETS: dict[str, dict[str, dict[str, object]]] = {
     "frcrn": {"tiny": {"causal": True}, "tiny offline": {"causal": False}, "compact": {}},
     "dtln": {"tiny": {}, "tiny normalised": {"normalise": True, "hop": 32, "layers": 1}},
     "nnse": {"tiny": {}, "tiny pspec": {"features": "pspec"}},
-    "rnnoise": {"tiny": {}},
+    "rnnoise": {"tiny": {}, "tiny pitch": {"pitch": True}},
 }
 CASES = [(name, preset) for name in MODELS for preset in PRESETS[name]]
 needs_compiler = pytest.mark.skipif(library.compiler() is None, reason="there is no C compiler")

@@ -227,6 +227,16 @@ def test_waves_beyond_full_scale_stay_as_loud(peak: float) -> None:
         assert np.isfinite(enhance(network, wave, 44100)).all()
 
 
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("strength", [0.0, 0.5, 1.0])
+def test_what_is_made_of_the_largest_numbers_is_finite(strength: float, residual: bool) -> None:
+    wave = noise(2000)
+    wave[:, 300], wave[:, 301] = -3.4028e38, 3.4028e38
+    for network in (Gain(1.5), Gain(-1.5)):
+        clean = enhance(network, wave, strength=strength, residual=residual)
+        assert np.isfinite(clean).all()
+
+
 # how much is removed
 
 

@@ -23,6 +23,7 @@ pytest.importorskip("uvicorn")
 pytest.importorskip("websockets")
 pytest.importorskip("python_multipart")
 
+from frcrn.audio.reading import BLOCK
 from frcrn.cli import main
 from frcrn.serve import files
 from frcrn.serve.models import Models
@@ -182,6 +183,14 @@ def test_too_large_and_too_long_are_refused_while_they_come() -> None:
         assert client.get("/health").json["waiting"] == 0
 
 
+def test_who_sends_much_too_much_gets_to_the_answer() -> None:
+    """Sixteen times what is accepted, in one piece: a connection closed meanwhile would lose the sentence."""
+    with serving(MODELS, megabytes=1) as client:
+        assert client.enhance(bytes(16 << 20)).status == 413
+        with held_up(client, length=1 << 40, freed=True) as connection:
+            assert connection.recv(12) == b"HTTP/1.1 413"
+
+
 def test_one_too_many_is_told_when_to_come_again() -> None:
     with serving(MODELS, workers=1, queue=0) as client:
         with held_up(client):
@@ -194,13 +203,16 @@ def test_one_too_many_is_told_when_to_come_again() -> None:
 class held_up:  # noqa: N801 - reads as what it is
     """A client that sends half of a file, waits, and leaves."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, length: int = 99999, freed: bool = False) -> None:
+        self._client, self._length, self._freed = client, length, freed
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> socket.socket:
         self._socket = socket.create_connection(("127.0.0.1", self._client.port))
-        self._socket.sendall(b"POST /v1/enhance HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\nRIFF")
-        until(lambda: self._client.service.pool.waiting)
+        head = f"POST /v1/enhance HTTP/1.1\r\nHost: localhost\r\nContent-Length: {self._length}\r\n\r\nRIFF"
+        self._socket.sendall(head.encode())
+        if not self._freed:
+            until(lambda: self._client.service.pool.waiting)
+        return self._socket
 
     def __exit__(self, *error: object) -> None:
         self._socket.close()
@@ -230,6 +242,23 @@ def test_who_reads_slowly_keeps_no_worker_busy(monkeypatch: pytest.MonkeyPatch) 
             assert slow.recv(12) == b"HTTP/1.1 200"
             assert client.enhance(wav(CLIP)).status == 200  # by the only worker
         until(lambda: not list(client.service.folder.iterdir()))
+
+
+def test_a_file_of_many_blocks_is_read_where_each_reader_is(client: Client, tmp_path: Path) -> None:
+    """What went in is read beside the network, to compare; neither may move the other's place in the file."""
+    content = wav(np.stack([np.tile(CLIP, 16), np.tile(CLIP[::-1], 16)]), 48000)
+    assert len(samples(content)) > 4 * BLOCK
+    expected = by_command(tmp_path, content, "a.wav", "clean.wav")
+    np.testing.assert_array_equal(samples(client.enhance(content, name="a.wav").body), expected)
+    id = client.begin(content, name="a.wav")
+    job = client.ended(id)
+    assert job["error"] is None
+    after, removed = (samples(client.get(f"/v1/jobs/{id}/audio", part=part).body) for part in ("after", "removed"))
+    np.testing.assert_array_equal(after, expected)
+    assert np.abs(samples(content) - after - removed).max() <= 1 / 32768
+    levels = [10 * np.log10(np.square(each).mean()) for each in (samples(content), after)]
+    assert [job["levels"]["in_dbfs"], job["levels"]["out_dbfs"]] == pytest.approx(levels, abs=0.02)
+    assert client.ask("DELETE", f"/v1/jobs/{id}").status == 204
 
 
 def test_a_job_tells_how_far_it_is_and_gives_its_parts(client: Client, tmp_path: Path) -> None:

@@ -24,6 +24,10 @@ STEP = {"PCM_S8": 2**-7, "PCM_U8": 2**-7, "PCM_16": 2**-15, "PCM_24": 2**-22, "P
 """How far apart the samples of a kind are; of other kinds only the shape is compared."""
 
 
+LONGER = {("VOC", "ALAW"), ("VOC", "ULAW")}
+"""Kinds that libsndfile reads with a sample more than it wrote."""
+
+
 def same(found: np.ndarray, sound: Audio, subtype: str = "FLOAT") -> None:
     assert found.shape == sound.samples.shape
     if subtype in STEP:
@@ -41,6 +45,8 @@ def as_file(path: Path, sound: Audio) -> None:
     enhance_file(path, target, model=MODEL, strength=0.0)
     clean = audio.read(target)
     assert clean.rate == sound.rate
+    if clean.format in LONGER:
+        clean = clean._replace(samples=clean.samples[:, :-1])
     same(clean.samples, sound, clean.format.subtype)
 
 
@@ -128,3 +134,25 @@ def test_a_sample_of_strange_files(tmp_path: Path) -> None:
 def test_strange_files(part: int, tmp_path: Path) -> None:
     counts = all_of(NAMES[part::20], tmp_path)
     print(len(NAMES[part::20]), "files:", counts)
+
+
+@pytest.mark.slow
+def test_strange_files_through_the_pipeline(tmp_path: Path) -> None:
+    pytest.importorskip("modelscope")
+    from frcrn.plugin.pipeline import FRCRNPipeline
+    from tests.plugin_parts import tiny_directory
+
+    (tmp_path / "in").mkdir()
+    clean = FRCRNPipeline(str(tiny_directory(tmp_path / "model")), device="cpu", strength=0.0, keep_format=True)
+
+    def as_pipeline(path: Path, sound: Audio | None) -> None:
+        answer = clean(str(path), output_path=path.with_name(f"clean{path.suffix}"))
+        assert sound is not None and answer["sample_rate"] == sound.rate
+        assert len(answer["output_pcm"]) == 2 * sound.samples.size
+
+    counts = {"right": 0, "refused": 0}
+    for name in NAMES[::13]:
+        for answer in tried(name, tmp_path / "in", {"pipeline": as_pipeline}):
+            counts[answer] += 1
+    print(counts)
+    assert counts["right"] > 50 and counts["refused"] > 50

@@ -16,8 +16,10 @@ from frcrn.cli.common import sentence
 from frcrn.evaluation.metrics.scores import Scores
 from frcrn.evaluation.scores_csv import Journal
 from frcrn.evaluation.statistics import Row
-from frcrn.export.onnx.folder import ABOUT, described
+from frcrn.export.onnx.folder import ABOUT, described, export
 from frcrn.files import cell, uncelled
+from frcrn.inference.manifest import Manifest
+from tests.limits import bounded
 from tests.networks import tiny
 
 FORMULA = "=cmd|' -C calc'!A0.wav"
@@ -101,6 +103,30 @@ def test_a_description_of_an_export_that_lacks_something_is_refused_in_a_sentenc
     assert "\n" not in str(caught.value)
 
 
+MEASURED: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "another hop": lambda about: about.update(hop=1),
+    "a rate of a hertz": lambda about: about.update(sample_rate=1),
+    "a state of another shape": lambda about: first_state(about).update(shape=[1, 1]),
+    "a state that comes from elsewhere": lambda about: first_state(about).update(next="nowhere"),
+}
+
+
+def first_state(about: dict[str, Any]) -> dict[str, Any]:
+    return next(iter(next(graph["states"] for graph in about["graphs"].values() if graph.get("states")).values()))
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_an_edited_export_is_not_measured(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnxruntime")
+    export(tiny(causal=True), tmp_path)
+    about = json.loads((tmp_path / ABOUT).read_text())
+    MEASURED[name](about)
+    (tmp_path / ABOUT).write_text(json.dumps(about))
+    with bounded(seconds=20, gigabytes=6):
+        assert main(["bench", str(tmp_path), "--seconds", "0.1", "--threads", "1", "--no-memory"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 @pytest.mark.parametrize("loud", [1e13, -1e20, 3.4e38])
 def test_a_stream_refuses_what_is_no_sound_and_goes_on_as_before(loud: float) -> None:
     stream, chunk = tiny(causal=True).stream(), np.ones(500, np.float32)
@@ -109,3 +135,9 @@ def test_a_stream_refuses_what_is_no_sound_and_goes_on_as_before(loud: float) ->
         stream.push(chunk * np.float32(loud))
     assert np.isfinite(stream.push(chunk * np.float32(1e12))).all()
     assert stream.position == 1000
+
+
+@pytest.mark.parametrize("name", ['["a"]', "{}", "null", "5", '"\\ud800"', "[" * 100_000])
+def test_a_manifest_with_a_name_that_is_none_is_no_trouble(name: str, tmp_path: Path) -> None:
+    (tmp_path / "frcrn-manifest.jsonl").write_text(f'{{"source": "", "settings": "", "target": "", "file": {name}}}\n')
+    assert Manifest(tmp_path).known(tmp_path / "a.wav") is None

@@ -7,13 +7,14 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
 from frcrn.evaluation.metrics.scores import Scores
 from frcrn.evaluation.statistics import Row
-from frcrn.files import NAMES, cell, read_json, uncelled, write_json, write_text
+from frcrn.files import NAMES, cell, held, read_json, uncelled, write_json, write_text
 
 SCORES = "scores.csv"
 RUN = "run.json"
@@ -27,13 +28,16 @@ class Journal:
     def __init__(self, folder: Path, identity: Mapping[str, Any], columns: Sequence[str], fresh: bool = False) -> None:
         self.path, self.columns = folder / SCORES, tuple(columns)
         folder.mkdir(parents=True, exist_ok=True)
-        if fresh:
-            for name in (SCORES, RUN):
-                (folder / name).unlink(missing_ok=True)
-        _check_identity(folder, identity)
-        self.rows = {row.name: row for row in _read(self.path, self.columns)}
-        self.rewrite(self.rows.values())
-        self._file: TextIO = self.path.open("a", encoding="utf-8", errors=NAMES, newline="")
+        with ExitStack() as stack:
+            stack.enter_context(held(folder))
+            if fresh:
+                for name in (SCORES, RUN):
+                    (folder / name).unlink(missing_ok=True)
+            _check_identity(folder, identity)
+            self.rows = {row.name: row for row in _read(self.path, self.columns)}
+            self.rewrite(self.rows.values())
+            self._file: TextIO = self.path.open("a", encoding="utf-8", errors=NAMES, newline="")
+            self._held = stack.pop_all()
 
     def add(self, row: Row) -> None:
         """Append one row; it survives whatever comes next."""
@@ -52,6 +56,7 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+        self._held.close()
 
 
 def _check_identity(folder: Path, identity: Mapping[str, Any]) -> None:

@@ -8,7 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from torch import nn
 
+from frcrn.models.layers.pitch import Comb, Delay, DelaySpec
 from frcrn.models.layers.rows import Dense, DenseSpec, FixedMatrix, Gru, Log, Lstm, NormSpec, RecurrentSpec, RowNorm
+from frcrn.models.layers.specs import Array
 from frcrn.models.layers.transforms import Inverse, Magnitude, Spectrum
 
 Row = TypeVar("Row")
@@ -29,6 +31,8 @@ class RowRules(ABC, Generic[Row]):
             Spectrum: self.spectrum,
             Inverse: self.inverse,
             Magnitude: self.magnitude,
+            Delay: self.delay,
+            Comb: self.comb,
         }
 
     def layer(self, name: str, layer: nn.Module, x: Row) -> Row:
@@ -63,6 +67,14 @@ class RowRules(ABC, Generic[Row]):
     @abstractmethod
     def log(self, name: str, spec: tuple[float, float, float], x: Row) -> Row:
         """A scaled logarithm of each value."""
+
+    @abstractmethod
+    def delay(self, name: str, spec: DelaySpec, x: Row) -> Row:
+        """A frame one period of its pitch earlier."""
+
+    @abstractmethod
+    def comb(self, name: str, spec: Array, x: Row) -> Row:
+        """A comb filter over a spectrum, the one a period earlier, and the gains of bands."""
 
     @abstractmethod
     def spectrum(self, name: str, window: int, x: Row) -> Row:

@@ -26,6 +26,7 @@ from frcrn.inference.opening import open_network
 
 Progress = Callable[[float], None]
 MOST_CHANNELS = 128
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class Recording(NamedTuple):
@@ -149,7 +150,7 @@ def enhanced(model: Network, recording: Recording, measure: Measure, mix: Mix, b
     def mixed() -> Iterator[tuple[Samples, Samples]]:
         for noisy in for_mixing:
             wave = mix.keep * noisy + (1 - mix.keep) * audible * clean.take(noisy.shape[1])
-            yield (noisy - wave if mix.residual else wave), noisy
+            yield (_as_samples(np.subtract(noisy, wave, dtype=np.float64)) if mix.residual else wave), noisy
 
     with evaluating(model):
         yield from loudness.bounded(mixed(), np.where(measure.peak <= 1, loudness.CEILING, np.inf))
@@ -278,7 +279,12 @@ def _silence(model: Network, recording: Recording) -> Samples:
 
 def _times(blocks: Iterator[Samples], gain: NDArray[np.float64]) -> Iterator[Samples]:
     """Blocks [C, n] times a factor per channel [C], in double precision: both may be far from 1."""
-    return ((block * gain[:, None]).astype(np.float32) for block in blocks)
+    return (_as_samples(block * gain[:, None]) for block in blocks)
+
+
+def _as_samples(wave: NDArray[np.float64]) -> Samples:
+    """Return float32; what lies beyond the largest is the largest."""
+    return np.clip(wave, -_LARGEST, _LARGEST).astype(np.float32)
 
 
 def _checked(clean: Samples, recording: Recording) -> Samples:

@@ -94,9 +94,9 @@ def _read(path: Path) -> Iterator[tuple[str, Record]]:
         return
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
-            with contextlib.suppress(json.JSONDecodeError, KeyError, TypeError):
+            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 values = json.loads(line)
-                yield values["file"], Record(*(str(values[field]) for field in Record._fields))
+                yield str(values["file"]), Record(*(str(values[field]) for field in Record._fields))
 
 
 def _lock(file: TextIO, folder: Path) -> None:

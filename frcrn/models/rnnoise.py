@@ -1,7 +1,8 @@
 """A network like RNNoise, at 48 kHz: from band energies to band gains and voice activity, by small recurrent units.
 
 It sees logarithms of the energies of bands, three frames at a time, and returns a gain a band, spread
-over the bins by triangles, and the probability of speech, which it learns beside the gains.
+over the bins by triangles, and the probability of speech, which it learns beside the gains. A comb filter at the
+pitch can take noise out from between the harmonics of a voice, which bands are too wide for.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from frcrn.config import build, require
 from frcrn.models.base import register
 from frcrn.models.frames import FrameEnhancer, RowBackend, X
 from frcrn.models.layers.features import band_matrix
+from frcrn.models.layers.pitch import Comb, Delay
 from frcrn.models.layers.rows import Dense, FixedMatrix, Gru, Log
 from frcrn.models.layers.transforms import Frames, Inverse, Magnitude, Spectrum
 from frcrn.models.nnse import LOG
@@ -31,6 +33,8 @@ class RNNoiseConfig:
     voice_units: int = 24
     noise_units: int = 48
     gain_units: int = 96
+    pitch: bool = False
+    """Whether a comb filter at the pitch of the voice comes before the gains; it has no weights."""
 
     def __post_init__(self) -> None:
         for name in ("sample_rate", "window", "hop", "bands", "dense", "voice_units", "noise_units", "gain_units"):
@@ -70,6 +74,8 @@ class RNNoise(FrameEnhancer):
         self.speech = Dense(config.voice_units, 1, "sigmoid")
         self.noise = Gru(config.dense + config.voice_units + config.bands, config.noise_units)
         self.gain = Gru(config.voice_units + config.noise_units + config.bands, config.gain_units)
+        if config.pitch:
+            self.delay, self.comb = Delay(self.frames, config.sample_rate), Comb(spread)
         self.gains, self.spread = Dense(config.gain_units, config.bands, "sigmoid"), FixedMatrix(spread)
 
     def wire(self, at: RowBackend[X], x: X) -> X:
@@ -82,5 +88,9 @@ class RNNoise(FrameEnhancer):
         at.speech(at.layer("speech", self.speech, voice))
         noise = at.layer("noise", self.noise, at.beside(at.beside(dense, voice), seen))
         gain = at.layer("gain", self.gain, at.beside(at.beside(voice, noise), seen))
-        gains = at.layer("spread", self.spread, at.layer("gains", self.gains, gain))
+        gains = at.layer("gains", self.gains, gain)
+        if self.config.pitch:
+            earlier = at.layer("earlier", self.spectrum, at.layer("delay", self.delay, x))
+            spectrum = at.layer("comb", self.comb, at.beside(at.beside(spectrum, earlier), gains))
+        gains = at.layer("spread", self.spread, gains)
         return at.layer("inverse", self.inverse, at.masked(spectrum, gains))

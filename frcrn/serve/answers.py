@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import PurePath
 from urllib.parse import quote
 
@@ -37,6 +40,10 @@ TYPES = {
     ".webm": "video/webm",
     ".3gp": "video/3gpp",
 }
+READ = "frcrn.read"
+"""The key in a request's scope that says whether its body was read to the end."""
+PATIENCE = 5.0
+"""Seconds in which the rest of a refused upload is read."""
 UNKNOWN = "application/octet-stream"
 
 
@@ -61,8 +68,19 @@ def error(status: int, sentence: str, headers: Mapping[str, str] | None = None) 
 async def refused(request: Request, exception: Exception) -> Response:
     """Answer a refusal."""
     assert isinstance(exception, Refusal)
+    await _drained(request)
     # where the body was not read to its end, no other request can follow it on this connection
     return error(exception.status, exception.sentence, {"Connection": "close", **exception.headers})
+
+
+async def _drained(request: Request) -> None:
+    """Read on for a while: many clients look at an answer only after they have sent everything."""
+    if "expect" in request.headers and READ not in request.scope:
+        return  # this one asked before it sends
+    deadline = time.monotonic() + PATIENCE
+    with suppress(asyncio.TimeoutError):
+        while not request.scope.get(READ):
+            await asyncio.wait_for(request.receive(), deadline - time.monotonic())
 
 
 async def failed(request: Request, exception: Exception) -> Response:

@@ -17,7 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from frcrn import __version__
 from frcrn.serve import job_requests
-from frcrn.serve.answers import described, failed, not_here, refused
+from frcrn.serve.answers import READ, described, failed, not_here, refused
 from frcrn.serve.files import enhance
 from frcrn.serve.guard import App, Guard, Receive, Scope, Send
 from frcrn.serve.jobs import Jobs
@@ -110,8 +110,13 @@ class Counting:
                 status = 101
             await send(message)
 
+        async def receiving() -> MutableMapping[str, Any]:
+            message = await receive()
+            scope[READ] = not message.get("more_body", False)
+            return message
+
         try:
-            await self._app(scope, receive, sending)
+            await self._app(scope, receiving, sending)
         finally:
             seconds = time.monotonic() - begun
             self._service.metrics.answered(address(scope), scope.get("method", "GET"), status, seconds)

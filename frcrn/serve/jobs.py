@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import threading
@@ -19,6 +20,8 @@ from frcrn.serve.limits import MEGABYTE, Limits, Refusal
 from frcrn.serve.pool import Cancelled, Ticket
 from frcrn.serve.service import Service
 from frcrn.serve.work import Enhancement, Opened, Upload, opened, stored_as, suffix_for
+
+_log = logging.getLogger(__name__)
 
 PARTS = ("before", "after", "removed")
 """What can be had of a finished job: the sound as it came, its clean form, and the difference."""
@@ -155,6 +158,8 @@ def conclude(job: Job, work: Future[None]) -> None:
     else:
         foreseen = isinstance(error, (AudioError, ValueError, ImportError))
         job.end(FAILED, str(error) if foreseen else "the server made a mistake; its log says more")
+        if not foreseen:
+            _log.error("a job failed", exc_info=error)
 
 
 _turn = threading.Lock()

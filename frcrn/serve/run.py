@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable, Iterable
 from types import FrameType
 
@@ -16,6 +17,8 @@ from frcrn.serve.service import Service
 
 LARGEST_MESSAGE = 1 << 20
 """Bytes of one message of a stream."""
+SWITCH = 0.001
+"""Seconds after which a thread with a file lets one with a stream go on, where both need Python."""
 PATIENCE = 2
 """Seconds in which answers may be finished when the service ends."""
 
@@ -64,6 +67,7 @@ def serve(
     Example:
         >>> serve(Models(["default"]), Limits(), listen("127.0.0.1", 8000))
     """
+    sys.setswitchinterval(SWITCH)
     service = Service(models, limits)
     server = prepared(service, listening, login, hosts)
     ready()
@@ -77,7 +81,8 @@ def serve(
 def prepared(service: Service, listening: socket.socket, login: str | None, hosts: Iterable[str] = ()) -> Server:
     """Return the server of a service; on a loopback address it goes by no other names than its own and `hosts`."""
     bound = listening.getsockname()[0]
-    names = {*LOOPBACK, bound, *hosts} if bound in LOOPBACK or hosts else None
+    inside = bound in LOOPBACK or bound.startswith("127.")
+    names = {*LOOPBACK, bound, *hosts} if inside or hosts else None
     config = uvicorn.Config(
         application(service, login, names),
         log_config=None,

@@ -67,8 +67,14 @@ def opened(upload: Upload, limits: Limits, check: Check) -> Iterator[Opened]:
     settings = upload.options.settings
     with named(upload) as stream:
         options = {"mono": settings.mono, "repair": settings.repair, "track": settings.track}
+
+        def apart() -> Iterator[Samples]:
+            # two readings that go on at once would move each other's place in one file
+            with named(upload) as own, recording_of(own, **options) as (again, *_):  # type: ignore[arg-type]
+                yield from again.blocks()
+
         with recording_of(stream, **options) as (recording, form, origin):  # type: ignore[arg-type]
-            yield Opened(watched(recording, limits, check), form, origin)
+            yield Opened(watched(recording._replace(blocks=apart), limits, check), form, origin)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from frcrn.export.fixed.training import train_rounded
+from frcrn.files import held
 from frcrn.models.base import Enhancer
 from frcrn.training import checkpoints, random_state
 from frcrn.training.batches import Batch, BatchOrder, batches
@@ -28,6 +29,9 @@ from frcrn.training.signals import StopRequest
 from frcrn.training.step import Stepper
 
 logger = logging.getLogger("frcrn.training")
+
+PATIENCE = 8.0
+"""Seconds to wait for the helpers of a run that was killed."""
 
 Watcher = Callable[[int, float, Mapping[str, float]], None]
 """Called after every step with the step, the share of the budget that is used, and the last logged values."""
@@ -91,8 +95,15 @@ class Trainer(Scoring):
         Example:
             >>> result = trainer.train(resume=True)
         """
+        with contextlib.ExitStack() as stack:
+            if self.processes.first:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(held(self.folder, PATIENCE))
+            return self.train_alone(self.claim_folder(resume))
+
+    def train_alone(self, saved: dict[str, Any] | None) -> Result:
+        """Train in a folder that nobody else writes to, from a checkpoint on or from the start."""
         plan = self.recipe.train
-        saved = self.claim_folder(resume)
         self.stepper = Stepper(self.model.train(), self.average, self.losses, plan, self.processes)
         random_state.seed_everything(plan.seed + 7919 * (1 + self.processes.rank))
         if saved is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata, util
 from pathlib import Path
@@ -20,7 +20,7 @@ from frcrn.evaluation.speed.operations import macs, of_graph
 from frcrn.evaluation.systems import labelled
 from frcrn.export.native.library import compiler
 from frcrn.export.onnx.folder import ABOUT, described
-from frcrn.export.onnx.sessions import AUDIO, ENHANCED, open_session
+from frcrn.export.onnx.sessions import AUDIO, ENHANCED, OnnxSession
 from frcrn.machine import load_average, processor
 from frcrn.models import Enhancer, FrameEnhancer, MaskEnhancer
 from frcrn.models.checkpoint import load
@@ -168,7 +168,9 @@ def exported_subject(place: str, path: Path, label: str, threads: int) -> Subjec
     gmacs = count * about["sample_rate"] / about["hop"] / 1e9 if states and count is not None else None
     latency = about["latency"] if states else None
     facts = Facts(label or path.stem, parameters, gmacs, about["sample_rate"], about["hop"], latency)
-    session = open_session(content, "onnx", threads)
+    session = OnnxSession(content, threads)
+    if states and not agrees(session, about["hop"], states):
+        raise ValueError(f"{graph_file}: takes or returns something else than {ABOUT} beside it says; export again")
     past = {name: np.full(state["shape"], state["initial"], np.float32) for name, state in states.items()}
 
     def run(piece: Samples) -> Any:
@@ -177,6 +179,18 @@ def exported_subject(place: str, path: Path, label: str, threads: int) -> Subjec
         return results[ENHANCED]
 
     return Subject(place, facts, "onnx", threads, run)
+
+
+def agrees(session: OnnxSession, hop: int, states: Mapping[str, Any]) -> bool:
+    """Tell whether a graph of one hop has the inputs and outputs that its description names."""
+    told = {AUDIO: [1, hop], **{name: state["shape"] for name, state in states.items()}}
+    inputs, outputs = session.shapes, set(session.outputs)
+    return (
+        inputs.keys() == told.keys()
+        and all(len(inputs[name]) == len(shape) for name, shape in told.items())
+        and all(a == b or isinstance(a, str) for name in told for a, b in zip(inputs[name], told[name], strict=True))
+        and outputs >= {ENHANCED, *(state["next"] for state in states.values())}
+    )
 
 
 def installed() -> list[str]:

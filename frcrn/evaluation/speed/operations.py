@@ -7,6 +7,7 @@ products of matrices; what goes element by element (activations, gates, a numpy 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,11 @@ def macs(run: Callable[[], object]) -> int:
     """Count the MACs of what a call lets torch do."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        run()
+    # oneDNN takes an LSTM as a whole, which nobody counts; switching it off can bring a warning about another processor
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
+            run()
     return int(counter.get_total_flops()) // 2  # it counts the addition apart
 
 

@@ -366,4 +366,32 @@ static const char *check_speech(checks *m, const speech_arguments *a, int32_t si
     return NULL;
 }
 
+static const char *check_delay(checks *m, const delay_arguments *a, int32_t size) {
+    CHECK_SIZE("DELAY", sizeof *a)
+    CHECK_COUNT("shortest of DELAY", a->shortest)
+    CHECK_COUNT("longest of DELAY", a->longest)
+    CHECK_RULE("DELAY", "shortest <= longest", (a->shortest <= a->longest))
+    CHECK_READ("x of DELAY", a->x, m->window)
+    CHECK_WEIGHTS("taper of DELAY", a->taper, m->window)
+    CHECK_STATE("past of DELAY", a->past, (plus(a->longest, m->window) - m->hop))
+    CHECK_WORK("work of DELAY", a->work, plus(times(2, a->longest), times(2, m->window)))
+    CHECK_WRITTEN("out of DELAY", a->out, m->window)
+    m->cost = plus(m->cost, plus(times(a->longest, m->window), times(8, m->window)));
+    return NULL;
+}
+
+static const char *check_comb(checks *m, const comb_arguments *a, int32_t size) {
+    CHECK_SIZE("COMB", sizeof *a)
+    CHECK_COUNT("bins of COMB", a->bins)
+    CHECK_COUNT("bands of COMB", a->bands)
+    CHECK_READ("x of COMB", a->x, times(2, a->bins))
+    CHECK_READ("earlier of COMB", a->earlier, times(2, a->bins))
+    CHECK_READ("gains of COMB", a->gains, a->bands)
+    CHECK_WEIGHTS("shares of COMB", a->shares, times(a->bins, a->bands))
+    CHECK_WORK("work of COMB", a->work, times(4, a->bands))
+    CHECK_WRITTEN("out of COMB", a->out, times(2, a->bins))
+    m->cost = plus(m->cost, times(times(8, a->bins), a->bands));
+    return NULL;
+}
+
 #endif

@@ -15,7 +15,7 @@ from frcrn.export.native.standalone import ABOUT as ABOUT
 from frcrn.export.native.standalone import PROGRAM as PROGRAM
 from frcrn.export.native.standalone import NativeNetwork
 from frcrn.export.parity import checked, expected, speech
-from frcrn.files import replacing
+from frcrn.files import held, replacing
 from frcrn.models import Enhancer
 from frcrn.models.checkpoint import fingerprint
 from frcrn.models.frames import says_speech
@@ -31,7 +31,7 @@ def export_program(model: Enhancer, folder: str | os.PathLike[str]) -> Path:
     contents |= {PROGRAM: content, ABOUT: (json.dumps(about, indent=2) + "\n").encode()}
     place.mkdir(parents=True, exist_ok=True)
     # all are written before any takes its name
-    with ExitStack() as files:
+    with held(place), ExitStack() as files:
         for name, part in contents.items():
             files.enter_context(replacing(place / name)).write_bytes(part)
     return place / ABOUT

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { ANALYSE, FEATURES, CONVOLVE, PRODUCT, ALONG_BINS, IN_BINS, ALONG_TIME, GATE, ADD, COPY, BOUND, APPLY, CUT, TRANSFORM, RESTORE, JOIN, MAGNITUDE, MASK, MULTIPLY, LOG, NORMALISE, SIGMOID, TANH, RELU6, LSTM, GRU, SPEECH };
+enum { ANALYSE, FEATURES, CONVOLVE, PRODUCT, ALONG_BINS, IN_BINS, ALONG_TIME, GATE, ADD, COPY, BOUND, APPLY, CUT, TRANSFORM, RESTORE, JOIN, MAGNITUDE, MASK, MULTIPLY, LOG, NORMALISE, SIGMOID, TANH, RELU6, LSTM, GRU, SPEECH, DELAY, COMB };
 
 /* Window a hop and the samples before it, and transform them to their spectrum [bins][2]. */
 typedef struct {
@@ -294,6 +294,29 @@ typedef struct {
     int32_t x; /* read [1] */
 } speech_arguments;
 
+/* Take a frame one period of its pitch earlier; periods are first looked for at a quarter of the rate. */
+typedef struct {
+    int32_t x; /* read [window] */
+    int32_t taper; /* weights [window] */
+    int32_t shortest; /* count */
+    int32_t longest; /* count */
+    int32_t past; /* state [longest + window - hop] */
+    int32_t work; /* work [2 * longest + 2 * window] */
+    int32_t out; /* written [window] */
+} delay_arguments;
+
+/* Add to each band of a spectrum what the one a period earlier tells of it, as far as the band's gain wants it. */
+typedef struct {
+    int32_t x; /* read [2 * bins] */
+    int32_t earlier; /* read [2 * bins] */
+    int32_t gains; /* read [bands] */
+    int32_t bins; /* count */
+    int32_t bands; /* count */
+    int32_t shares; /* weights [bins * bands] */
+    int32_t work; /* work [4 * bands] */
+    int32_t out; /* written [2 * bins] */
+} comb_arguments;
+
 #define EACH_OPERATION(CASE) \
     CASE(ANALYSE, analyse) \
     CASE(FEATURES, features) \
@@ -321,6 +344,8 @@ typedef struct {
     CASE(RELU6, relu6) \
     CASE(LSTM, lstm) \
     CASE(GRU, gru) \
-    CASE(SPEECH, speech)
+    CASE(SPEECH, speech) \
+    CASE(DELAY, delay) \
+    CASE(COMB, comb)
 
 #endif

@@ -195,6 +195,38 @@ class Speech(Operation):
     x: Annotated[Argument, READ, "1"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Delay(Operation):
+    """Take a frame one period of its pitch earlier; periods are first looked for at a quarter of the rate."""
+
+    x: Annotated[Argument, READ, "window"]
+    taper: Annotated[int, WEIGHTS, "window"]
+    shortest: Annotated[int, COUNT]
+    longest: Annotated[int, COUNT]
+    past: Annotated[Argument, STATE, "longest + window - hop"]
+    work: Annotated[Argument, WORK, "2 * longest + 2 * window"]
+    out: Annotated[Argument, WRITTEN, "window"]
+
+    rules = ("shortest <= longest",)
+    cost = "longest * window + 8 * window"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comb(Operation):
+    """Add to each band of a spectrum what the one a period earlier tells of it, as far as the band's gain wants it."""
+
+    x: Annotated[Argument, READ, "2 * bins"]
+    earlier: Annotated[Argument, READ, "2 * bins"]
+    gains: Annotated[Argument, READ, "bands"]
+    bins: Annotated[int, COUNT]
+    bands: Annotated[int, COUNT]
+    shares: Annotated[int, WEIGHTS, "bins * bands"]
+    work: Annotated[Argument, WORK, "4 * bands"]
+    out: Annotated[Argument, WRITTEN, "2 * bins"]
+
+    cost = "8 * bins * bands"
+
+
 ROWS: tuple[type[Operation], ...] = (
     *(
         Cut,
@@ -212,6 +244,8 @@ ROWS: tuple[type[Operation], ...] = (
         Lstm,
         Gru,
         Speech,
+        Delay,
+        Comb,
     ),
 )
 OPERATIONS: tuple[type[Operation], ...] = (*HOP, *ROWS)

@@ -99,6 +99,97 @@ static void gates_from(const float *x, int inputs, const float *matrix, const fl
 
 static void do_speech(const run *r, const speech_arguments *a) { r->state[SPOKEN] = buffer(r, a->x)[0]; }
 
+/* How like the window that ends `lag` samples before the end of `y` is to the one at the end, for its size. */
+static float likeness(const float *y, int end, int window, int lag) {
+    const float *now = y + end - window, *then = now - lag;
+    float product = 0, energy = 0;
+    for (int i = 0; i < window; i++) {
+        product += now[i] * then[i];
+        energy += then[i] * then[i];
+    }
+    return product / sqrtf(energy + 1e-12f);
+}
+
+#define COARSE 4 /* samples that are one in the first search */
+#define LEAST -1e30f
+
+static int period_of(const float *y, float *rough, int window, int shortest, int longest) {
+    const int size = longest + window, length = size / COARSE, short_window = window / COARSE;
+    for (int i = 0; i < length; i++) {
+        const float *four = y + size % COARSE + COARSE * i;
+        rough[i] = 0.25f * (four[0] + four[1] + four[2] + four[3]);
+    }
+    int about = length - short_window, found = shortest;
+    float most = LEAST;
+    for (int lag = about; lag >= (shortest + COARSE - 1) / COARSE; lag--) {
+        const float alike = likeness(rough, length, short_window, lag);
+        if (alike > most) most = alike, about = lag;
+    }
+    most = LEAST;
+    for (int near = 1 - COARSE; near < COARSE; near++) {
+        int lag = COARSE * about + near;
+        lag = lag < shortest ? shortest : lag > longest ? longest : lag;
+        const float alike = likeness(y, size, window, lag);
+        if (alike > most) most = alike, found = lag;
+    }
+    return found;
+}
+
+static void do_delay(const run *r, const delay_arguments *a) {
+    const int kept = a->longest + r->window - r->hop, overlap = r->window - r->hop;
+    const float *x = buffer(r, a->x), *taper = weights(r, a->taper);
+    float *past = buffer(r, a->past), *y = buffer(r, a->work), *out = buffer(r, a->out);
+    memcpy(y, past, (size_t)kept * sizeof *y);
+    for (int i = 0; i < r->hop; i++) y[kept + i] = x[overlap + i] / taper[overlap + i];
+    memcpy(past, y + r->hop, (size_t)kept * sizeof *y);
+    const float *then = y + a->longest - period_of(y, y + kept + r->hop, r->window, a->shortest, a->longest);
+    for (int i = 0; i < r->window; i++) out[i] = then[i] * taper[i];
+}
+
+/* The real part of the product of two spectra in each band. */
+static void bands_of(const float *x, const float *y, const comb_arguments *a, const float *shares, float *out) {
+    memset(out, 0, (size_t)a->bands * sizeof *out);
+    for (int k = 0; k < a->bins; k++) {
+        const float product = x[2 * k] * y[2 * k] + x[2 * k + 1] * y[2 * k + 1];
+        for (int b = 0; b < a->bands; b++) out[b] += product * shares[k * a->bands + b];
+    }
+}
+
+static float in_bin(const float *bands, const float *shares, int count) {
+    float sum = 0;
+    for (int b = 0; b < count; b++) sum += bands[b] * shares[b];
+    return sum;
+}
+
+static void do_comb(const run *r, const comb_arguments *a) {
+    const int n = a->bands;
+    const float *x = buffer(r, a->x), *earlier = buffer(r, a->earlier), *gains = buffer(r, a->gains), *shares = weights(r, a->shares);
+    float *own = buffer(r, a->work), *other = own + n, *both = other + n, *scale = both + n, *out = buffer(r, a->out);
+    bands_of(x, x, a, shares, own);
+    bands_of(earlier, earlier, a, shares, other);
+    bands_of(x, earlier, a, shares, both);
+    for (int b = 0; b < n; b++) {
+        float alike = both[b] / sqrtf(own[b] * other[b] + 1e-12f);
+        alike = alike < 0 ? 0 : alike > 1 ? 1 : alike;
+        alike *= alike;
+        const float square = gains[b] * gains[b];
+        const float strength = sqrtf(alike * (1 - square) / ((1 - alike) * square + 1e-12f) + 1e-12f);
+        scale[b] = (strength > 1 ? 1 : strength) * sqrtf(own[b] / (other[b] + 1e-12f));
+    }
+    for (int k = 0; k < a->bins; k++) {
+        const float share = in_bin(scale, shares + k * n, n);
+        out[2 * k] = x[2 * k] + share * earlier[2 * k];
+        out[2 * k + 1] = x[2 * k + 1] + share * earlier[2 * k + 1];
+    }
+    bands_of(out, out, a, shares, other);
+    for (int b = 0; b < n; b++) scale[b] = sqrtf(own[b] / (other[b] + 1e-12f));
+    for (int k = 0; k < a->bins; k++) {
+        const float share = in_bin(scale, shares + k * n, n);
+        out[2 * k] *= share;
+        out[2 * k + 1] *= share;
+    }
+}
+
 static void do_lstm(const run *r, const lstm_arguments *a) {
     const int n = a->hidden;
     float *h = buffer(r, a->past), *c = h + n, *gates = buffer(r, a->work), *both = gates + 4 * n, *out = buffer(r, a->out);

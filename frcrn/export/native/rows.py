@@ -10,7 +10,9 @@ from frcrn.export.native.layers import LayerWriter
 from frcrn.export.native.operations import Copy
 from frcrn.export.native.program import Program, after
 from frcrn.export.native.row_operations import (
+    Comb,
     Cut,
+    Delay,
     Gru,
     Join,
     Log,
@@ -29,6 +31,7 @@ from frcrn.export.native.row_operations import (
 from frcrn.export.native.structs import Argument, Buffer
 from frcrn.export.rows import RowRules
 from frcrn.models.frames import FrameEnhancer
+from frcrn.models.layers.pitch import DelaySpec
 from frcrn.models.layers.rows import DenseSpec, NormSpec, RecurrentSpec
 from frcrn.models.layers.specs import Array, array
 
@@ -46,9 +49,9 @@ class Row(NamedTuple):
 class RowWriter(RowRules[Row]):
     """Appends layers to a program."""
 
-    def __init__(self, program: Program, window: int) -> None:
+    def __init__(self, program: Program, window: int, hop: int) -> None:
         super().__init__()
-        self.program, self.window, self.layers = program, window, LayerWriter(program)
+        self.program, self.window, self.hop, self.layers = program, window, hop, LayerWriter(program)
         self.turns, self.halves = program.weight(circle(window // 2)), program.weight(circle(window))
 
     def row(self, size: int) -> Row:
@@ -151,6 +154,40 @@ class RowWriter(RowRules[Row]):
         self.program.emit(Normalise(x=x.at, count=x.size, gain=gain, bias=bias, epsilon=epsilon, out=out.at))
         return out
 
+    def delay(self, name: str, spec: DelaySpec, x: Row) -> Row:
+        """A frame one period earlier."""
+        out, kept = self.row(x.size), spec.longest + x.size - self.hop
+        self.program.emit(
+            Delay(
+                x=x.at,
+                taper=self.program.weight(spec.taper),
+                shortest=spec.shortest,
+                longest=spec.longest,
+                past=self.program.state(kept),
+                work=Buffer(2 * (spec.longest + x.size)),
+                out=out.at,
+            )
+        )
+        return out
+
+    def comb(self, name: str, spec: Array, x: Row) -> Row:
+        """A comb filter over a spectrum, the one before it, and the gains of bands."""
+        bins, bands = spec.shape
+        out = self.row(2 * bins)
+        self.program.emit(
+            Comb(
+                x=x.at,
+                earlier=after(x.at, 2 * bins),
+                gains=after(x.at, 4 * bins),
+                bins=bins,
+                bands=bands,
+                shares=self.program.weight(spec),
+                work=Buffer(4 * bands),
+                out=out.at,
+            )
+        )
+        return out
+
     def log(self, name: str, spec: tuple[float, float, float], x: Row) -> Row:
         """A scaled logarithm of each value."""
         out = self.row(x.size)
@@ -185,7 +222,7 @@ def circle(size: int) -> Array:
 def frames_program(model: FrameEnhancer) -> bytes:
     """Return the model file of a network of frames."""
     program, frames = Program(), model.frames
-    writer, taper = RowWriter(program, frames.window), program.weight(array(frames.taper))
+    writer, taper = RowWriter(program, frames.window, frames.hop), program.weight(array(frames.taper))
     frame = writer.row(frames.window)
     program.emit(Cut(past=program.state(frames.overlap), taper=taper, out=frame.at))
     made = model.wire(writer, frame)

@@ -16,7 +16,7 @@ from frcrn import config
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED, Shapes, open_session, streamed
 from frcrn.export.onnx.traced import step_graph, whole_graph
 from frcrn.export.parity import checked, expected, speech
-from frcrn.files import replacing
+from frcrn.files import held, replacing
 from frcrn.models import Enhancer
 
 ABOUT = "frcrn.json"
@@ -50,7 +50,7 @@ def export(model: Enhancer, folder: str | os.PathLike[str], *, more: Callable[[G
     place.mkdir(parents=True, exist_ok=True)
     stale = graphs_in(place) - contents.keys()
     # all are written before any takes its name, and the description takes its name last
-    with ExitStack() as files:
+    with held(place), ExitStack() as files:
         for name, content in contents.items():
             files.enter_context(replacing(place / name)).write_bytes(content)
     for name in stale:
@@ -105,7 +105,7 @@ def require_known(about: dict[str, Any]) -> None:
     for name, kind in {"sample_rate": int, "window": int, "hop": int, "graphs": dict}.items():
         config.require(config.fits(about.get(name), kind), name, config.describe(kind), about.get(name))
     for name in ("sample_rate", "window", "hop"):
-        config.require(0 < about[name] < 2**24, name, "a number above 0", about[name])
+        config.require(0 < about[name] < 2**24, name, f"a number above 0 and below {2**24}", about[name])
     for name, graph in about["graphs"].items():
         config.require(isinstance(graph, dict), name, "a table", graph)
         for key in ("file", "sha256"):

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from frcrn.export.onnx import dft
+from frcrn.export.onnx import dft, pitch
 from frcrn.export.onnx.graph import Graph, States
 from frcrn.export.onnx.network import Step, by_hop, margins
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED
 from frcrn.export.rows import RowRules
 from frcrn.models.base import SPEECH
 from frcrn.models.frames import FrameEnhancer
+from frcrn.models.layers.pitch import DelaySpec
 from frcrn.models.layers.rows import DenseSpec, NormSpec, RecurrentSpec
 from frcrn.models.layers.specs import Array, array
 
@@ -31,9 +32,9 @@ class Row(NamedTuple):
 class RowWriter(RowRules[Row]):
     """Writes layers into a graph; without states every past is silent, and with `single` there is one frame."""
 
-    def __init__(self, graph: Graph, states: States | None, *, single: bool = False) -> None:
+    def __init__(self, graph: Graph, states: States | None, hop: int, *, single: bool = False) -> None:
         super().__init__()
-        self.graph, self.states, self.single = graph, states, single
+        self.graph, self.states, self.hop, self.single = graph, states, hop, single
         self.batch: int | str = 1 if single else "batch"
 
     def times(self, x: Row, y: Row) -> Row:
@@ -120,6 +121,17 @@ class RowWriter(RowRules[Row]):
         made = self.graph.op("LayerNormalization", x.name, spec.gain, spec.bias, axis=-1, epsilon=spec.epsilon)
         return x._replace(name=made)
 
+    def delay(self, name: str, spec: DelaySpec, x: Row) -> Row:
+        """A frame one period of its pitch earlier."""
+        graph, hop, size = self.graph, self.hop, spec.longest + x.size
+        fresh = graph.op("Div", graph.part(x.name, 2, -hop, END), spec.taper[-hop:])
+        recent = self.recent(name, Row(fresh, hop), -(-size // hop))
+        return Row(pitch.delayed(graph, graph.part(recent, 2, -size, END), spec), x.size)
+
+    def comb(self, name: str, spec: Array, x: Row) -> Row:
+        """A comb filter over a spectrum, the one a period earlier, and the gains of bands."""
+        return Row(pitch.combed(self.graph, x.name, spec), 2 * len(spec))
+
     def log(self, name: str, spec: tuple[float, float, float], x: Row) -> Row:
         """A scaled logarithm of each value."""
         graph, (floor, scale, shift) = self.graph, spec
@@ -172,7 +184,7 @@ def write_frames(model: FrameEnhancer, *, single: bool) -> Step:
     """Return the graph of a hop, [1, hop], or of a piece of a wave, [batch, n hop], with its states."""
     graph, frames = Graph(), model.frames
     states = States(graph)
-    writer = RowWriter(graph, states, single=single)
+    writer = RowWriter(graph, states, frames.hop, single=single)
     shape = (1, frames.hop) if single else ("batch", "n")
     past = states.past("analysis", writer.batch, frames.overlap)
     wave = graph.op("Concat", past, graph.input(AUDIO, *shape), axis=1)
@@ -192,7 +204,7 @@ def write_wave(model: FrameEnhancer) -> Any:
     audio = graph.input(AUDIO, "batch", "samples")
     samples = graph.part(graph.op("Shape", audio), 0, 1, 2)
     wave = graph.op("Pad", audio, graph.op("Concat", *margins(graph, frames, samples, causal=True), axis=0))
-    clean = by_hop(graph, enhanced(RowWriter(graph, None), model, wave), frames)
+    clean = by_hop(graph, enhanced(RowWriter(graph, None, frames.hop), model, wave), frames)
     first = np.array([frames.overlap])
     last = graph.op("Add", samples, first)
     graph.output(graph.op("Slice", clean, first, last, np.array([1])), ENHANCED, "batch", "samples")

@@ -52,7 +52,8 @@ class OnnxSession(Session):
 
     def __init__(self, model: bytes, threads: int | None) -> None:
         self.session = inference_session(model, threads, "the runtime onnx")
-        self.inputs = [item.name for item in self.session.get_inputs()]
+        self.shapes = {item.name: item.shape for item in self.session.get_inputs()}
+        self.inputs = list(self.shapes)
         self.outputs = [item.name for item in self.session.get_outputs()]
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:

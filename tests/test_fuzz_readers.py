@@ -1,0 +1,15 @@
+"""Changed files of every kind that is read in Python are read or refused; `make fuzz` tries many more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.readers import attack
+
+
+def test_changed_files_are_read_or_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    counts, wrong = attack(seconds=600, seed=1, most=210)
+    assert not wrong and set(counts.values()) == {30}
