@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import sys
+from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,15 +22,25 @@ CODE = [block.code for block in blocks(PAGE) if block.language == "python"]
 CLIP = np.rint((speech(1.0, 1) + noise(1.0, 2)) * 32767).astype(np.int16)
 
 
-def page_with(package: str) -> dict[str, Any]:
-    """Run the program that imports a package, and return what it defines; skip where the package is missing."""
+@pytest.fixture
+def page_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, Any]]:
+    """Give what runs the program that imports a package, from a file: FunASR asks where a class is from."""
+
+    def run(package: str) -> dict[str, Any]:
+        (tmp_path / "page.py").write_text(code_for(package), encoding="utf-8")
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "page", raising=False)
+        return vars(importlib.import_module("page"))
+
+    return run
+
+
+def code_for(package: str) -> str:
+    """Return the program that imports a package; skip where that is missing."""
     top = package.partition(".")[0]
     if find_spec(top) is None:
         pytest.skip(f"{top} is not installed")
-    code = next(code for code in CODE if f"from {package}" in code)
-    page: dict[str, Any] = {"__name__": "page"}
-    exec(compile(code, PAGE, "exec"), page)
-    return page
+    return next(code for code in CODE if f"from {package}" in code)
 
 
 def expected(samples: np.ndarray, rate: int = 16000, channels: int = 1, strength: float = 1.0) -> np.ndarray:
@@ -40,7 +54,7 @@ def test_each_is_shorter_than_sixty_lines() -> None:
     assert max(len(code.splitlines()) for code in CODE) < 60
 
 
-def test_the_filter_of_pipecat() -> None:
+def test_the_filter_of_pipecat(page_with: Callable[[str], dict[str, Any]]) -> None:
     filter = page_with("pipecat.audio.filters.base_audio_filter")["NoiseFilter"]()
     from pipecat.frames.frames import FilterEnableFrame, FilterUpdateSettingsFrame
 
@@ -69,7 +83,7 @@ def test_the_filter_of_pipecat() -> None:
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(16000, 1), (48000, 2)])
-def test_the_frame_processor_of_livekit(rate: int, channels: int) -> None:
+def test_the_frame_processor_of_livekit(page_with: Callable[[str], dict[str, Any]], rate: int, channels: int) -> None:
     page = page_with("livekit")
     processor, rtc = page["NoiseCancellation"](), page["rtc"]
     wave = np.stack([np.roll(CLIP, 99 * number) for number in range(channels)])
@@ -88,7 +102,7 @@ def test_the_frame_processor_of_livekit(rate: int, channels: int) -> None:
     processor._close()
 
 
-def test_livekit_takes_it_where_it_takes_its_own() -> None:
+def test_livekit_takes_it_where_it_takes_its_own(page_with: Callable[[str], dict[str, Any]]) -> None:
     page = page_with("livekit")
     if find_spec("livekit.agents") is None:
         pytest.skip("livekit-agents is not installed")
@@ -98,7 +112,7 @@ def test_livekit_takes_it_where_it_takes_its_own() -> None:
     assert RoomInputOptions(noise_cancellation=processor).noise_cancellation is processor
 
 
-def test_the_front_end_of_funasr() -> None:
+def test_the_front_end_of_funasr(page_with: Callable[[str], dict[str, Any]]) -> None:
     import torch
 
     page = page_with("funasr.register")
@@ -129,11 +143,11 @@ def test_the_front_end_of_funasr() -> None:
     assert not waves[1, 8000:].any()
 
 
-def test_funasr_s_own_front_end_is_given_clean_waves() -> None:
+def test_funasr_s_own_front_end_is_given_clean_waves(page_with: Callable[[str], dict[str, Any]]) -> None:
     import torch
 
     page = page_with("funasr.register")
-    frontends = pytest.importorskip("funasr.frontends.wav_frontend", reason="funasr's front end needs torchaudio")
+    frontends = pytest.importorskip("funasr.frontends.wav_frontend", reason="funasr's own front end lacks a package")
     frontend = page["CleanFrontend"](dither=0.0, window="hamming", n_mels=80, lfr_m=7, lfr_n=6)
     wave, length = torch.from_numpy(CLIP / np.float32(32768))[None], torch.tensor([len(CLIP)])
     features, count = frontend(wave, length)
