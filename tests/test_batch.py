@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import re
@@ -195,7 +196,7 @@ def test_a_list_names_the_files(
     (tmp_path / "list.txt").write_text(lines)
     assert frcrn(model, "--from-file", tmp_path / "list.txt", "-o", tmp_path / "out") == 0
     assert sorted(audio_in(tmp_path / "out")) == ["room0/000.wav", "room0/002.wav", "room1/001.wav"]
-    monkeypatch.setattr(sys, "stdin", lines.splitlines())
+    monkeypatch.setattr(sys, "stdin", io.StringIO(lines))
     assert frcrn(model, "--from-file", "-", "-o", tmp_path / "out") == 0
     assert "3 done before" in capsys.readouterr().out
     (tmp_path / "list.txt").write_text("\n")

@@ -52,7 +52,7 @@ def _register_cut(kinds: Commands[argparse.ArgumentParser]) -> None:
         "cut", help="join short recordings and cut them into clips of one length", description=text
     )
     _add_places(parser)
-    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="length of a clip (default: 10)")
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="length of a clip (default: 10.0)")
     parser.add_argument(
         "--pause", type=float, default=0.1, metavar="S", help="silence between two recordings (default: 0.1)"
     )
