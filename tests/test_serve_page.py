@@ -206,7 +206,7 @@ def test_text_and_large_files_are_refused_in_one_sentence(browser: Page, address
     script = """await until(() => queue.recordings.length === 2); await idle();
     return [...document.querySelectorAll("#list .what")].map((each) => each.textContent)"""
     text, large_file = browser.run(BEGIN + script)
-    assert text.startswith("notes.wav: found text; accepted are wav, flac")
+    assert text.startswith("found text; accepted are wav, flac")
     assert large_file == "the file has 21.0 MB; accepted are at most 20 MB"
     assert not any("21" in each for each in browser.addresses if "large" in each)
     browser.problems.clear()  # a browser notes refusals

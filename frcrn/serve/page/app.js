@@ -28,11 +28,6 @@ function tell(words, bad = false) {
   at("message").classList.toggle("bad", bad);
 }
 
-/** Return what went wrong with a recording; the service names the file where the file is the reason. */
-function reason({ name, error }) {
-  return error.message.startsWith(name) ? error.message : `${name}: ${error.message}`;
-}
-
 const complain = (error) => tell(() => (error.name === "TypeError" ? say("away") : error.message), true);
 
 /** Let work fail in one sentence. */
@@ -75,6 +70,16 @@ async function present() {
   if (!job || job === shown?.job) return;
   const again = shown?.recording === recording;
   shown = { job, recording };
+  try {
+    await show(recording, job, again);
+  } catch (error) {
+    if (shown?.job === job) shown = null;
+    throw error;
+  }
+}
+
+/** Fetch the parts of a result, and give them to the player and the stage. */
+async function show(recording, job, again) {
   const blobs = await Promise.all(PARTS.map((part) => service.sound(job, part)));
   const sounds = await Promise.all(blobs.map(Sound.open));
   if (shown?.job !== job) return;
@@ -120,7 +125,7 @@ queue.addEventListener("change", ({ recording }) => {
     recording.told = recording.job;
     tell(() => say("ready", { name: recording.name }));
   }
-  if (recording?.state === "failed") tell(() => reason(recording), true);
+  if (recording?.state === "failed") tell(() => `${recording.name}: ${status(recording)}`, true);
   if (recording === chosen) doing(present)();
 });
 

@@ -9,9 +9,16 @@ function button(kind, does) {
 
 const link = (kind) => Object.assign(document.createElement("a"), { className: `${kind} quiet`, download: "" });
 
+/** Return what went wrong; the service names the file, which stands beside it already. */
+function reason({ name, error }) {
+  if (error.name === "TypeError") return say("away"); // so fetch says that there was no answer
+  return error.message.startsWith(`${name}: `) ? error.message.slice(name.length + 2) : error.message;
+}
+
 /** Return what a recording is doing, or what went wrong with it. */
-export function status({ state, progress, error }) {
-  return state === "failed" ? error.message : say(state, { percent: Math.round(100 * progress) });
+export function status(recording) {
+  const { state, progress } = recording;
+  return state === "failed" ? reason(recording) : say(state, { percent: Math.round(100 * progress) });
 }
 
 export class List {
