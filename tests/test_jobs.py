@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_a_name_with_brackets_is_a_name_where_it_is_there(tmp_path: Path) -> Non
 
 def test_listed_files_keep_the_tree_below_what_they_share(tmp_path: Path) -> None:
     tree(tmp_path, "in/x/a.wav", "in/y/a.wav", "in/y/deep/b.wav")
-    listed = read_list([f"{tmp_path}/in/x/a.wav\n", "\n", f"{tmp_path}/in/y\r\n"])
+    listed = read_list(io.StringIO(f"{tmp_path}/in/x/a.wav\n\n{tmp_path}/in/y\r\n", newline=""))
     assert targets(plan([], tmp_path / "out", listed), tmp_path / "out") == ["x/a.wav", "y/a.wav", "y/deep/b.wav"]
     assert targets(plan([], tmp_path / "out", listed[:1]), tmp_path / "out") == ["a.wav"]
 

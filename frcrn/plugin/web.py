@@ -54,21 +54,22 @@ def fetch(url: str, *, seconds: float = SECONDS, megabytes: float = MEGABYTES) -
             failures.append(error)
 
     # a thread, because looking up a host's name cannot be told how long it may take
-    waited_for(work, seconds)
+    ended = waited_for(work, seconds)
     for each in sockets:
         hang_up(each)
+    if not ended:  # what failed since then failed because of the hanging up
+        raise AudioError(f"{url}: cannot be read: {reason_of(TimeoutError())}")
     if failures:
         raise AudioError(f"{url}: cannot be read: {reason_of(failures[0])}") from failures[0]
-    if not content:
-        raise AudioError(f"{url}: cannot be read: {reason_of(TimeoutError())}")
     return content[0]
 
 
-def waited_for(work: Callable[[], None], seconds: float) -> None:
-    """Run something that may hang, and go on without it after so many seconds."""
+def waited_for(work: Callable[[], None], seconds: float) -> bool:
+    """Run something that may hang, and go on without it after so many seconds; tell whether it ended."""
     thread = threading.Thread(target=work, daemon=True, name="frcrn-download")
     thread.start()
     thread.join(seconds)
+    return not thread.is_alive()
 
 
 def hang_up(connection: socket.socket) -> None:
