@@ -289,6 +289,13 @@ def test_what_does_not_fit_our_own_network_is_listed() -> None:
     )
 
 
+def test_a_long_list_is_cut() -> None:
+    with pytest.raises(CheckpointError) as caught:
+        fill(FRCRN(FRCRNConfig.tiny()), {"surplus": torch.ones(1)}, "mine")
+    one_sentence(caught.value, "missing: unets.0.encoders.0.conv.re.weight", ", ...; 1 unexpected: surplus")
+    assert len(str(caught.value)) < 400
+
+
 def test_nothing_is_loaded_where_something_is_missing() -> None:
     model = FRCRN(FRCRNConfig.tiny())
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -614,6 +614,10 @@ def test_frcrn_train_trains_resumes_and_refuses(tmp_path: Path, capsys: pytest.C
         capsys.readouterr().out
         == f"{Path('runs/small/output')}: step 3, the budget is used; it holds the last weights\n"
     )
+    # a checkpoint is a model too, of the averaged weights
+    saved, output = frcrn.load("runs/small/checkpoints/step_000000003.ckpt"), frcrn.load("runs/small/output")
+    assert saved.config == output.config
+    assert all(torch.equal(*pair) for pair in zip(saved.parameters(), output.parameters(), strict=True))
     assert (
         main(
             ["train", "small.json", "-w", "other", "--init-from", "runs/small/output", "--set", "loss.si_snr.weight=2"]

@@ -142,9 +142,14 @@ def fill(model: Enhancer, entries: Mapping[str, Tensor], source: str, *, new: bo
         "unexpected": unexpected,
         "of another shape": released.foreign_stft(entries) + misshapen(values, ours),
     }
-    if found := [f"{len(names)} {kind}: {', '.join(names)}" for kind, names in problems.items() if names]:
+    if found := [f"{len(names)} {kind}: {some_of(names)}" for kind, names in problems.items() if names]:
         raise CheckpointError(f"{source}: does not fit the network; {'; '.join(found)}")
     model.load_state_dict(values, strict=False)
+
+
+def some_of(names: list[str], most: int = 5) -> str:
+    """Return a list in words, cut where it is long."""
+    return ", ".join([*names[:most], "..."] if len(names) > most else names)
 
 
 def in_our_names(entries: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:

@@ -15,8 +15,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-WRAPPERS = ("state_dict", "model")
-"""The keys under which trainers store a network's tensors: the framework's, and ClearerVoice's."""
+WRAPPERS = ("state_dict", "average", "model")
+"""The keys under which trainers store a network's tensors: the framework's, our own's averaged ones, ClearerVoice's."""
 UNPICKLING = Lock()
 """What a pickle may name is a setting of the whole process."""
 METADATA = "frcrn"

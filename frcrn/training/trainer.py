@@ -243,6 +243,9 @@ class Trainer(Scoring):
 
     def save(self) -> None:
         """Write a checkpoint; without a validation set the output follows the newest weights."""
+        from frcrn.models.checkpoint import arguments_of
+        from frcrn.models.weight_files import METADATA
+
         self.progress.elapsed = time.monotonic() - self.started
         self.saved = self.progress.step
         state = {
@@ -251,6 +254,7 @@ class Trainer(Scoring):
             "generators": self.processes.all(random_state.capture()),
             "recipe": self.recipe.to_dict(),
             "network": self.model.config.to_dict(),
+            METADATA: arguments_of(self.model),
             **self.besides(),
         }
         if not self.processes.first:
