@@ -14,6 +14,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 from frcrn.data.mixing import MixingConfig
+from frcrn.files import from_json
 
 SECTION = "noisy_speech"
 ENDINGS = (".cfg", ".ini")
@@ -54,7 +55,7 @@ def read_plan(path: Path) -> Plan:
     if path.suffix.lower() in ENDINGS:
         return _of_challenge(path)
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = from_json(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: expected a table in JSON, found {error}") from None
     if not isinstance(table, dict):

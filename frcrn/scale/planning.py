@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from frcrn.audio import ACCEPTED, AudioError, is_audio_name, is_media_name
+from frcrn.files import from_json
 from frcrn.scale.places import Found, Place, expanded
 from frcrn.scale.records import ours
 
@@ -71,7 +71,7 @@ def manifest_rows(place: Place) -> list[dict[str, Any]] | None:
     if place.path.lower().endswith(".csv"):
         return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
     if place.path.lower().endswith(".jsonl"):
-        return [json.loads(line) for line in content.decode().splitlines() if line.strip()]
+        return [from_json(line) for line in content.decode().splitlines() if line.strip()]
     import pyarrow.parquet as parquet
 
     schema = parquet.read_schema(io.BytesIO(content))
