@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -109,6 +111,14 @@ def from_json(text: str) -> Any:
         return json.loads(text)
     except RecursionError:
         raise json.JSONDecodeError("nested too deeply", text[:1], 0) from None
+
+
+def from_csv(text: str, name: str) -> list[dict[str, str]]:
+    """Read a table with a first row of names; what is none is refused by the name of its file."""
+    try:
+        return list(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise ValueError(f"{name}: expected comma-separated values, found {error}") from None
 
 
 def read_json(path: Path) -> dict[str, Any]:

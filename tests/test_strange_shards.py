@@ -51,3 +51,36 @@ def test_what_claims_a_terabyte_is_refused(kind: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(bytes(block) + bytes(1024))
     with bounded(seconds=10, gigabytes=1), pytest.raises(AudioError, match="a member of 1099511627776 bytes"):
         list(enhanced_shard(tmp_path / "a.tar", tmp_path / "b.tar", lambda content, name: (content, 1.0)))
+
+
+LISTS = {
+    "a.csv": [b"path\n" + b"x" * 200_000, b"path\nb\0.wav\n", b"path\n\xff\xfe.wav\n"],
+    "a.jsonl": [b"5\n", b"[]\n", b"null", b"{", b"[" * 100_000, b"\xff\n"],
+}
+
+
+@pytest.mark.parametrize(("name", "number"), [(name, number) for name in LISTS for number in range(len(LISTS[name]))])
+def test_a_manifest_that_is_none_is_refused_by_its_name(name: str, number: int, tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    from frcrn.scale.planning import plan
+
+    path = tmp_path / name
+    path.write_bytes(LISTS[name][number])
+    try:
+        pieces = plan(str(path), str(tmp_path / "out"))
+    except ValueError as error:
+        assert str(path) in str(error) and "\n" not in str(error) and len(str(error)) < 500
+    else:
+        assert all(piece.problem for piece in pieces)
+
+
+@pytest.mark.parametrize("value", ['"abc"', "[]", "{}", "NaN", "Infinity", "-1", '"1e999"'])
+@pytest.mark.parametrize("key", ["start", "end"])
+def test_seconds_that_are_none_are_a_problem_of_their_row(key: str, value: str, tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    from frcrn.scale.planning import plan
+
+    (tmp_path / "b.wav").write_bytes(b"RIFF")
+    (tmp_path / "a.jsonl").write_text(f'{{"path": "b.wav", "{key}": {value}}}\n')
+    (piece,) = plan(str(tmp_path / "a.jsonl"), str(tmp_path / "out"))
+    assert piece.problem and "\n" not in piece.problem

@@ -115,7 +115,7 @@ def _from_flac(stream: BinaryIO) -> Tags:
     pictures: list[bytes] = []
     for kind, body in flac_blocks(stream):
         comments += comments_in(body) if kind == COMMENT else []
-        pictures += [body] if kind == PICTURE else []
+        pictures += [body] if kind == PICTURE and is_picture(body) else []
     return Tags(comments, pictures)
 
 
@@ -128,7 +128,7 @@ def _from_ogg(stream: BinaryIO) -> Tags:
     pictures = [value for key, _, value in keyed if key.upper() == PICTURE_KEY]
     return Tags(
         [entry for entry in every if not entry.upper().startswith(PICTURE_KEY)],
-        [picture for text in pictures if (picture := _from_base64(text))],
+        [picture for text in pictures if is_picture(picture := _from_base64(text))],
     )
 
 
@@ -190,6 +190,15 @@ def picture_block(mime: bytes, data: bytes, kind: int = 3) -> bytes:
     return b"".join(
         part.to_bytes(4, "big") if isinstance(part, int) else len(part).to_bytes(4, "big") + part for part in counted
     )
+
+
+def is_picture(block: bytes) -> bool:
+    """Tell whether the lengths in a picture agree with its size: decoders of flac refuse a file where they do not."""
+    at = 4
+    for _ in ("type", "description"):
+        at += 4 + int.from_bytes(block[at : at + 4], "big")
+    at += 16
+    return at + 4 <= len(block) == at + 4 + int.from_bytes(block[at : at + 4], "big")
 
 
 def picture_parts(block: bytes) -> tuple[int, bytes, bytes]:

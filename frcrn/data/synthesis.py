@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
@@ -99,9 +100,11 @@ def _folder(text: str) -> str:
 
 def _number(path: Path, values: Mapping[str, str], key: str) -> float:
     try:
-        return float(values[key])
+        if math.isfinite(found := float(values[key])):
+            return found
     except ValueError:
-        raise ValueError(f"{path}: {key}: expected a number, found {values[key]!r}") from None
+        pass
+    raise ValueError(f"{path}: {key}: expected a number, found {values[key]!r}")
 
 
 def _range(path: Path, values: Mapping[str, str], low: str, high: str, single: str) -> tuple[float, float] | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import io
+import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from frcrn.audio import ACCEPTED, AudioError, is_audio_name, is_media_name
-from frcrn.files import from_json
+from frcrn.files import from_csv, from_json
 from frcrn.scale.places import Found, Place, expanded
 from frcrn.scale.records import ours
 
@@ -68,16 +69,28 @@ def _pieces(url: str) -> Iterator[Piece]:
 def manifest_rows(place: Place) -> list[dict[str, Any]] | None:
     """Return the rows of a manifest; None for a Parquet file that holds audio itself."""
     content = place.read()
-    if place.path.lower().endswith(".csv"):
-        return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
-    if place.path.lower().endswith(".jsonl"):
-        return [from_json(line) for line in content.decode().splitlines() if line.strip()]
+    if place.path.lower().endswith(LISTS[:2]):
+        return _rows_of(content, place)
     import pyarrow.parquet as parquet
 
     schema = parquet.read_schema(io.BytesIO(content))
     if "path" not in schema.names or any(_holds_audio(field.type) for field in schema):
         return None
     rows: list[dict[str, Any]] = parquet.read_table(io.BytesIO(content)).to_pylist()
+    return rows
+
+
+def _rows_of(content: bytes, place: Place) -> list[dict[str, Any]]:
+    """Read rows of text, or say what is wrong with them."""
+    try:
+        text = content.decode("utf-8-sig")
+        if place.path.lower().endswith(".csv"):
+            return [*from_csv(text, place.url)]
+        rows = [from_json(line) for line in text.splitlines() if line.strip()]
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{place.url}: expected a list in UTF-8, a JSON object a line; found {error}") from None
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{place.url}: expected a JSON object a line, found other values")
     return rows
 
 
@@ -97,15 +110,23 @@ def _listed(rows: Sequence[Mapping[str, Any]], manifest: Place) -> Iterator[Piec
             continue
         path = str(row["path"])
         full = path if "://" in path or os.path.isabs(path) or not folder else f"{folder}/{path}"
-        start, end = (float(row[key]) if row.get(key) not in (None, "") else None for key in ("start", "end"))
+        start, end = (_seconds(row[key]) if row.get(key) not in (None, "") else None for key in ("start", "end"))
         found = facts[full] = facts[full] if full in facts else _facts(full)
         name = _name(path, row.get("id"), start, end)
         if found is None:
             yield Piece(full, name, problem=f"{full}: cannot be read: no such file")
-        elif start is not None and end is not None and not 0 <= start < end:
+        elif not 0 <= (start or 0.0) < (math.inf if end is None else end) or end == math.inf:
             yield Piece(full, name, problem=f"{full}: start {start} and end {end}: expected 0 <= start < end")
         else:
             yield Piece(full, name, found.size, found.stamp, start, end)
+
+
+def _seconds(value: Any) -> float:
+    """Read a number of seconds; not a number where it is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _facts(url: str) -> Found | None:
