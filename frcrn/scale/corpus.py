@@ -44,7 +44,6 @@ class Corpus:
     def rows(self, address: str | None = None, actors: int | None = None) -> Iterator[Row]:
         """Do it on a cluster; yield what became of each piece, and note it in the manifest as it comes."""
         with self.records as records:
-            records.describe(self.identity, self.mark)
             known: dict[str, Known | None] = {}
             if not self.force:
                 known = {piece.name: records.known(piece.name) for piece in self.pieces}
@@ -52,6 +51,7 @@ class Corpus:
             yield from (Row(piece.source, piece.name, status="done before") for piece in before)
             left = {piece.name: piece for piece in self.pieces if piece not in before}
             if left:
+                records.describe(self.identity, self.mark)
                 yield from self._on_cluster(left, known, records, address, actors)
 
     def _before(self, known: dict[str, Known | None]) -> set[Piece]:
