@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Corpus:
         self.goal = Place(self.destination)
         self.records = records_of(self.goal)
 
-    def rows(self, address: str | None = None, actors: int | None = None) -> Iterator[Row]:
+    def rows(self, address: str | None = None, actors: int | None = None) -> Generator[Row, None, None]:
         """Do it on a cluster; yield what became of each piece, and note it in the manifest as it comes."""
         with self.records as records:
             known: dict[str, Known | None] = {}
