@@ -22,19 +22,21 @@ from frcrn import audio
 from frcrn.audio.sample import sample
 
 WANTED = 1.7
-SHORTEST, LONGEST = 2.0, 6.0
+MEAN = 4.0
+"""Seconds of audio a file; the shortest has half of it, the longest one and a half."""
 
 
-def make(folder: Path, files: int) -> float:
+def make(folder: Path, files: int, mean: float = MEAN) -> float:
     """Write pieces of the bundled noisy sample, in ten folders; return the seconds of audio."""
     noisy, rate = sample().samples[0], sample().rate
+    noisy = np.tile(noisy, 1 + int(1.5 * mean * rate) // len(noisy))
     random = np.random.default_rng(0)
     total = 0.0
     for number in range(files):
-        length = round(random.uniform(SHORTEST, LONGEST) * rate)
+        length = round(random.uniform(0.5, 1.5) * mean * rate)
         path = folder / f"{number % 10}" / f"{number:05}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
-        audio.write(path, np.roll(np.tile(noisy, 2), number * 997)[:length], rate)
+        audio.write(path, np.roll(noisy, number * 997)[:length], rate)
         total += length / rate
     return total
 

@@ -85,12 +85,12 @@ def whole_frames(wave: Floats, rate: int) -> Floats:
     return padded
 
 
-def lateness(process: Process, waves: list[Floats]) -> int:
-    """Return by how many samples the output is late: where it is most like the input, over some waves at 48 kHz."""
+def lateness(process: Process, waves: list[Floats], wanted: list[Floats]) -> int:
+    """Return by how many samples the output is late: where it is most like what is wanted, over waves at 48 kHz."""
     alike = np.zeros(10 * FRAME)
-    for wave in waves:
+    for wave, clean in zip(waves, wanted, strict=True):
         size = 2 * len(wave)
-        product = np.fft.rfft(process(wave), size) * np.conj(np.fft.rfft(wave, size))
+        product = np.fft.rfft(process(wave), size) * np.conj(np.fft.rfft(clean, size))
         alike += np.fft.irfft(product, size)[: 10 * FRAME]
     return int(np.argmax(alike))
 
@@ -100,6 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("noisy", type=Path, help="a folder of wav or flac files, one channel each")
     parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--clean", type=Path, help="clean files of the same names, to align by (default: NOISY)")
     args = parser.parse_args()
     files = sorted(file for file in args.noisy.iterdir() if file.suffix in (".wav", ".flac"))
     if not files:
@@ -109,8 +110,11 @@ def main() -> None:
             print(f"{name}: left out, as {package} is not installed")
             continue
         process = build()
-        some = [whole_frames(*soundfile.read(file, dtype="float32")) for file in files[:10]]
-        late, taken, heard = lateness(process, some), 0.0, 0.0
+        some, wanted = (
+            [whole_frames(*soundfile.read(folder / file.name, dtype="float32")) for file in files[:10]]
+            for folder in (args.noisy, args.clean or args.noisy)
+        )
+        late, taken, heard = lateness(process, some, wanted), 0.0, 0.0
         (args.output / name).mkdir(parents=True, exist_ok=True)
         for file in files:
             wave, rate = soundfile.read(file, dtype="float32")

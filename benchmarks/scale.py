@@ -2,12 +2,14 @@
 
 python benchmarks/scale.py                                   # 100,000 files on 64 cores: skew, node failures, unit size
 python benchmarks/scale.py --real --files 1000 --workers 2   # Ray against --jobs on the same files, and the simulation
+python benchmarks/scale.py --real --files 600 --seconds 60 --workers 2 --rounds 2
 """
 
 from __future__ import annotations
 
 import argparse
 import heapq
+import resource
 import sys
 import tempfile
 import time
@@ -16,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.folders import make, run
+from benchmarks.folders import MEAN, make, run
 
 PACE = 55.0
 """Hours of audio per core hour; --pace changes it."""
@@ -90,13 +92,22 @@ def on_ray(source: Path, out: str, files: int, workers: int) -> Run:
     return Run(started, came[0] - begin, came[-1] - begin, later, cpu)
 
 
-def real(files: int, workers: int, rounds: int) -> None:
+def children() -> float:
+    """Return the CPU time of all processes that were started from here and have ended."""
+    found = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return found.ru_utime + found.ru_stime
+
+
+def real(files: int, mean: float, workers: int, rounds: int) -> None:
     """Measure Ray and processes on the same files in turn, and what the simulation says of the pace found."""
     with tempfile.TemporaryDirectory() as temporary:
         source = Path(temporary) / "in"
-        seconds = make(source, files)
+        seconds = make(source, files, mean)
+        print(f"{files} files, {seconds / 3600:.2f} hours of audio", flush=True)
         for number in range(rounds):
+            before = children()
             plain = run(source, workers, "default")
+            print(f"--jobs {workers}: CPU time of all processes {children() - before:.1f} s", flush=True)
             cluster = on_ray(source, f"{temporary}/ray{number}", files, workers)
             compare(files, seconds, workers, plain, cluster)
 
@@ -119,10 +130,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=64)
     parser.add_argument("--pace", type=float, default=PACE)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--seconds", type=float, default=MEAN, help="mean length of the files of a real run")
     parser.add_argument("--real", action="store_true")
     args = parser.parse_args()
     if args.real:
-        real(args.files, args.workers, args.rounds)
+        real(args.files, args.seconds, args.workers, args.rounds)
     else:
         tables(args.files, args.workers, args.pace)
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from frcrn.export.native import library
+from frcrn.export.native.folder import export_program
+from frcrn.export.native.standalone import NativeNetwork, find_program
 from frcrn.export.runtime import with_runtime
 from frcrn.models import MODELS, Enhancer
 from frcrn.models.checkpoint import load, save, save_directory
@@ -22,7 +24,7 @@ PRESETS: dict[str, dict[str, dict[str, object]]] = {
     "frcrn": {"tiny": {"causal": True}, "tiny offline": {"causal": False}, "compact": {}},
     "dtln": {"tiny": {}, "tiny normalised": {"normalise": True, "hop": 32, "layers": 1}},
     "nnse": {"tiny": {}, "tiny pspec": {"features": "pspec"}},
-    "rnnoise": {"tiny": {}, "tiny pitch": {"pitch": True}},
+    "rnnoise": {"tiny": {}, "tiny pitch": {"pitch": True}, "tiny more bands": {"bands": 14}},
 }
 CASES = [(name, preset) for name in MODELS for preset in PRESETS[name]]
 needs_compiler = pytest.mark.skipif(library.compiler() is None, reason="there is no C compiler")
@@ -227,6 +229,29 @@ def test_c_equals_torch(name: str, preset: str) -> None:
     model = network(name, preset)
     wave = noise(2, 8 * model.window + 3)
     assert_close(clean(with_runtime(model, "native", 1), wave), clean(model, wave), atol=1e-5, rtol=0)
+
+
+@needs_compiler
+@EVERY_CAUSAL_NETWORK
+@pytest.mark.parametrize("chunk", [37, 700])
+def test_c_streamed_equals_the_whole(name: str, preset: str, chunk: int) -> None:
+    causal = network(name, preset)
+    wave = noise(2, 12 * causal.window + 5)
+    stream = with_runtime(causal, "native", 1, live=True).stream(channels=2)
+    parts = [stream.push(piece) for piece in wave.split(chunk, dim=1)]
+    assert_close(torch.cat([*parts, stream.flush()], dim=1), clean(causal, wave), atol=1e-5, rtol=0)
+
+
+@needs_compiler
+@EVERY_CAUSAL_NETWORK
+def test_an_exported_program_is_the_network(name: str, preset: str, tmp_path: Path) -> None:
+    causal = network(name, preset)
+    export_program(causal, tmp_path)
+    found = find_program(tmp_path)
+    assert found is not None
+    program, wave = NativeNetwork(*found), noise(2, 8 * causal.window + 3)
+    assert (program.sample_rate, program.hop, program.latency) == (causal.sample_rate, causal.hop, causal.latency)
+    assert_close(torch.from_numpy(program.whole(wave.numpy())), clean(causal, wave), atol=1e-5, rtol=0)
 
 
 @EVERY_CAUSAL_NETWORK

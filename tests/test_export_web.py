@@ -154,9 +154,42 @@ def test_what_cannot_be_made_is_refused_with_the_reason(folder: Path, options: s
     assert reason in why
 
 
+CLOCKS = """
+let Made, audio = 0, machine = 0;
+class Base { port = { counts: [], postMessage(data) { if ("glitches" in data) this.counts.push(data.glitches); } }; }
+const scope = {
+  AudioWorkletProcessor: Base, registerProcessor(name, found) { Made = found; }, sampleRate: RATE,
+  get currentTime() { return audio; }, Date: { now: () => Math.round(1000 * machine) },
+};
+new Function("scope", `with (scope) { ${await (await fetch("/worklet.js")).text()} }`)(scope);
+const node = new Made({ processorOptions: {} }), block = [[new Float32Array(128)]];
+const run = (seconds, stall = 0) => {
+  machine += stall;
+  for (const end = audio + seconds; audio < end; audio += 128 / RATE, machine += 128 / RATE) {
+    const before = machine;
+    machine += LATE[Math.round(audio * RATE / 128) % LATE.length] / 1000; // no block comes quite in time
+    node.process([[]], block, { strength: [1] });
+    machine = before;
+  }
+  return node.port.counts.at(-1);
+};
+return [run(5), run(3, 0.004), run(3, 0.3), run(3), run(3, 0.02)];
+"""
+
+
 @in_browser
-def test_a_device_that_gets_no_sound_in_time_is_a_glitch(folder: Path) -> None:
-    """Another node on the audio thread takes its time, once."""
+@pytest.mark.parametrize("late", [[0], [3, 0, 9, 1, 40, 2]])
+def test_a_device_that_gets_no_sound_in_time_is_a_glitch(folder: Path, late: list[int]) -> None:
+    """Both clocks are the test's: five seconds in time, then stalls of 4, 300 and 20 ms."""
+    with opened(folder, PLAIN) as page:
+        counts = page.run(CLOCKS.replace("RATE", str(RATE)).replace("LATE", json.dumps(late)))
+    assert counts == [0, 0, 1, 1, 2]
+
+
+@pytest.mark.slow
+@in_browser
+def test_a_stall_of_the_audio_thread_is_a_glitch(folder: Path) -> None:
+    """Another node on the audio thread takes its time, once; a busy machine can hide it."""
     stalls = """registerProcessor("stall", class extends AudioWorkletProcessor {
       process() {
         if (currentTime < 1.5) return true;

@@ -24,6 +24,7 @@ from frcrn.cli import main
 from frcrn.export.ladspa import folder as ladspa
 from frcrn.export.ladspa.host import Plugin
 from frcrn.export.native import library
+from frcrn.export.native.network import write_program
 from frcrn.export.parity import speech
 from frcrn.models import Enhancer
 from tests.networks import lively, tiny
@@ -129,6 +130,38 @@ def test_it_allocates_locks_and_asks_for_nothing_while_it_runs(
     assert done.returncode == 0, "killed by a system call" if done.returncode == -signal.SIGKILL else done.returncode
     with Plugin(plugin, RATE) as other:
         assert_array_equal(np.frombuffer(done.stdout, np.float32), other.run(wave[None], size)[0])
+
+
+def threads(folder: Path, network: Enhancer, options: list[str], before: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a host of four threads on a plugin that was compiled with these options, behind a program that watches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ladspa, "OPTIONS", ["-O1", "-g", "-shared", "-fPIC", *options])
+        patch.setattr(ladspa, "TUNED", [])  # what watches may not know the newest instructions
+        plugin = ladspa.compiled(folder, write_program(network), 1)
+    host = str(Path(__file__).with_name("ladspa_threads.c"))
+    command = [str(library.compiler()), "-O1", "-g", *options, "-I", ".", host, "-o", "threads", "-ldl", "-lpthread"]
+    built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if built.returncode:
+        pytest.skip(f"the host does not compile here: {built.stderr.splitlines()[0]}")
+    (folder / "in.f32").write_bytes(talk(0.5).tobytes())
+    with (folder / "in.f32").open("rb") as wave:
+        command = [*before, "./threads", str(plugin)]
+        return subprocess.run(command, cwd=folder, stdin=wave, capture_output=True, text=True, check=False)
+
+
+def test_threads_do_not_race_under_thread_sanitizer(network: Enhancer, tmp_path: Path) -> None:
+    same_places = [shutil.which("setarch") or "setarch", "-R"]  # it needs addresses that are not random
+    done = threads(tmp_path, network, ["-fsanitize=thread"], same_places)
+    if "unexpected memory mapping" in done.stderr or "setarch" in done.stderr:
+        pytest.skip(f"ThreadSanitizer does not run here: {done.stderr.splitlines()[0]}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+@needs("valgrind")
+def test_threads_do_not_race_under_helgrind(network: Enhancer, tmp_path: Path) -> None:
+    done = threads(tmp_path, network, [], ["valgrind", "-q", "--tool=helgrind", "--error-exitcode=9"])
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @needs("listplugins", "analyseplugin")

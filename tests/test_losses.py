@@ -37,6 +37,7 @@ SMALL = {"multi_resolution_stft": {"windows": [32, 64]}, "stoi": {"sample_rate":
 """Options for waves of 704 samples."""
 EVERY = {name: SMALL.get(name, {}) for name in LOSSES if name != "voice_activity"}  # it needs a network that says it
 EVERY["pauses"] = {"kind": "noise_left", "pauses": True}
+EVERY |= {each: {"kind": "compressed_spectrum", "measure": each} for each in ("l1", "ratio", "correlation")}
 EVERY["normalised"] = {"kind": "compressed_spectrum", "normalise": True}
 
 
@@ -174,7 +175,17 @@ def test_stages_all_adds_what_each_stage_gives():
         assert_close(last(both, noisy, clean).total, last(singles[1], noisy, clean).total)
 
 
-def test_compressed_spectrum_against_numpy():
+MEASURES = {
+    "mse": lambda a, b: np.mean(np.abs(a - b) ** 2),
+    "l1": lambda a, b: np.mean(np.abs(a - b)),
+    "ratio": lambda a, b: -10 * np.log10(np.sum(np.abs(b) ** 2) / np.sum(np.abs(a - b) ** 2 + 1e-3 * np.abs(b) ** 2)),
+    "correlation": lambda a, b: 1 - np.vdot(a, b).real / np.sqrt(np.vdot(a, a).real * np.vdot(b, b).real),
+}
+
+
+@pytest.mark.parametrize("exponent", [0.3, 1.0])
+@pytest.mark.parametrize("measure", MEASURES)
+def test_compressed_spectrum_against_numpy(measure: str, exponent: float):
     noisy, clean = waves(9, batch=1)
     pad, taper = WINDOW - HOP, np.sin(np.pi * np.arange(WINDOW) / WINDOW)
 
@@ -182,12 +193,22 @@ def test_compressed_spectrum_against_numpy():
         padded = np.pad(wave[0].numpy().astype(np.float64), pad)
         count = (len(padded) - WINDOW) // HOP + 1
         spec = np.fft.rfft([taper * padded[i * HOP : i * HOP + WINDOW] for i in range(count)])
-        return np.abs(spec) ** 0.3 * np.exp(1j * np.angle(spec))
+        return np.abs(spec) ** exponent * np.exp(1j * np.angle(spec))
 
     a, b = compressed(noisy), compressed(clean)
-    expected = 70 * np.mean((np.abs(a) - np.abs(b)) ** 2) + 30 * np.mean(np.abs(a - b) ** 2)
-    ours = CompressedSpectrum(window=WINDOW, hop=HOP)(estimate_of(noisy), noisy, clean)
-    assert_close(float(ours), float(expected), rtol=1e-3, atol=0)
+    expected = 70 * MEASURES[measure](np.abs(a), np.abs(b)) + 30 * MEASURES[measure](a, b)
+    loss = CompressedSpectrum(power=exponent, measure=measure, window=WINDOW, hop=HOP)
+    assert_close(float(loss(estimate_of(noisy), noisy, clean)), float(expected), rtol=1e-3, atol=0)
+
+
+def test_a_ratio_flattens_out_at_30_db_and_a_correlation_knows_no_level():
+    noisy, clean = waves(21)
+    one = {"power": 1.0, "complex": 0.0, "magnitude": 1.0, "window": WINDOW, "hop": HOP}
+    ratio, correlation = (CompressedSpectrum(**one, measure=each) for each in ("ratio", "correlation"))
+    assert_close(ratio(estimate_of(clean), noisy, clean), torch.tensor(-30.0), atol=0.01, rtol=0)
+    assert_close(*(correlation(estimate_of(gain * noisy), noisy, clean) for gain in (1, 0.3)), atol=1e-4, rtol=0)
+    silent = [loss(estimate_of(noisy), noisy, 0 * clean) for loss in (ratio, correlation)]
+    assert silent == [0, 0]
 
 
 def test_wave_and_log_power_errors_are_what_their_names_say():

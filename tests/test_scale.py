@@ -5,11 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-import socket
-import subprocess
-import sys
 import tarfile
-import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -30,6 +26,7 @@ from frcrn.scale.places import Place, expanded
 from frcrn.scale.planning import Piece, plan, units
 from frcrn.scale.records import Known, records_of
 from frcrn.scale.work import Row, Worker, is_done, orders_of
+from tests.object_store import s3_server
 from tests.training_runs import network
 
 MARK = "mark"
@@ -61,35 +58,8 @@ def tree(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """Give an empty bucket of a real S3 server on loopback."""
-    for name in ("moto", "flask", "flask_cors", "s3fs"):
-        pytest.importorskip(name, reason=f"needs {name}: pip install s3fs 'moto[s3]' flask flask-cors")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    change = pytest.MonkeyPatch()
-    for name, value in {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
-        change.setenv(name, value)
-    try:
-        until = time.monotonic() + 60
-        while socket.socket().connect_ex(("127.0.0.1", port)):
-            assert time.monotonic() < until, "the S3 server does not answer"
-            time.sleep(0.1)
-        Place("s3://corpus").system.mkdir("corpus")
-        yield "s3://corpus"
-    finally:
-        server.terminate()
-        server.wait()
-        change.undo()
+    with s3_server("corpus") as url:
+        yield url
 
 
 def test_a_folder_is_what_the_single_machine_makes_of_it(tmp_path: Path, settings: Settings) -> None:

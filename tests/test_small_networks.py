@@ -88,6 +88,17 @@ def test_voice_activity_learns_where_speech_is() -> None:
         loss(Estimate(wave, ()), wave, clean)
 
 
+@pytest.mark.parametrize("bands", [22, 32])
+def test_rnnoise_has_as_many_bands_as_it_is_told(bands: int) -> None:
+    model = RNNoise(RNNoiseConfig(bands=bands)).eval()
+    assert (model.gains.linear.out_features, model.dense.linear.in_features) == (bands, 3 * bands)
+    spread = model.spread.matrix
+    assert spread.shape == (model.frames.bins, bands) and (spread.amax(dim=0) > 0).all()
+    assert_close(spread.sum(dim=1), torch.ones(model.frames.bins))
+    with torch.no_grad():
+        assert model(noise(1, 4800)).wave.shape == (1, 4800)
+
+
 def test_rnnoise_says_how_probable_speech_is_in_each_frame() -> None:
     model = RNNoise(RNNoiseConfig.tiny()).eval()
     with torch.no_grad():

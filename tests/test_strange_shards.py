@@ -74,7 +74,7 @@ def test_a_manifest_that_is_none_is_refused_by_its_name(name: str, number: int, 
         assert all(piece.problem for piece in pieces)
 
 
-@pytest.mark.parametrize("value", ['"abc"', "[]", "{}", "NaN", "Infinity", "-1", '"1e999"'])
+@pytest.mark.parametrize("value", ['"abc"', "[]", "{}", "-1"])
 @pytest.mark.parametrize("key", ["start", "end"])
 def test_seconds_that_are_none_are_a_problem_of_their_row(key: str, value: str, tmp_path: Path) -> None:
     pytest.importorskip("fsspec")

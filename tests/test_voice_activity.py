@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +120,42 @@ def test_the_command_writes_a_table(tmp_path: Path, capsys: pytest.CaptureFixtur
     save(tiny(), tmp_path / "other.safetensors")
     assert main([*command, "--model", str(tmp_path / "other.safetensors"), *labels]) == 2
     assert "does not say where speech is" in capsys.readouterr().err
+
+
+def stretches_of(path: Path) -> list[tuple[float, float]]:
+    return [(float(row["start"]), float(row["end"])) for row in csv.DictReader(path.open())]
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_a_piped_stream_writes_the_table_of_the_file(tmp_path: Path, rate: int) -> None:
+    save(loud_or_not(), tmp_path / "model.safetensors")
+    network = str(tmp_path / "model.safetensors")
+    wave = np.concatenate([burst(rate), burst(rate)[: 2 * rate]])
+    soundfile.write(tmp_path / "in.wav", wave, rate)
+    command = ["frcrn", "stream", str(tmp_path / "in.wav"), "--model", network, "--vad", str(tmp_path / "piped.csv")]
+    clean = subprocess.run([sys.executable, "-m", *command], capture_output=True, check=True).stdout
+    (tmp_path / "piped.wav").write_bytes(clean)
+    assert soundfile.info(tmp_path / "piped.wav").frames == len(wave)
+    whole = ["enhance", str(tmp_path / "in.wav"), "-o", str(tmp_path / "out.wav"), "--model", network]
+    assert main([*whole, "--vad", str(tmp_path / "whole.csv"), "-q"]) == 0
+    piped, expected = stretches_of(tmp_path / "piped.csv"), stretches_of(tmp_path / "whole.csv")
+    assert len(expected) == 2
+    assert_close(np.array(piped), np.array(expected), atol=0 if rate == 16000 else 0.05, rtol=0)
+
+
+def test_a_stream_of_a_network_that_does_not_say_it_is_refused(tmp_path: Path) -> None:
+    save(tiny(causal=True), tmp_path / "model.safetensors")
+    command = ["frcrn", "stream", "-", "--model", str(tmp_path / "model.safetensors"), "--vad", str(tmp_path / "x.csv")]
+    done = subprocess.run([sys.executable, "-m", *command], input=b"\0" * 640, capture_output=True, check=False)
+    assert done.returncode == 2 and b"does not say where speech is" in done.stderr
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_a_program_in_c_labels_files_too(tmp_path: Path) -> None:
+    if library.compiler() is None:
+        pytest.skip("there is no C compiler")
+    export_program(loud_or_not(), tmp_path / "program")
+    soundfile.write(tmp_path / "in.wav", burst(), 16000)
+    command = ["enhance", str(tmp_path / "in.wav"), "-o", str(tmp_path / "out.wav"), "-q"]
+    assert main([*command, "--model", str(tmp_path / "program"), "--vad", str(tmp_path / "labels.csv")]) == 0
+    assert_close(np.array(stretches_of(tmp_path / "labels.csv")), np.array([[1.0, 2.0]]), atol=0.02, rtol=0)

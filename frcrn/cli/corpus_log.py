@@ -9,10 +9,12 @@ import json
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from frcrn.cli.common import Bar, progress_bar
 from frcrn.cli.enhance_log import FAILURES
+from frcrn.files import cell
 
 if TYPE_CHECKING:
     from frcrn.inference.one_file import Settings
@@ -28,14 +30,14 @@ def enhance(args: argparse.Namespace, settings: Settings) -> int:
     sizes = {piece.name: float(piece.size) for piece in corpus.pieces}
     with progress_bar(sum(sizes.values()), "") as bar:
         log = CorpusLog(corpus.goal, sizes, bar, as_json=args.json, quiet=args.quiet)
-        stopped = True
         try:
-            for row in corpus.rows(args.ray or None, args.jobs):
-                log.add(row)
-            stopped = False
-        finally:
-            bar.clear()
-            log.close(stopped=stopped)
+            with closing(corpus.rows(args.ray or None, args.jobs)) as rows:
+                for row in rows:
+                    log.add(row)
+        except (KeyboardInterrupt, SystemExit):
+            log.close(stopped=True)
+            raise
+        log.close(stopped=False)
     return 2 if log.failures else 0
 
 
@@ -67,6 +69,7 @@ class CorpusLog:
 
     def close(self, *, stopped: bool) -> None:
         """Write failures.csv, or remove it where nothing failed, and print the summary."""
+        self.bar.clear()
         if self.failures:
             (self.goal / FAILURES).store(as_csv(self.failures).encode(errors="surrogateescape"))
         else:
@@ -100,7 +103,7 @@ def as_csv(failures: list[Row]) -> str:
     lines = io.StringIO()
     table = csv.writer(lines, lineterminator="\n")
     table.writerow(["source", "target", "reason"])
-    table.writerows(
-        [f"{row.source}:{row.member}" if row.member else row.source, row.name, row.error] for row in failures
-    )
+    for row in failures:
+        source = f"{row.source}:{row.member}" if row.member else row.source
+        table.writerow([cell(source), cell(row.name), cell(row.error or "")])
     return lines.getvalue()

@@ -138,12 +138,13 @@ _AS_FOLDER = "labels/"
 
 def _label(args: argparse.Namespace, sources: Sequence[Path]) -> None:
     """Write where speech is in the inputs."""
+    from frcrn.inference.opening import open_network
     from frcrn.inference.voice_activity import require_speech, write_labels
-    from frcrn.models.checkpoint import load
 
     if "-" in args.inputs:
         raise ValueError("--vad: standard input can be read once only; name a file")
-    count = write_labels(require_speech(load(args.model), args.model), sources, args.vad, repair=args.repair)
+    network = require_speech(open_network(args.model, args.runtime, 1, live=True), args.model)
+    count = write_labels(network, sources, args.vad, repair=args.repair)
     if not args.quiet and not args.json:
         print(f"{args.vad}: {count} stretches of speech")
 

@@ -33,6 +33,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     stream.add_argument("--rate", type=int, metavar="HZ", help="sample rate of raw samples (default: the model's)")
     stream.add_argument("--channels", type=int, metavar="N", help="channels of raw samples (default: 1)")
+    stream.add_argument(
+        "--vad",
+        metavar="CSV",
+        help="at the end also write where speech was, a row for each stretch with file, start, end and its mean "
+        "probability; for models that say so, such as an rnnoise",
+    )
     add_model(stream)
     stream.set_defaults(run=run)
 
@@ -75,9 +81,11 @@ def load_model(args: argparse.Namespace) -> Network:
 
 def _pass_through(args: argparse.Namespace, source: BinaryIO, name: str) -> int:
     from frcrn.inference.pipes import pass_through
+    from frcrn.inference.voice_activity import require_speech
 
+    network = load_model(args)
     trouble = pass_through(
-        load_model(args),
+        network if args.vad is None else require_speech(network, args.model),
         source,
         sys.stdout.buffer,
         name=name,
@@ -86,6 +94,7 @@ def _pass_through(args: argparse.Namespace, source: BinaryIO, name: str) -> int:
         channels=args.channels,
         strength=args.strength,
         band=args.band,
+        vad=args.vad,
     )
     if trouble:
         print(f"frcrn: {name}: {trouble}", file=sys.stderr)

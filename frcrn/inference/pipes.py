@@ -16,6 +16,7 @@ from frcrn.audio import AudioError, Samples, as_floats, checked_rate, like
 from frcrn.audio.formats import kind_of
 from frcrn.inference.network import Network
 from frcrn.inference.streaming import Stream
+from frcrn.inference.voice_activity import StreamLabels, write_table
 
 BYTES = {"u8": 1, "s16le": 2, "s24le": 3, "s32le": 4, "f32le": 4, "f64le": 8}
 """Encodings of a raw sample, by the names that ffmpeg gives them, and their sizes."""
@@ -188,13 +189,20 @@ def header(layout: Layout) -> bytes:
 
 
 class Passage:
-    """What runs through a pipe, from its first byte to its last."""
+    """What runs through a pipe, from its first byte to its last; `labels` is a table to write, and a name in it."""
 
     def __init__(
-        self, model: Network, layout: Layout, sink: BinaryIO, strength: float = 1.0, band: str = "full"
+        self,
+        model: Network,
+        layout: Layout,
+        sink: BinaryIO,
+        strength: float = 1.0,
+        band: str = "full",
+        labels: tuple[str, str] | None = None,
     ) -> None:
         self.layout, self._sink, self._left = layout, sink, b""
         self._stream = Stream(model, layout.rate, layout.channels, strength, band)
+        self._labels, self._speech = labels, StreamLabels(self._stream)
         self.written = 0
         # goes out with the first samples: sox goes back to the start of what it read first, and only of that
         self._header = header(layout)
@@ -205,10 +213,15 @@ class Passage:
         whole = len(data) - len(data) % self.layout.frame
         self._left = data[whole:]
         if whole:
-            self._write(self._stream.push(decode(data[:whole], self.layout)))
+            samples = decode(data[:whole], self.layout)
+            for piece in self._speech.pieces(samples) if self._labels else [samples]:
+                self._write(self._stream.push(piece))
 
     def finish(self) -> str | None:
-        """Write what is still inside; say what was wrong with the end of the input, if anything."""
+        """Write what is still inside, and where speech was; say what was wrong with the end of the input, if so."""
+        if self._labels:
+            path, name = self._labels
+            write_table(path, [(name, self._speech.stretches())])
         self._write(self._stream.flush())
         self._put(b"")
         size = self.layout.size
@@ -243,14 +256,16 @@ def pass_through(
     channels: int | None = None,
     strength: float = 1.0,
     band: str = "full",
+    vad: str | None = None,
 ) -> str | None:
     """Enhance everything that comes; return what was wrong with the end of the input, None where nothing was.
 
-    Interrupted while it waits for input, it writes what is still inside before it ends.
+    Interrupted while it waits for input, it writes what is still inside before it ends. `vad` names a table to write at
+    the end that tells where speech is.
     """
     inlet = Inlet(source, name)
     layout = layout_of(inlet, form, rate, channels, model.sample_rate)
-    passage = Passage(model, layout, sink, strength, band)
+    passage = Passage(model, layout, sink, strength, band, (vad, name) if vad else None)
     pieces = inlet.pieces(layout.size)
     while piece := _next(pieces, passage):
         passage.push(piece)

@@ -115,6 +115,11 @@ class Stream:
         return self._runner.speech(self._state)
 
     @property
+    def hops(self) -> int:
+        """Hops that the network took since the beginning."""
+        return self._fed // self.model.hop
+
+    @property
     def position(self) -> int:
         """Samples that went in since the beginning."""
         return self._taken

@@ -100,7 +100,7 @@ class FRCRNConfig:
 
     @classmethod
     def compact(cls, **changes: Any) -> FRCRNConfig:
-        """Return the small causal network that the bundled weights belong to."""
+        """Return the small causal network that the bundled one grew from."""
         shape = {"levels": compact_levels(), "causal": True, "stages": 1, "time_layers": 3, "time_hidden": 224}
         seen = {"bands": 320, "compress": 0.3, "magnitude": True, "mask_bound": 1.6, "level_dbfs": None}
         return cls(**{**shape, **seen, "add_skips": True, **changes})

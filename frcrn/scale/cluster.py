@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import signal
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -42,13 +44,23 @@ def connected(address: str | None, cores: int | None) -> Iterator[Any]:
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     own = {"num_cpus": cores or available_cores(), "object_store_memory": STORE_BYTES, "include_dashboard": False}
     try:
-        started(ray, {"address": address, **quiet} if address else {**own, **quiet})
+        with own_sigterm():
+            started(ray, {"address": address, **quiet} if address else {**own, **quiet})
     except Exception as error:  # noqa: BLE001 - Ray has no class of its own for a start that fails
         raise ValueError(f"Ray {address or 'on this machine'}: {error}") from None
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def own_sigterm() -> Iterator[None]:
+    """Keep what SIGTERM does; as Ray sets it, the process is aborted three seconds later, whatever it is finishing."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def started(ray: Any, options: dict[str, Any], attempts: int = 3) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,9 @@ class Corpus:
         self.goal = Place(self.destination)
         self.records = records_of(self.goal)
 
-    def rows(self, address: str | None = None, actors: int | None = None) -> Iterator[Row]:
+    def rows(self, address: str | None = None, actors: int | None = None) -> Generator[Row, None, None]:
         """Do it on a cluster; yield what became of each piece, and note it in the manifest as it comes."""
         with self.records as records:
-            records.describe(self.identity, self.mark)
             known: dict[str, Known | None] = {}
             if not self.force:
                 known = {piece.name: records.known(piece.name) for piece in self.pieces}
@@ -52,6 +51,7 @@ class Corpus:
             yield from (Row(piece.source, piece.name, status="done before") for piece in before)
             left = {piece.name: piece for piece in self.pieces if piece not in before}
             if left:
+                records.describe(self.identity, self.mark)
                 yield from self._on_cluster(left, known, records, address, actors)
 
     def _before(self, known: dict[str, Known | None]) -> set[Piece]:

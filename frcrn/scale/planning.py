@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf, isnan
 from typing import Any, NamedTuple
 
 from frcrn.audio import ACCEPTED, AudioError, is_audio_name, is_media_name
-from frcrn.files import from_csv, from_json
+from frcrn.files import from_json
 from frcrn.scale.places import Found, Place, expanded
 from frcrn.scale.records import ours
 
@@ -68,9 +69,35 @@ def _pieces(url: str) -> Iterator[Piece]:
 
 def manifest_rows(place: Place) -> list[dict[str, Any]] | None:
     """Return the rows of a manifest; None for a Parquet file that holds audio itself."""
-    content = place.read()
-    if place.path.lower().endswith(LISTS[:2]):
-        return _rows_of(content, place)
+    try:
+        rows = _READERS[os.path.splitext(place.path)[1].lower()](place.read())
+    except (ValueError, csv.Error) as error:
+        raise AudioError(f"{place.url}: cannot be read as a manifest: {error}") from None
+    columns = sorted({str(name) for row in rows or () for name in row})
+    if rows and "path" not in columns:
+        raise AudioError(f"{place.url}: expected a column path, found {', '.join(columns)}")
+    return rows
+
+
+def _from_csv(content: bytes) -> list[dict[str, Any]]:
+    return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+
+
+def _from_json_lines(content: bytes) -> list[dict[str, Any]]:
+    rows = []
+    for number, line in enumerate(content.decode("utf-8-sig").split("\n"), 1):
+        if line.strip():
+            try:
+                row = from_json(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"line {number}: {error}") from None
+            if not isinstance(row, dict):
+                raise ValueError(f'line {number}: expected an object such as {{"path": "a.wav"}}')
+            rows.append(row)
+    return rows
+
+
+def _from_parquet(content: bytes) -> list[dict[str, Any]] | None:
     import pyarrow.parquet as parquet
 
     schema = parquet.read_schema(io.BytesIO(content))
@@ -80,18 +107,7 @@ def manifest_rows(place: Place) -> list[dict[str, Any]] | None:
     return rows
 
 
-def _rows_of(content: bytes, place: Place) -> list[dict[str, Any]]:
-    """Read rows of text, or say what is wrong with them."""
-    try:
-        text = content.decode("utf-8-sig")
-        if place.path.lower().endswith(".csv"):
-            return [*from_csv(text, place.url)]
-        rows = [from_json(line) for line in text.splitlines() if line.strip()]
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{place.url}: expected a list in UTF-8, a JSON object a line; found {error}") from None
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"{place.url}: expected a JSON object a line, found other values")
-    return rows
+_READERS = {".csv": _from_csv, ".jsonl": _from_json_lines, ".parquet": _from_parquet}
 
 
 def _holds_audio(kind: Any) -> bool:
@@ -106,27 +122,34 @@ def _listed(rows: Sequence[Mapping[str, Any]], manifest: Place) -> Iterator[Piec
     facts: dict[str, Found | None] = {}
     for number, row in enumerate(rows, 1):
         if not row.get("path"):
-            yield Piece(f"{manifest.url}:{number}", f"row-{number}", problem=f"row {number}: expected a column path")
+            yield Piece(f"{manifest.url}:{number}", f"row-{number}", problem=f"row {number}: expected a path")
             continue
         path = str(row["path"])
         full = path if "://" in path or os.path.isabs(path) or not folder else f"{folder}/{path}"
-        start, end = (_seconds(row[key]) if row.get(key) not in (None, "") else None for key in ("start", "end"))
-        found = facts[full] = facts[full] if full in facts else _facts(full)
-        name = _name(path, row.get("id"), start, end)
-        if found is None:
-            yield Piece(full, name, problem=f"{full}: cannot be read: no such file")
-        elif not 0 <= (start or 0.0) < (math.inf if end is None else end) or end == math.inf:
-            yield Piece(full, name, problem=f"{full}: start {start} and end {end}: expected 0 <= start < end")
-        else:
-            yield Piece(full, name, found.size, found.stamp, start, end)
+        facts[full] = facts[full] if full in facts else _facts(full)
+        yield _one(row, path, full, facts[full])
 
 
-def _seconds(value: Any) -> float:
-    """Read a number of seconds; not a number where it is none."""
+def _one(row: Mapping[str, Any], path: str, full: str, found: Found | None) -> Piece:
+    """The piece of a row: a file that is there, or the seconds that are wanted of it."""
     try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
+        start, end = _seconds(row.get("start")), _seconds(row.get("end"))
+    except (ValueError, TypeError):
+        given = f"start {row.get('start')!r} and end {row.get('end')!r}"
+        return Piece(full, _name(path, row.get("id"), None, None), problem=f"{full}: {given}: expected seconds")
+    name = _name(path, row.get("id"), start, end)
+    if found is None:
+        return Piece(full, name, problem=f"{full}: cannot be read: no such file")
+    if not 0 <= (start or 0.0) < (inf if end is None else end):
+        problem = f"{full}: start {start} and end {end}: expected 0 <= start < end"
+        return Piece(full, name, problem=problem)
+    return Piece(full, name, found.size, found.stamp, start, end)
+
+
+def _seconds(value: Any) -> float | None:
+    """A number of seconds; an empty cell is none, and so is the NaN that tables write for one."""
+    seconds = None if value in (None, "") else float(value)
+    return None if seconds is None or isnan(seconds) else seconds
 
 
 def _facts(url: str) -> Found | None:

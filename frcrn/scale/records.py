@@ -100,8 +100,9 @@ class InStore:
         self._write({"file": name, **known.record._asdict(), "bytes": known.size})
 
     def describe(self, settings: Mapping[str, Any], mark: str) -> None:
-        """Note which model and options a hash of settings stands for."""
+        """Note which model and options a hash of settings stands for; a place that cannot be written is found here."""
         self._write({"settings": mark, "are": dict(settings)})
+        self._send()
 
     def __enter__(self) -> InStore:
         return self

@@ -6,15 +6,16 @@ gives NaN or infinite gradients on silence: where a target is silent, the ratios
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from frcrn.config import require
-from frcrn.models.base import Estimate, Stage
+from frcrn.models.base import Estimate
+from frcrn.training.losses.compressed import CompressedSpectrum
+from frcrn.training.losses.distances import Norm, Stages, check_transform, distance, over_stages
 from frcrn.training.losses.pesq import BEST, quality
 from frcrn.training.losses.ratios import (
     SILENCE,
@@ -29,35 +30,12 @@ from frcrn.training.losses.spectra import TINY_POWER, frames, power, spectrum
 from frcrn.training.losses.stoi import Reference
 from frcrn.training.losses.voice import VoiceActivity
 
-Stages = Literal["last", "all"]
-Norm = Literal["l1", "mse"]
-
 
 class Loss(Protocol):
     """Estimate, noisy [B, T], clean [B, T] -> a number that falls as the estimate gets better."""
 
     def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
         """Return the loss, a scalar."""
-
-
-def chosen(estimate: Estimate, stages: Stages) -> tuple[Stage, ...]:
-    """Return the stages that a loss looks at."""
-    return estimate.stages if stages == "all" else estimate.stages[-1:]
-
-
-def over_stages(estimate: Estimate, stages: Stages, error: Callable[[Stage], Tensor]) -> Tensor:
-    """Return the sum of an error over the stages that a loss looks at."""
-    return torch.stack([error(stage) for stage in chosen(estimate, stages)]).sum()
-
-
-def distance(a: Tensor, b: Tensor, norm: Norm) -> Tensor:
-    """Return the mean absolute or squared difference."""
-    return (a - b).abs().mean() if norm == "l1" else (a - b).square().mean()
-
-
-def loudness_gain(wave: Tensor) -> Tensor:
-    """[B, T] -> [B, 1]: brings the wave to -20 dBFS; silence stays finite."""
-    return 0.1 / (wave.square().mean(dim=1, keepdim=True).sqrt() + 1e-5)
 
 
 @dataclass(frozen=True)
@@ -120,46 +98,6 @@ class MaskError:
         of_noisy, of_clean = (frames(wave, self.window, self.hop, count)[:, :, :bins] for wave in (noisy, clean))
         target = ideal_mask(of_noisy, of_clean, self.bound)
         return 4 * bins * over_stages(estimate, self.stages, lambda stage: (stage.mask - target).square().mean())
-
-
-@dataclass(frozen=True)
-class CompressedSpectrum:
-    """Squared error of magnitude and of complex spectrum, both with the magnitude raised to a power below one."""
-
-    stages: Stages = "last"
-    magnitude: float = 70.0
-    complex: float = 30.0
-    power: float = 0.3
-    normalise: bool = False
-    """Bring every example to one loudness first, so that quiet ones weigh as much as loud ones."""
-    window: int = 640
-    hop: int = 320
-
-    def __post_init__(self) -> None:
-        require(0 < self.power <= 1, "power", "more than 0, at most 1", self.power)
-        require(self.magnitude >= 0, "magnitude", "0 or more", self.magnitude)
-        require(self.complex >= 0, "complex", "0 or more", self.complex)
-        check_transform(self.window, self.hop)
-
-    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
-        """Return the loss, a scalar."""
-        gain = loudness_gain(noisy) if self.normalise else torch.ones_like(noisy[:, :1])
-        target = self.compress(gain * clean)
-        return over_stages(estimate, self.stages, lambda stage: self.error(gain * stage.wave, target))
-
-    def error(self, wave: Tensor, target: tuple[Tensor, Tensor]) -> Tensor:
-        """[B, T], compressed magnitude and spectrum of the target -> a scalar."""
-        magnitude, spec = self.compress(wave)
-        of_magnitude = (magnitude - target[0]).square().mean()
-        of_spectrum = (spec - target[1]).square().sum(dim=1).mean()
-        return self.magnitude * of_magnitude + self.complex * of_spectrum
-
-    def compress(self, wave: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, T] -> compressed magnitude [B, F, N], compressed spectrum [B, 2, F, N]."""
-        spec = spectrum(wave, self.window, self.hop)
-        energy = power(spec)
-        magnitude = energy ** (self.power / 2)
-        return magnitude, spec * (magnitude * energy.rsqrt()).unsqueeze(1)
 
 
 @dataclass(frozen=True)
@@ -292,9 +230,3 @@ LOSSES: dict[str, type[Any]] = {
     "log_power": LogPowerError,
     "voice_activity": VoiceActivity,
 }
-
-
-def check_transform(window: int, hop: int) -> None:
-    """Refuse a window and hop that the STFT cannot do."""
-    possible = hop > 0 and window % 2 == 0 and window % hop == 0 and window >= 2 * hop
-    require(possible, "window", "an even multiple of the hop, at least 2 hops", (window, hop))
