@@ -4,8 +4,8 @@ A measured set is taken over with `python -m description.make --scores OUT`, whe
 
     python -m benchmarks.peers pairs/noisy -o peers/ --clean pairs/clean
     frcrn enhance pairs/noisy -o streamed/ --passes 1
-    frcrn compare noisy default streamed=streamed/ RNNoise=peers/rnnoise DeepFilterNet3=peers/deepfilternet3 DTLN=dtln.json \
-        GTCRN=gtcrn.json --data pairs/ --dnsmos DNSMOS/ -o OUT
+    frcrn compare noisy default streamed=streamed/ RNNoise=peers/rnnoise DeepFilterNet3=peers/deepfilternet3 \
+        DTLN=dtln.json GTCRN=gtcrn.json --data pairs/ --dnsmos DNSMOS/ -o OUT
 
 What a comparison does not tell stands in results.json by hand: sizes, latencies and speeds of the peers.
 """
