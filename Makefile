@@ -64,10 +64,12 @@ locks:
 	$(LOCK) pyproject.toml --extra train --extra eval --extra onnx --python-version 3.11 \
 		--python-platform x86_64-unknown-linux-gnu -o docker/training.lock
 
-# The first needs clang. What is found is kept in build/fuzz/found.
+# The first needs clang, the last atheris, which there is not for every Python. What is found is kept in build/fuzz/found.
 fuzz: $(VENV)/.test
 	$(BIN)/python -m tests.fuzz $(FUZZ_SECONDS)
 	$(BIN)/python -m tests.fuzz.readers $(FUZZ_SECONDS)
+	$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install -q -c constraints.txt atheris || true
+	$(BIN)/python -m tests.fuzz.guided $(FUZZ_SECONDS)
 
 clean:
 	rm -rf $(VENV) build dist runtime/build demo *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import os
 import secrets
@@ -103,10 +105,26 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
 
+def from_json(text: str) -> Any:
+    """Read JSON; what is nested beyond all measure is refused as what is none."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise json.JSONDecodeError("nested too deeply", text[:1], 0) from None
+
+
+def from_csv(text: str, name: str) -> list[dict[str, str]]:
+    """Read a table with a first row of names; what is none is refused by the name of its file."""
+    try:
+        return list(csv.DictReader(io.StringIO(text, newline="")))
+    except csv.Error as error:
+        raise ValueError(f"{name}: expected comma-separated values, found {error}") from None
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; empty where there is none."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = from_json(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError, UnicodeDecodeError):
         return {}
     return values if isinstance(values, dict) else {}

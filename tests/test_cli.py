@@ -144,7 +144,7 @@ def test_an_interruption_is_130(tmp_path: Path, model: str, monkeypatch: pytest.
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_in_the_middle_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     noisy = store(tmp_path / "noisy.wav", seconds=600)
     command = [sys.executable, "-m", "frcrn", "enhance", str(noisy), "-o", str(tmp_path / "clean.wav")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from frcrn.export.native.library import NativeModel
 from frcrn.export.native.network import write_program
 from frcrn.export.native.operations import Add
 from frcrn.export.native.program import Program
+from frcrn.export.native.row_operations import OPERATIONS
 from frcrn.export.native.structs import Buffer
 from tests.fuzz.__main__ import built, run
 from tests.fuzz.mutations import mutated
@@ -68,6 +70,17 @@ def test_changed_files_are_run_or_refused_and_nothing_else(runner: Path) -> None
 def test_thousands_of_changed_files(runner: Path) -> None:
     found = changed_files(runner, 500, seed=1)
     assert sum(found.values()) == 500 * len(seeds()) and len(found) > 40
+
+
+def test_what_is_changed_uses_every_operation() -> None:
+    found = set[int]()
+    for content in seeds().values():
+        (count,) = struct.unpack_from("<i", content, 28)
+        program, at = struct.unpack_from(f"<{count}i", content, 40), 0
+        while at < count:
+            found.add(program[at])
+            at += 2 + program[at + 1]
+    assert [each.__name__ for number, each in enumerate(OPERATIONS) if number not in found] == []
 
 
 @EVERY_SHAPE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,15 +15,25 @@ import torch
 from frcrn.export.native import library
 from frcrn.export.native.stream import FRAME, MEMORY
 from frcrn.export.runtime import with_runtime
-from frcrn.models import Enhancer
-from tests.networks import tiny
+from frcrn.models import DTLN, NNSE, DTLNConfig, Enhancer, NNSEConfig, RNNoise, RNNoiseConfig
+from tests.networks import noise, tiny
 
 pytestmark = pytest.mark.skipif(library.compiler() is None, reason="there is no C compiler")
 
 
-@pytest.fixture(scope="module")
-def model() -> Enhancer:
-    return with_runtime(tiny(causal=True), "native")
+NETWORKS: dict[str, Callable[[], Enhancer]] = {
+    "frcrn": lambda: tiny(causal=True),
+    "dtln": lambda: DTLN(DTLNConfig.tiny()),
+    "nnse": lambda: NNSE(NNSEConfig.tiny()),
+    "rnnoise": lambda: RNNoise(RNNoiseConfig.tiny()),
+    "rnnoise with pitch": lambda: RNNoise(RNNoiseConfig.tiny(pitch=True)),
+}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def model(request: pytest.FixtureRequest) -> Enhancer:
+    torch.manual_seed(0)
+    return with_runtime(NETWORKS[request.param]().eval(), "native")
 
 
 WRONG = {
@@ -49,6 +59,21 @@ def test_a_state_that_does_not_fit_is_refused_in_a_sentence(model: Enhancer, nam
 def test_a_frame_that_does_not_fit_is_refused_in_a_sentence(model: Enhancer, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"^(frame|state)"):
         model.step(torch.zeros(*shape), model.initial_state(1))
+
+
+ODD = (float("nan"), float("inf"), -float("inf"), 3e38, -3e38, 1e-40)
+
+
+@pytest.mark.parametrize("value", ODD)
+def test_samples_that_are_none_stay_in_their_memory(model: Enhancer, value: float) -> None:
+    """What comes out is no sound either; another stream of the same model does not know of it."""
+    state, other = model.initial_state(1), model.initial_state(1)
+    quiet = noise(1, 4 * model.hop, level=0.1)
+    expected, _ = model.step(quiet.clone(), model.initial_state(1))
+    for _ in range(3):
+        _, state = model.step(torch.full((1, model.hop), value), state)
+    found, _ = model.step(quiet.clone(), other)
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 @pytest.fixture

@@ -14,6 +14,12 @@ from frcrn.audio.formats import ACCEPTED, MEDIA_NAMES, AudioError, kind_of, need
 
 GAP = 0.1
 """Seconds that time stamps must leave out before silence fills them; less is rounding."""
+LONGEST_GAPS = 24 * 3600.0
+"""Seconds that time stamps can leave out in all; more is damage."""
+_BLOCK = 1 << 16
+_DEMUXERS = "mov matroska asf avi mpegts flv mpeg aac amr ac3 eac3 mp3 ogg flac wav w64 aiff caf au"
+_ALONE = {"format_whitelist": ",".join(_DEMUXERS.split()), "protocol_whitelist": "none"}
+"""No playlist, no list of files and no session: a file that somebody sent leads to no other."""
 
 
 class ByteView(io.RawIOBase):
@@ -68,7 +74,7 @@ def open_container(stream: BinaryIO, name: str) -> Any:
         stream.seek(0)
         raise AudioError(needs_media(name, kind_of(stream.read(512), damaged=False))) from None
     try:
-        return av.open(ByteView(stream), metadata_errors="replace")
+        return av.open(ByteView(stream), metadata_errors="replace", container_options=_ALONE)
     except av.error.FFmpegError as error:
         stream.seek(0)
         found = f"{kind_of(stream.read(512), damaged=False)}, damaged or truncated ({error.strerror})"
@@ -136,10 +142,14 @@ class MediaSound:
 
         plain = av.AudioResampler("fltp", self._track.layout, self.samplerate)
         expected: float | None = None
+        missing = 0.0
         for frame in self._container.decode(self._track):
             time = frame.time
             if time is not None and expected is not None and time - expected > GAP:
-                yield np.zeros((round((time - expected) * self.samplerate), self.channels), np.float32)
+                missing += time - expected
+                if missing > LONGEST_GAPS:
+                    raise AudioError(f"{self.name}: its time stamps leave out {missing:.0f} s; it may be damaged")
+                yield from self._silence(round((time - expected) * self.samplerate))
                 expected = time
             if expected is None:
                 expected = time
@@ -147,3 +157,8 @@ class MediaSound:
             frame.pts = None
             yield from (np.ascontiguousarray(part.to_ndarray().T) for part in plain.resample(frame))
         yield from (np.ascontiguousarray(part.to_ndarray().T) for part in plain.resample(None))
+
+    def _silence(self, length: int) -> Iterator[NDArray[np.float32]]:
+        """Yield zeros [n, C], a few at once."""
+        for start in range(0, length, _BLOCK):
+            yield np.zeros((min(_BLOCK, length - start), self.channels), np.float32)

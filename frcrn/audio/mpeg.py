@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple, cast
@@ -18,6 +20,9 @@ BITRATES = {
 _RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
 _PIECE = 1 << 20
 _SEARCH = 1 << 16  # how far a first frame is looked for
+_LONGEST = 2048  # bytes of a frame, and more
+_MOST_TRIES = 300_000  # places at which a frame could begin and none does: some gigabytes of noise
+_BEGINNING = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]|ID3")
 _ENOUGH = 200  # bytes of a frame that holds an info header and what LAME adds
 
 _EMPTY_TAG = b"ID3\x04" + bytes(5) + b"\x0a" + bytes(10)
@@ -159,14 +164,28 @@ class _Window:
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream, self._start, self._held = stream, 0, b""
+        self._tries = 0
 
     def at(self, start: int, count: int) -> bytes:
         """Return the bytes there, fewer at the end."""
         inside = start - self._start
         if not 0 <= inside <= len(self._held) - count:
-            self.stream.seek(start)
-            self._start, self._held, inside = start, self.stream.read(_PIECE), 0
+            # the search looks one frame ahead and goes on behind that place
+            self._start = max(0, start - _LONGEST)
+            self.stream.seek(self._start)
+            self._held, inside = self.stream.read(_PIECE), start - self._start
         return self._held[inside : inside + count]
+
+    def beginning(self, start: int) -> int | None:
+        """Return the first place from `start` on where a frame or a tag could begin; an error after too many."""
+        self._tries += 1
+        if self._tries > _MOST_TRIES:
+            raise OSError(errno.EIO, "too much of it is neither MP3 frames nor tags")
+        while self.at(start, 3):
+            if found := _BEGINNING.search(self._held, start - self._start):
+                return self._start + found.start()
+            start = max(start + 1, self._start + len(self._held) - 2)
+        return None
 
 
 def _frames(window: _Window, size: int) -> Iterator[Frame]:
@@ -187,24 +206,14 @@ def _frames(window: _Window, size: int) -> Iterator[Frame]:
 def _next(window: _Window, at: int, size: int, like: Frame | None) -> Frame | None:
     """Find the next frame that is followed by another: two headers in a row are no accident."""
     end = size if like else min(size, at + _SEARCH)
-    while at < end:
-        if window.at(at, 3) == b"ID3":
-            at = max(at + 1, after_tag(window.stream, at))
+    while (found := window.beginning(at)) is not None and found < end:
+        if window.at(found, 3) == b"ID3":
+            at = max(found + 1, after_tag(window.stream, found))
             continue
-        piece = window.at(at, 4096)
-        step = piece.find(b"\xff")
-        tag = piece.find(b"ID3")
-        if tag >= 0 and (step < 0 or tag < step):
-            at += tag
-            continue
-        if step < 0:
-            at += len(piece) - 2 if len(piece) > 2 else 3
-            continue
-        at += step
-        frame = parsed(window.at(at, 4), at)
-        if frame and _agrees(frame, like) and _agrees(parsed(window.at(at + frame.size, 4), at), frame):
+        frame = parsed(window.at(found, 4), found)
+        if frame and _agrees(frame, like) and _agrees(parsed(window.at(found + frame.size, 4), found), frame):
             return frame
-        at += 1
+        at = found + 1
     return None
 
 

@@ -29,7 +29,7 @@ def put_tags(path: Path, tags: Tags) -> None:
     """Write the tags into the file; other kinds of file stay as they are."""
     if not any(tags):
         return
-    other = path.with_name(path.name + ".tagged")
+    other = path.with_suffix(".tags")  # as long as the name of what is half-written: it fits, and is swept
     try:
         with path.open("rb") as source, other.open("xb") as sink:
             if not _tagged(source, sink, tags):

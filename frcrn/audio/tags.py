@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
@@ -25,6 +26,15 @@ NAMES = {
     b"TCOP": b"COPYRIGHT",
 }
 """Frames of ID3 and what Vorbis comments call the same."""
+_MOST_BLOCKS = 1024
+"""Of metadata in flac."""
+_MOST_FRAMES = 10_000
+"""Of ID3."""
+_MOST_COMMENTS = 100_000
+_MOST_HEADERS = 1 << 26
+"""Bytes of the header packets of an ogg file, pictures among them."""
+_MOST_WORDS = 1 << 16
+"""Bytes of the description of a picture."""
 _ENCODINGS = ("latin-1", "utf-16", "utf-16-be", "utf-8")
 _PROGRAM = b"ENCODER="
 
@@ -58,6 +68,8 @@ def comments_in(packet: bytes) -> list[bytes]:
     at = 4 + int.from_bytes(packet[:4], "little")
     count = int.from_bytes(packet[at : at + 4], "little")
     found, at = [], at + 4
+    if count > _MOST_COMMENTS:
+        return []
     for _ in range(count):
         size = int.from_bytes(packet[at : at + 4], "little")
         entry, at = packet[at + 4 : at + 4 + size], at + 4 + size
@@ -71,22 +83,27 @@ def comments_in(packet: bytes) -> list[bytes]:
 def flac_blocks(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Yield (kind, body) of the metadata blocks; the stream is left where the sound begins."""
     stream.seek(4)
-    last = False
-    while not last and len(head := stream.read(4)) == 4:
-        last = bool(head[0] & 0x80)
+    for _ in range(_MOST_BLOCKS):
+        if len(head := stream.read(4)) < 4:
+            return
         yield head[0] & 0x7F, stream.read(int.from_bytes(head[1:], "big"))
+        if head[0] & 0x80:
+            return
 
 
 def header_packets(stream: BinaryIO) -> list[bytes]:
-    """Return the header packets of an ogg file: two of Opus, three of Vorbis; none of other kinds."""
-    packets, part = [], b""
-    wanted = 3
+    """Return the header packets of an ogg file: two of Opus, three of Vorbis; none of others, or of huge ones."""
+    packets: list[bytes] = []
+    part, total, wanted = bytearray(), 0, 3
     for page in ogg.pages(stream):
+        total += len(page.body)
+        if total > _MOST_HEADERS:
+            return []
         for piece, ends in ogg.pieces(page):
             part += piece
             if ends:
-                packets.append(part)
-                part = b""
+                packets.append(bytes(part))
+                part.clear()
                 wanted = 2 if packets[0].startswith(b"OpusHead") else 3 if packets[0][1:7] == b"vorbis" else 0
         if len(packets) >= wanted:
             return packets[:wanted]
@@ -98,13 +115,11 @@ def _from_flac(stream: BinaryIO) -> Tags:
     pictures: list[bytes] = []
     for kind, body in flac_blocks(stream):
         comments += comments_in(body) if kind == COMMENT else []
-        pictures += [body] if kind == PICTURE else []
+        pictures += [body] if kind == PICTURE and is_picture(body) else []
     return Tags(comments, pictures)
 
 
 def _from_ogg(stream: BinaryIO) -> Tags:
-    import base64
-
     packets = header_packets(stream)
     if len(packets) < 2:
         return Tags()
@@ -113,8 +128,18 @@ def _from_ogg(stream: BinaryIO) -> Tags:
     pictures = [value for key, _, value in keyed if key.upper() == PICTURE_KEY]
     return Tags(
         [entry for entry in every if not entry.upper().startswith(PICTURE_KEY)],
-        [base64.b64decode(picture + b"==") for picture in pictures],
+        [picture for text in pictures if is_picture(picture := _from_base64(text))],
     )
+
+
+def _from_base64(text: bytes) -> bytes:
+    """Return what a text stands for; nothing where it is none."""
+    import base64
+
+    try:
+        return base64.b64decode(text + b"==")
+    except ValueError:
+        return b""
 
 
 def _from_mp3(stream: BinaryIO) -> Tags:
@@ -124,7 +149,7 @@ def _from_mp3(stream: BinaryIO) -> Tags:
     size = stream.seek(0, 2)
     stream.seek(max(0, size - 128))
     tail = stream.read(128)
-    frames = list(_id3_frames(id3))
+    frames = list(itertools.islice(_id3_frames(id3), _MOST_FRAMES))
     comments = [NAMES[kind] + b"=" + _text(body) for kind, body in frames if kind in NAMES]
     pictures = [picture for kind, body in frames if kind == b"APIC" and (picture := _picture(body))]
     return Tags(comments, pictures, id3, tail if tail[:3] == b"TAG" else b"")
@@ -154,7 +179,8 @@ def _picture(body: bytes) -> bytes | None:
     if not rest or body[0] > 3:
         return None
     wide = body[0] in (1, 2)
-    end = next((at for at in range(1, len(rest), 1 + wide) if not any(rest[at : at + 1 + wide])), None)
+    ends = range(1, min(len(rest), _MOST_WORDS), 1 + wide)
+    end = next((at for at in ends if not any(rest[at : at + 1 + wide])), None)
     return None if end is None else picture_block(mime, rest[end + 1 + wide :], rest[0])
 
 
@@ -164,6 +190,15 @@ def picture_block(mime: bytes, data: bytes, kind: int = 3) -> bytes:
     return b"".join(
         part.to_bytes(4, "big") if isinstance(part, int) else len(part).to_bytes(4, "big") + part for part in counted
     )
+
+
+def is_picture(block: bytes) -> bool:
+    """Tell whether the lengths in a picture agree with its size: decoders of flac refuse a file where they do not."""
+    at = 4
+    for _ in ("type", "description"):
+        at += 4 + int.from_bytes(block[at : at + 4], "big")
+    at += 16
+    return at + 4 <= len(block) == at + 4 + int.from_bytes(block[at : at + 4], "big")
 
 
 def picture_parts(block: bytes) -> tuple[int, bytes, bytes]:

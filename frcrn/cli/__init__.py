@@ -37,6 +37,7 @@ INTERRUPTED = 128 + signal.SIGINT
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 an error said in one sentence, 130 interrupted."""
+    open_standard_streams()
     args = build_parser().parse_args(argv)
     try:
         with terminable():
@@ -50,9 +51,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         # who read our output has left; Python would complain once more when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, MemoryError) as error:
         report_error(error)
         return FAILED
+
+
+def open_standard_streams() -> None:
+    """Open what is closed of input, output and errors; a file of ours would take its number, and what is printed."""
+    for number, (name, mode) in enumerate({"stdin": "r", "stdout": "w", "stderr": "w"}.items()):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -85,7 +97,7 @@ def _add_missing(commands: argparse._SubParsersAction[argparse.ArgumentParser], 
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Leave by an exception when told to terminate, so that nothing half-written stays."""
+    """Leave by an exception when told to end, or when the terminal closes, so that nothing half-written stays."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -93,8 +105,11 @@ def terminable() -> Iterator[None]:
     def leave(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    handled = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]  # as nohup has it
+    before = [signal.signal(number, leave) for number in handled]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(handled, before, strict=True):
+            signal.signal(number, handler)

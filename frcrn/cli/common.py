@@ -83,7 +83,8 @@ class Bar:
             self._drawn = now
             share = min(1.0, done / max(self.total, 1e-9))
             text = f"{self.label} [{'#' * int(share * _WIDTH):<{_WIDTH}}] {share:4.0%} {self.note}"
-            sys.stderr.write(f"\r\x1b[K{text} {self._left(done, now)}".rstrip())
+            line = visible(f"{text} {self._left(done, now)}".rstrip())
+            sys.stderr.write(f"\r\x1b[K{line[: width() - 1]}")  # a line that wraps could not be taken away
             sys.stderr.flush()
 
     def skip(self, amount: float) -> None:
@@ -104,6 +105,14 @@ class Bar:
         if worked <= 0 or taken < _SETTLED:
             return ""
         return f"{clock(taken * (self.total - done) / worked)} left"
+
+
+def width() -> int:
+    """Return how many letters a line of the terminal holds; 80 where it does not say."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
 
 
 def clock(seconds: float) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frcrn.cli.common import add_device_option, compute_on_one_thread, progress_bar
+from frcrn.files import from_csv
 
 if TYPE_CHECKING:
     from frcrn.data.pairs import Pairs
@@ -171,8 +171,10 @@ def _names(args: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _transcripts(path: Path) -> dict[str, str]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
-        if not {"clip", "text"} <= set(rows.fieldnames or ()):
-            raise ValueError(f"{path}: expected the columns clip and text, found {', '.join(rows.fieldnames or ())}")
-        return {row["clip"]: row["text"] for row in rows}
+    try:
+        rows = from_csv(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: expected comma-separated values in UTF-8") from None
+    if rows and not {"clip", "text"} <= rows[0].keys():
+        raise ValueError(f"{path}: expected the columns clip and text, found {', '.join(map(str, rows[0]))}")
+    return {row["clip"]: row["text"] or "" for row in rows}

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import configparser
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 from frcrn.data.mixing import MixingConfig
+from frcrn.files import from_json
 
 SECTION = "noisy_speech"
 ENDINGS = (".cfg", ".ini")
@@ -54,7 +56,7 @@ def read_plan(path: Path) -> Plan:
     if path.suffix.lower() in ENDINGS:
         return _of_challenge(path)
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = from_json(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: expected a table in JSON, found {error}") from None
     if not isinstance(table, dict):
@@ -98,9 +100,11 @@ def _folder(text: str) -> str:
 
 def _number(path: Path, values: Mapping[str, str], key: str) -> float:
     try:
-        return float(values[key])
+        if math.isfinite(found := float(values[key])):
+            return found
     except ValueError:
-        raise ValueError(f"{path}: {key}: expected a number, found {values[key]!r}") from None
+        pass
+    raise ValueError(f"{path}: {key}: expected a number, found {values[key]!r}")
 
 
 def _range(path: Path, values: Mapping[str, str], low: str, high: str, single: str) -> tuple[float, float] | None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TextIO
 from frcrn.files import part_name
 
 NAME = "frcrn-manifest.jsonl"
-_PART = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.part")
+_PART = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.(part|tags)")
 
 
 class Record(NamedTuple):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import os
@@ -11,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from frcrn.files import write_json
+from frcrn.files import from_json, write_json
 from frcrn.models import Enhancer
 from frcrn.models.checkpoint import arguments_of, assemble, load
 from frcrn.models.directories import CONFIGURATION
@@ -149,7 +148,7 @@ class Run(Trainer):
 
 def add_sections(path: Path, sections: Mapping[str, Any]) -> None:
     """Add sections to a configuration, in one step."""
-    values = json.loads(path.read_text(encoding="utf-8")) | sections
+    values = from_json(path.read_text(encoding="utf-8")) | sections
     write_json(path, values)
 
 

@@ -11,6 +11,7 @@ from math import inf, isnan
 from typing import Any, NamedTuple
 
 from frcrn.audio import ACCEPTED, AudioError, is_audio_name, is_media_name
+from frcrn.files import from_json
 from frcrn.scale.places import Found, Place, expanded
 from frcrn.scale.records import ours
 
@@ -87,7 +88,7 @@ def _from_json_lines(content: bytes) -> list[dict[str, Any]]:
     for number, line in enumerate(content.decode("utf-8-sig").split("\n"), 1):
         if line.strip():
             try:
-                row = json.loads(line)
+                row = from_json(line)
             except json.JSONDecodeError as error:
                 raise ValueError(f"line {number}: {error}") from None
             if not isinstance(row, dict):

@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from frcrn.audio import is_audio_name, is_media_name
+from frcrn.audio import AudioError, is_audio_name, is_media_name
+
+LARGEST = 1 << 32
+"""Bytes of a member, which is held in memory."""
 
 Enhance = Callable[[bytes, str], tuple[bytes, float]]
 Member = tuple[tarfile.TarInfo, bytes]
@@ -36,9 +39,11 @@ def samples(shard: tarfile.TarFile) -> Iterator[list[Member]]:
     """Yield the members that follow one another and share a key: the name up to the first dot of its last part."""
     sample: list[Member] = []
     for info in shard:
-        content = shard.extractfile(info)
+        content = shard.extractfile(info) if info.isreg() else None  # links lead elsewhere, or nowhere
         if content is None:
             continue
+        if info.issparse() or info.size > LARGEST:
+            raise AudioError(f"{info.name}: a member of {info.size} bytes; accepted are up to {LARGEST}, none of holes")
         if sample and key_of(sample[0][0].name) != key_of(info.name):
             yield sample
             sample = []

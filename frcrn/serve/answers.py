@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -45,6 +46,8 @@ READ = "frcrn.read"
 PATIENCE = 5.0
 """Seconds in which the rest of a refused upload is read."""
 UNKNOWN = "application/octet-stream"
+PRINTED = "".join(map(chr, range(32, 127))).replace("%", "")
+"""What stands in a header as it is."""
 
 
 def type_of(suffix: str) -> str:
@@ -56,7 +59,7 @@ def described(name: str, part: str, suffix: str, facts: Mapping[str, object]) ->
     """Return the headers of an answer with sound: its name, and what is known of it."""
     file = f"{PurePath(name).stem}.{part}{suffix}"
     plain = file.encode("ascii", "replace").decode().replace("?", "_")
-    found = {f"X-Frcrn-{key.replace('_', '-').title()}": str(value) for key, value in facts.items()}
+    found = {f"X-Frcrn-{key.replace('_', '-').title()}": quote(str(value), PRINTED) for key, value in facts.items()}
     return {"Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(file)}", **found}
 
 
@@ -81,6 +84,14 @@ async def _drained(request: Request) -> None:
     with suppress(asyncio.TimeoutError):
         while not request.scope.get(READ):
             await asyncio.wait_for(request.receive(), deadline - time.monotonic())
+
+
+async def without_room(request: Request, exception: Exception) -> Response:
+    """Answer for a disk that is full; other trouble of the system is nothing that was foreseen."""
+    if getattr(exception, "errno", None) not in (errno.ENOSPC, errno.EDQUOT):
+        raise exception
+    sentence = "the server has no room left on its disk; try again later, or send less"
+    return await refused(request, Refusal(507, sentence, {"Retry-After": "60"}))
 
 
 async def failed(request: Request, exception: Exception) -> Response:

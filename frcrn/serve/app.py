@@ -17,7 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from frcrn import __version__
 from frcrn.serve import job_requests
-from frcrn.serve.answers import READ, described, failed, not_here, refused
+from frcrn.serve.answers import READ, described, failed, not_here, refused, without_room
 from frcrn.serve.files import enhance
 from frcrn.serve.guard import App, Guard, Receive, Scope, Send
 from frcrn.serve.jobs import Jobs
@@ -69,6 +69,7 @@ def application(service: Service, login: str | None = None, hosts: Iterable[str]
         ClientLeft: _left,
         ClientDisconnect: _left,
         HTTPException: not_here,
+        OSError: without_room,
         Exception: failed,
     }
     middleware = [Middleware(Counting, service=service), Middleware(Guard, login=login, hosts=hosts)]

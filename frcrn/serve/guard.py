@@ -61,9 +61,10 @@ class Guard:
         if self._hosts is not None and host not in self._hosts:
             return error(403, "this server does not go by that name; start it with --allow-host NAME to let it")
         origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
+        if origin is not None and origin.lower().partition("://")[2] != request.headers.get("host", "").lower():
             return error(403, "a page from another server may not use this one")
-        if self._login is None or request.url.path in OPEN:
+        # not the path of `request.url`, into which a client writes what it likes by the name it calls the server
+        if self._login is None or request.scope["path"] in OPEN:
             return None
         return self._unless_known(request)
 
@@ -96,9 +97,10 @@ class Guard:
 def host_of(address: str) -> str:
     """Return the host in an address, without its port; empty where there is none."""
     try:
-        return (urlsplit(address).hostname or "").lower()
+        found = urlsplit(address)
     except ValueError:
         return ""
+    return (found.hostname or "").lower() if not (found.path or found.query or found.fragment) else ""
 
 
 def credentials(header: str) -> bytes:

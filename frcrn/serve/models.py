@@ -70,4 +70,5 @@ class Models:
 
 def name_of(source: str) -> str:
     """Return what requests call a model: a bundled one's name, or that of its folder or file."""
-    return Path(os.path.abspath(source)).stem if os.path.exists(source) else source
+    name = Path(os.path.abspath(source)).stem if os.path.exists(source) else source
+    return os.fsencode(name).decode("utf-8", "replace")

@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 FORMATS = ("s16le", "f32le")
 MOST_CHANNELS = 8
+LARGEST = 2**31 - 1
+"""Of all numbers in messages."""
 PIECE = 0.1
 """Seconds of sound in one turn of a thread, so that a large message does not hold up the other streams."""
 COURTESY = 5.0
@@ -71,13 +73,15 @@ def check_kind(key: str, value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, KINDS[key]):
         kind = "a text" if str in KINDS[key] else "a whole number" if float not in KINDS[key] else "a number"
         raise Refusal(400, f"{key} {shown(value)}: expected {kind}")
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise Refusal(400, f"{key} {shown(value)}: accepted are numbers up to {LARGEST}")
 
 
 def message_of(text: str | None) -> dict[str, Any]:
     """Read a message of JSON."""
     try:
         found = json.loads(text or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise Refusal(

@@ -134,11 +134,16 @@ def attack(seconds: float, seed: int, most: int = 2**62) -> tuple[Counter[str], 
 
 def trouble(reader: Callable[[bytes, Path], None], content: bytes) -> str | None:
     """Return what was wrong with how a reader took a file; None where it read or refused it."""
+    with bounded(seconds=20, gigabytes=6):
+        return taken(reader, content)
+
+
+def taken(reader: Callable[[bytes, Path], None], content: bytes) -> str | None:
+    """The same, without limits of its own."""
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            with bounded(seconds=20, gigabytes=6):
-                reader(content, Path(folder))
+            reader(content, Path(folder))
         except (TimeoutError, UnicodeError) as error:
             return repr(error)
         except (ValueError, OSError, ImportError) as error:

@@ -27,6 +27,8 @@ KINDS: dict[str, FRCRNConfig] = {
     "stages": FRCRNConfig(**{**SMALL, "stages": 2, "hop": 4}, levels=(ONE,), refine=True),
 }
 
+UNITS = {"dense": 2, "voice_units": 2, "noise_units": 2, "gain_units": 3}
+
 
 @cache
 def seeds() -> dict[str, bytes]:
@@ -43,7 +45,8 @@ def rows() -> dict[str, Enhancer]:
     return {
         "dtln": DTLN(DTLNConfig(**shape, units=3, layers=1, basis=4, normalise=True)),
         "nnse": NNSE(NNSEConfig(**shape, features="pspec", layers=layers)),
-        "rnnoise": RNNoise(RNNoiseConfig.tiny(dense=2, voice_units=2, noise_units=2, gain_units=3)),
+        "rnnoise": RNNoise(RNNoiseConfig.tiny(**UNITS)),
+        "pitch": RNNoise(RNNoiseConfig.tiny(**UNITS, sample_rate=4000, pitch=True)),
     }
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frcrn.export.native.stream import NativeStep, Past
+from frcrn.files import from_json
 
 if TYPE_CHECKING:
     from frcrn.audio.arrays import Wave
@@ -152,7 +153,7 @@ def _bundled(name: str) -> tuple[bytes, dict[str, Any]] | None:
 def read_about(path: Path) -> dict[str, Any]:
     """Return a description, or refuse what is none."""
     try:
-        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        about: dict[str, Any] = from_json(path.read_text(encoding="utf-8"))
         _ = about["trained"], about["config"].keys()
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: not the description of a network in C ({error!r})") from error

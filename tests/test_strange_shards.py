@@ -1,0 +1,86 @@
+"""Tar shards of strangers: links lead nowhere, and no member is larger than what can be held."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from frcrn.audio import AudioError
+from frcrn.scale.shards import enhanced_shard
+from tests.limits import bounded
+
+LINKS = {"itself": ("a.wav", tarfile.SYMTYPE), "nowhere": ("gone.wav", tarfile.SYMTYPE)}
+LINKS |= {"outside": ("/etc/passwd", tarfile.SYMTYPE), "a hard one": ("b.txt", tarfile.LNKTYPE)}
+
+
+def member(name: str, size: int = 0, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size, info.type, info.linkname = size, kind, link
+    return info
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    with tarfile.open(path) as shard:
+        return {info.name: shard.extractfile(info).read() for info in shard}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("which", LINKS)
+def test_links_are_left_out(which: str, tmp_path: Path) -> None:
+    target, kind = LINKS[which]
+    with tarfile.open(tmp_path / "a.tar", "w") as shard:
+        shard.addfile(member("b.txt", 4), io.BytesIO(b"text"))
+        shard.addfile(member("a.wav", kind=kind, link=target))
+        shard.addfile(member("c.wav", 5), io.BytesIO(b"sound"))
+    parts = list(enhanced_shard(tmp_path / "a.tar", tmp_path / "b.tar", lambda content, name: (content[::-1], 1.0)))
+    assert [part.member for part in parts] == ["c.wav"]
+    assert contents(tmp_path / "b.tar") == {"b.txt": b"text", "c.wav": b"dnuos"}
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_SPARSE])
+def test_what_claims_a_terabyte_is_refused(kind: bytes, tmp_path: Path) -> None:
+    info = member("a.wav", 1 << 40, kind)
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    if kind == tarfile.GNUTYPE_SPARSE:  # no piece of it is there, and all of it is a hole
+        block[124:136] = b"00000000000\0"
+        block[483:495] = b"\x80" + (1 << 40).to_bytes(11, "big")
+        block[148:156] = b"        "
+        block[148:156] = b"%06o\0 " % sum(block[:512])
+    (tmp_path / "a.tar").write_bytes(bytes(block) + bytes(1024))
+    with bounded(seconds=10, gigabytes=1), pytest.raises(AudioError, match="a member of 1099511627776 bytes"):
+        list(enhanced_shard(tmp_path / "a.tar", tmp_path / "b.tar", lambda content, name: (content, 1.0)))
+
+
+LISTS = {
+    "a.csv": [b"path\n" + b"x" * 200_000, b"path\nb\0.wav\n", b"path\n\xff\xfe.wav\n"],
+    "a.jsonl": [b"5\n", b"[]\n", b"null", b"{", b"[" * 100_000, b"\xff\n"],
+}
+
+
+@pytest.mark.parametrize(("name", "number"), [(name, number) for name in LISTS for number in range(len(LISTS[name]))])
+def test_a_manifest_that_is_none_is_refused_by_its_name(name: str, number: int, tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    from frcrn.scale.planning import plan
+
+    path = tmp_path / name
+    path.write_bytes(LISTS[name][number])
+    try:
+        pieces = plan(str(path), str(tmp_path / "out"))
+    except ValueError as error:
+        assert str(path) in str(error) and "\n" not in str(error) and len(str(error)) < 500
+    else:
+        assert all(piece.problem for piece in pieces)
+
+
+@pytest.mark.parametrize("value", ['"abc"', "[]", "{}", "-1"])
+@pytest.mark.parametrize("key", ["start", "end"])
+def test_seconds_that_are_none_are_a_problem_of_their_row(key: str, value: str, tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    from frcrn.scale.planning import plan
+
+    (tmp_path / "b.wav").write_bytes(b"RIFF")
+    (tmp_path / "a.jsonl").write_text(f'{{"path": "b.wav", "{key}": {value}}}\n')
+    (piece,) = plan(str(tmp_path / "a.jsonl"), str(tmp_path / "out"))
+    assert piece.problem and "\n" not in piece.problem

@@ -1,0 +1,74 @@
+"""Closed standard streams, narrow terminals and terminals that go away spoil nothing."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import pytest
+
+from frcrn import audio
+from frcrn.cli import main, terminable
+from frcrn.cli.common import Bar
+from tests.made_audio import save, speech
+from tests.strange_audio import made
+
+
+def test_without_standard_streams_files_are_still_right(tmp_path: Path) -> None:
+    """What the decoder of MP3 complains of went into the file that had got the number of standard errors."""
+    (tmp_path / "in.mp3").write_bytes(
+        made("MP3", "MPEG_LAYER_III", 44_100, 2, 20_000)[:-100] + b"\xff\xfb\x90\x04" * 90
+    )
+    command = f"exec {sys.executable} -m frcrn enhance in.mp3 -o $0 --repair"
+    for closing, name in (("", "with.wav"), ("<&- >&- 2>&-", "without.wav")):
+        subprocess.run(["/bin/sh", "-c", f"{command} {closing}", name], cwd=tmp_path, capture_output=True, check=True)
+    assert (tmp_path / "with.wav").read_bytes() == (tmp_path / "without.wav").read_bytes()
+    assert audio.read(tmp_path / "with.wav").samples.shape[1] > 15_000
+
+
+@pytest.mark.parametrize("columns", [1, 20, 200])
+def test_a_line_of_progress_fits_into_its_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, side = os.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 10, columns, 0, 0))
+    with os.fdopen(side, "w") as errors, os.fdopen(terminal, "rb", buffering=0) as seen:
+        monkeypatch.setattr(sys, "stderr", errors)
+        Bar(1, "a\x1b[31m" + 30 * "long name ")(0.5)
+        drawn = seen.read(1 << 16).decode()
+    assert drawn.startswith("\r\x1b[K") and "\x1b" not in drawn[4:] and len(drawn) - 4 <= columns - 1
+    assert (len(drawn) == 4 + 199) == (columns == 200)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminal_that_closes_is_left_in_order(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as left, terminable():
+        os.kill(os.getpid(), number)
+        signal.pause()
+    assert left.value.code == 128 + number and signal.getsignal(number) == before
+
+
+def test_what_is_to_survive_its_terminal_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it
+    try:
+        with terminable():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_too_little_memory_is_said_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def large(*_: object, **__: object) -> None:
+        raise MemoryError("Unable to allocate 9 GiB")
+
+    monkeypatch.setattr("frcrn.inference.paths.plan", large)
+    path = save(tmp_path / "a.wav", speech(0.1, 1))
+    assert main(["enhance", str(path), "-o", str(tmp_path / "b.wav")]) == 2
+    assert capsys.readouterr().err == "frcrn: Unable to allocate 9 GiB\n"
