@@ -216,11 +216,12 @@ def test_onnx_equals_torch(name: str, preset: str) -> None:
 
 
 @EVERY_CAUSAL_NETWORK
-def test_onnx_hop_by_hop_equals_torch(name: str, preset: str) -> None:
-    pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+@pytest.mark.parametrize("runtime", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
+def test_onnx_hop_by_hop_equals_torch(name: str, preset: str, runtime: str) -> None:
+    pytest.importorskip("onnx"), pytest.importorskip("openvino" if runtime == "openvino" else "onnxruntime")
     causal = network(name, preset)
     wave = noise(1, 12 * causal.window + 3)
-    assert_close(clean(with_runtime(causal, "onnx", 1, live=True), wave), clean(causal, wave), atol=1e-5, rtol=0)
+    assert_close(clean(with_runtime(causal, runtime, 1, live=True), wave), clean(causal, wave), atol=1e-5, rtol=0)
 
 
 @needs_compiler

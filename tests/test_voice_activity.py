@@ -64,10 +64,10 @@ def test_probabilities_are_those_of_the_whole_wave() -> None:
     assert_close(torch.from_numpy(got), whole[0, late : late + 301], atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("runtime", ["torch", "onnx", "native"])
+@pytest.mark.parametrize("runtime", ["torch", "onnx", "openvino", "native"])
 def test_a_stream_says_it_too(runtime: str) -> None:
-    if runtime == "onnx":
-        pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    if runtime in ("onnx", "openvino"):
+        pytest.importorskip("onnx"), pytest.importorskip("openvino" if runtime == "openvino" else "onnxruntime")
     if runtime == "native" and library.compiler() is None:
         pytest.skip("there is no C compiler")
     torch.manual_seed(0)

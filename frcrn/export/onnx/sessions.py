@@ -79,8 +79,8 @@ class OpenVinoSession(Session):
         self.outputs = [item.any_name for item in self.compiled.outputs]
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Return all outputs by name."""
-        results = self.request.infer(dict(feeds))
+        """Return all outputs by name; inputs that nothing reads are no longer there."""
+        results = self.request.infer({name: value for name, value in feeds.items() if name in self.inputs})
         return {name: np.array(results[name]) for name in self.outputs}
 
 
