@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from frcrn import audio, enhance_file
-from frcrn.audio import Audio
+from frcrn.audio import Audio, AudioError
 from frcrn.inference.pipes import pass_through
 from tests.limits import bounded
 from tests.networks import tiny
@@ -153,6 +153,14 @@ def test_what_stands_between_the_frames_of_an_mp3_costs_little(what: str) -> Non
     junk = BETWEEN[what] * (4_000_000 // len(BETWEEN[what]))
     found = outcome(lambda: audio.read(MP3 + junk + MP3), seconds=4)
     assert isinstance(found, str) or found.samples.shape[1] > 30_000
+
+
+def test_a_sample_dump_that_is_cut_short_is_not_made_up(tmp_path: Path) -> None:
+    """Of 5 kB libsndfile read two million samples."""
+    (tmp_path / "a.sds").write_bytes(FILES["damaged 56 SDS PCM_16.sds"]())
+    with pytest.raises(AudioError, match="announces 2065884 samples, 4847 bytes"):
+        audio.read(tmp_path / "a.sds")
+    assert audio.read(made("SDS", "PCM_16")).samples.shape[1] == 1500
 
 
 def test_there_are_many() -> None:

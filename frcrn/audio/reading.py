@@ -25,7 +25,7 @@ from frcrn.audio.formats import (
     kind_of,
     needs_media,
 )
-from frcrn.audio.integrity import cut_short, log_of_missing
+from frcrn.audio.integrity import cut_short, dump_cut_short, log_of_missing
 from frcrn.audio.media import MediaSound
 from frcrn.audio.nameless import nameless, put
 
@@ -67,10 +67,12 @@ class Reader:
         try:
             if not repair:
                 self._refuse(cut_short(self._stream))
+            size = self._stream.seek(0, io.SEEK_END)
             self._sound = _decode(self._stream, self.name, track=track)
             self._announced = self._sound.frames if self._sound.frames < 2**48 else None
             if not repair:
                 self._refuse(log_of_missing(self._sound.extra_info))
+                self._refuse(dump_cut_short(self._sound.format, self._sound.frames, size))
         except BaseException:
             self._close_stream()
             raise
