@@ -8,6 +8,7 @@ python benchmarks/scale.py --real --files 600 --seconds 60 --workers 2 --rounds 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import heapq
 import resource
 import sys
@@ -73,23 +74,37 @@ class Run(NamedTuple):
 
 def on_ray(source: Path, out: str, files: int, workers: int) -> Run:
     """Enhance a folder on a cluster that is started for it."""
-    import psutil
-
     from frcrn.scale.cluster import connected
     from frcrn.scale.corpus import enhance_corpus
 
     came: list[float] = []
-    begin = time.perf_counter()
+    spent: dict[int, float] = {}
+
+    def progress(_: object) -> None:
+        came.append(time.perf_counter())
+        if len(came) % 20 == 0:
+            note(spent)
+
+    begin, before = time.perf_counter(), time.process_time()
     with connected(None, workers):
         started = time.perf_counter() - begin
-        counts = enhance_corpus(str(source), out, actors=workers, progress=lambda _: came.append(time.perf_counter()))
-        mine = psutil.Process()
-        cpu = sum(sum(each.cpu_times()[:2]) for each in (mine, *mine.children(recursive=True)))
+        counts = enhance_corpus(str(source), out, actors=workers, progress=progress)
+        note(spent)
     if counts["enhanced"] != files:
         sys.exit(f"Ray: {counts}")
     half = len(came) // 2
     later = (len(came) - half) / (came[-1] - came[half - 1])
-    return Run(started, came[0] - begin, came[-1] - begin, later, cpu)
+    return Run(started, came[0] - begin, came[-1] - begin, later, sum(spent.values()) - before)
+
+
+def note(spent: dict[int, float]) -> None:
+    """Note the CPU time of this process and of all that it started; those that end keep what was noted last."""
+    import psutil
+
+    mine = psutil.Process()
+    for each in (mine, *mine.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            spent[each.pid] = sum(each.cpu_times()[:2])
 
 
 def children() -> float:
@@ -107,8 +122,10 @@ def real(files: int, mean: float, workers: int, rounds: int) -> None:
         for number in range(rounds):
             before = children()
             plain = run(source, workers, "default")
-            print(f"--jobs {workers}: CPU time of all processes {children() - before:.1f} s", flush=True)
+            used = children() - before
+            print(f"--jobs {workers}: CPU time of all processes {used:.1f} s", flush=True)
             cluster = on_ray(source, f"{temporary}/ray{number}", files, workers)
+            print(f"--jobs took {used / cluster.cpu:.2f} times the CPU time of Ray")
             compare(files, seconds, workers, plain, cluster)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -34,7 +35,7 @@ def speech(folder: Path) -> Iterator[Tensor]:
         yield torch.from_numpy(audio.read(file).samples[0])
 
 
-def bundle(source: str, name: str, clean: Path | None, other: tuple[str, float] | None = None) -> Path:
+def bundle(source: str, name: str, clean: Path | None, other: tuple[str, float] | None = None, passes: int = 1) -> Path:
     """Write the weights, and compare the halved network's output with the whole one's."""
     model, target = load(source), WEIGHTS / f"{name}.safetensors"
     if other is not None:
@@ -42,6 +43,7 @@ def bundle(source: str, name: str, clean: Path | None, other: tuple[str, float] 
     if clean is not None:
         kept = set_level(model, speech(clean))
         print(f"clean speech came out at {kept:.3f} of its level; mask_bound is now {model.config.mask_bound}")
+    model.config = replace(model.config, passes=passes)
     beside = target.with_suffix(".new.safetensors")
     save(model, beside, half=True)
     wave = 0.1 * torch.randn(1, 5 * model.sample_rate, generator=torch.Generator().manual_seed(0))
@@ -64,8 +66,10 @@ def main() -> None:
     parser.add_argument("--name", default="default")
     parser.add_argument("--clean", type=Path, help="a folder of clean speech at the model's rate")
     parser.add_argument("--with", nargs=2, metavar=("MODEL", "SHARE"), dest="other", help="another model's share")
+    parser.add_argument("--passes", type=int, default=2, help="runs that recordings are averaged over (default: 2)")
     args = parser.parse_args()
-    bundle(args.model, args.name, args.clean, args.other and (args.other[0], float(args.other[1])))
+    other = args.other and (args.other[0], float(args.other[1]))
+    bundle(args.model, args.name, args.clean, other, args.passes)
 
 
 if __name__ == "__main__":

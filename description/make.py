@@ -74,7 +74,7 @@ def matrix(figures: Mapping[str, Any], picture: Path) -> None:
     shown = columns | facts
     cells = [[cell(row.get(name), digits) for name, (_, digits) in shown.items()] for row in rows]
     colours = [[shade(row, name, rows) if name in columns else "white" for name in shown] for row in rows]
-    labels = {"default": "bundled model"}
+    labels = {"default": "bundled model, files", "streamed": "bundled model, streamed"}
     table = axis.table(
         cellText=cells,
         cellColours=colours,

@@ -2,9 +2,10 @@
 
 A measured set is taken over with `python -m description.make --scores OUT`, where OUT is what a comparison has written:
 
-    python -m benchmarks.peers pairs/noisy -o peers/
-    frcrn compare noisy default RNNoise=peers/rnnoise DeepFilterNet3=peers/deepfilternet3 DTLN=dtln.json \
-        GTCRN=gtcrn.json --data pairs/ --dnsmos DNSMOS/ -o OUT
+    python -m benchmarks.peers pairs/noisy -o peers/ --clean pairs/clean
+    frcrn enhance pairs/noisy -o streamed/ --passes 1
+    frcrn compare noisy default streamed=streamed/ RNNoise=peers/rnnoise DeepFilterNet3=peers/deepfilternet3 \
+        DTLN=dtln.json GTCRN=gtcrn.json --data pairs/ --dnsmos DNSMOS/ -o OUT
 
 What a comparison does not tell stands in results.json by hand: sizes, latencies and speeds of the peers.
 """
@@ -23,6 +24,8 @@ METRICS = ("pesq", "stoi", "si_sdr", "dnsmos_ovrl")
 DIGITS = {"pesq": 3, "stoi": 3, "si_sdr": 2, "dnsmos_ovrl": 2}
 BEGIN = "<!-- results, written by description/make.py -->\n"
 END = "<!-- /results -->\n"
+BY_MODEL = {"default": "default", "streamed": "default"}
+"""The bundled model of a system: on whole files, and hop by hop."""
 PLACES = {"README.md": "en", "README_zh.md": "zh", "description/model_card.md": "zh"}
 
 WORDS: dict[str, dict[str, str]] = json.loads((HERE / "words.json").read_text(encoding="utf-8"))
@@ -46,8 +49,10 @@ def take_over(results: dict[str, Any], scores: Path, facts: Mapping[str, Mapping
         for name in METRICS:
             column = summary["metrics"][name]
             system[name] = [round(column[key], DIGITS[name]) for key in ("mean", "low", "high")]
-        if model := facts.get(system["name"]):
-            system |= {"parameters": model["parameters"], "latency_ms": model["latency_ms"]}
+        if model := facts.get(BY_MODEL.get(system["name"], "")):
+            system["parameters"] = model["parameters"]
+            if system["name"] == "streamed":
+                system["latency_ms"] = model["latency_ms"]
     results["data"] |= {"clips": summary["clips"], "minutes": round(summary["seconds"] / 60, 1)}
 
 

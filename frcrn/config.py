@@ -10,6 +10,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 Config = TypeVar("Config")
 
+MOST_PASSES = 8
+"""Runs of a network that may be averaged; more than four hardly gain."""
+
 NAMES = {
     int: "a whole number",
     float: "a number",

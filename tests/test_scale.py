@@ -17,6 +17,7 @@ import pyarrow
 import pytest
 
 from frcrn import audio
+from frcrn.cli import main
 from frcrn.inference.folder import enhance_folder
 from frcrn.inference.manifest import Record
 from frcrn.inference.one_file import Settings
@@ -123,6 +124,32 @@ def test_a_second_run_on_a_store_does_what_is_missing(tmp_path: Path, settings: 
     (again.goal / "1.wav").store(b"half")
     known = {piece.name: again.records.known(piece.name) for piece in again.pieces}
     assert {piece.name for piece in again._before(known)} == {"0.wav", "2.wav"}
+
+
+def test_a_second_run_at_once_is_refused_and_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording(tmp_path / "in" / "a.wav")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "failures.csv").write_text("of the first run")
+    with records_of(Place(tmp_path / "out")):
+        before = tree(tmp_path / "out")
+        assert main(["enhance", f"{tmp_path}/in", "-o", f"{tmp_path}/out", "--ray"]) == 2
+    assert "another run is writing here" in capsys.readouterr().err
+    assert tree(tmp_path / "out") == before
+
+
+def test_a_store_that_cannot_be_used_is_one_sentence_before_ray_starts(
+    tmp_path: Path, settings: Settings, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording(tmp_path / "in" / "a.wav")
+    with pytest.raises(OSError, match="^s3://missing/out/.*: The specified bucket does not exist"):
+        next(Corpus(str(tmp_path / "in"), "s3://missing/out", settings).rows())
+    with pytest.raises(ValueError, match="^s3://missing/in: nothing to enhance"):
+        plan("s3://missing/in", str(tmp_path / "out"))
+    monkeypatch.setattr("frcrn.scale.places.Place._listed", lambda place: place.system.find("none", oops=1))
+    with pytest.raises(OSError, match=f"^{bucket}: "):  # what no class of ours or Python's says
+        Place(bucket).files()
 
 
 def test_a_file_that_ends_processes_costs_no_other(

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from frcrn import audio, enhance_file
 from frcrn.audio import Audio
 from frcrn.inference.pipes import pass_through
 from tests.limits import bounded
 from tests.networks import tiny
-from tests.strange_audio import Bytes, files, made
+from tests.strange_audio import Bytes, files, made, tone
 
 MODEL = tiny(causal=True)
 FILES = files()
@@ -126,6 +127,20 @@ def all_of(files: dict[str, Bytes], folder: Path, doors: Doors = DOORS) -> dict[
 def every(step: int, start: int = 0) -> dict[str, Bytes]:
     """Return some of the files."""
     return {name: FILES[name] for name in NAMES[start::step]}
+
+
+@pytest.mark.parametrize(("rate", "kbps"), [(8000, 8), (16_000, 8), (16_000, 40), (44_100, 32), (44_100, 128)])
+@pytest.mark.parametrize("length", [1, 30_000])
+def test_an_mp3_of_few_bits_keeps_its_length(rate: int, kbps: int, length: int, tmp_path: Path) -> None:
+    """Where frames are too small for the header that says so, players hear some hundred samples more."""
+    how = {"compression_level": audio.mpeg.compression(kbps, rate), "bitrate_mode": "CONSTANT"}
+    with soundfile.SoundFile(tmp_path / "a.mp3", "w", rate, 1, "MPEG_LAYER_III", **how) as file:
+        file.write(tone(length, rate, 1))
+    enhance_file(tmp_path / "a.mp3", tmp_path / "b.mp3", model=MODEL, strength=0.0)
+    before, after = (audio.read(tmp_path / name).samples.shape for name in ("a.mp3", "b.mp3"))
+    assert before == after
+    with (tmp_path / "b.mp3").open("rb") as found:
+        assert audio.mpeg.layout(found).mean_kbps < 2 * kbps + 16
 
 
 MP3 = made("MP3", "MPEG_LAYER_III", 44_100, 2, 20_000)

@@ -62,6 +62,17 @@ def test_what_is_to_survive_its_terminal_does(monkeypatch: pytest.MonkeyPatch) -
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.parametrize("arguments", [["", "-o", "out"], ["a.wav", "-o", ""], [""], ["a.wav", "", "-o", "out/"]])
+def test_an_empty_name_is_not_the_working_folder(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "a.wav", speech(0.1, 1))
+    assert main(["enhance", *arguments]) == 2
+    assert capsys.readouterr().err.startswith("frcrn: an empty name")
+    assert os.listdir(tmp_path) == ["a.wav"]
+
+
 def test_too_little_memory_is_said_in_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

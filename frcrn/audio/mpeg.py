@@ -116,6 +116,11 @@ def compression(kbps: float, rate: int) -> float:
     return min(0.999, max(0.0, (high - kbps) / (high - low)))
 
 
+def announces(kbps: float, rate: int) -> bool:
+    """Tell whether a frame of a bitrate has room for the header that says how long the sound is."""
+    return (144 if rate >= 32_000 else 72) * 1000 * kbps / rate >= _ENOUGH
+
+
 def counted(stream: BinaryIO) -> BinaryIO | None:
     """Return a copy whose header announces the frames that are there; None where it does, or it is no MP3."""
     found = layout(stream)

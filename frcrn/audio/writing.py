@@ -157,7 +157,8 @@ def _bitrate(rate: int, channels: int, origin: Origin | None) -> dict[str, Any]:
     found = None if origin is None else mpeg.layout(origin.stream)
     usual = (96 if rate >= 32_000 else 48) * channels
     kbps = found.mean_kbps if found else usual
-    mode = "AVERAGE" if found and len(found.kbps) > 2 else "CONSTANT"
+    steady = (not found or len(found.kbps) <= 2) and mpeg.announces(kbps, rate)
+    mode = "CONSTANT" if steady else "AVERAGE"
     return {"compression_level": mpeg.compression(kbps, rate), "bitrate_mode": mode}
 
 

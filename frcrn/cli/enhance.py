@@ -9,7 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frcrn.cli.common import add_band_option, add_model_option, add_runtime_option, choose_threads, show_log
+from frcrn.cli.common import (
+    add_band_option,
+    add_model_option,
+    add_passes_option,
+    add_runtime_option,
+    choose_threads,
+    show_log,
+)
 
 if TYPE_CHECKING:
     from frcrn.inference.one_file import Settings
@@ -76,6 +83,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--track", type=int, metavar="N", help="the audio track of a video to enhance (default: 1)")
     add_runtime_option(parser)
     add_band_option(parser)
+    add_passes_option(parser)
     parser.add_argument(
         "--normalise", type=float, metavar="LUFS", help="set the loudness, such as -16 (default: unchanged)"
     )
@@ -219,6 +227,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         track=args.track,
         device=args.device,
         normalise=args.normalise,
+        passes=args.passes,
     )
 
 

@@ -47,7 +47,7 @@ class Network:
 
     def enhance(self, name: str, noisy: Samples, rate: int) -> Samples:
         """[T] -> [T]; `name` plays no part."""
-        return np.asarray(enhance(self.model, np.asarray(noisy, dtype=np.float32), rate))
+        return np.asarray(enhance(self.model, np.asarray(noisy, dtype=np.float32), rate, passes=None))
 
     def fingerprint(self) -> str:
         """Return a hash of the configuration and the weights."""

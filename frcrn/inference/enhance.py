@@ -18,6 +18,7 @@ from frcrn.audio import BLOCK, AudioError, Reader, Samples, Source, loudness
 from frcrn.audio.arrays import Wave
 from frcrn.audio.fifo import Queue
 from frcrn.audio.normalising import normalised
+from frcrn.config import MOST_PASSES
 from frcrn.export.native.standalone import NativeNetwork
 from frcrn.inference import blockwise
 from frcrn.inference.fullband import checked_band, full_band
@@ -63,9 +64,10 @@ def enhance(
     residual: bool = False,
     repair: bool = False,
     band: str = "full",
+    passes: int | None = 1,
 ) -> Wave:
     """Return the clean form of a wave [T] or [C, T]; `Enhancer.enhance` describes the arguments."""
-    mix = checked_mix(strength, max_attenuation_db, residual)
+    mix, passes = checked_mix(strength, max_attenuation_db, residual), passes_of(model, passes)
     rate = audio.checked_rate(model.sample_rate if rate is None else rate)
     floats = audio.as_floats(wave)
     samples = np.atleast_2d(floats)
@@ -80,7 +82,7 @@ def enhance(
         return (samples[:, start : start + BLOCK] for start in range(0, samples.shape[1], BLOCK))
 
     recording = Recording(blocks, rate, len(samples), f"wave of shape {tuple(wave.shape)}")
-    clean = np.concatenate(list(enhanced(model, recording, measured(model, recording), mix, band)), axis=1)
+    clean = np.concatenate(list(enhanced(model, recording, measured(model, recording), mix, band, passes)), axis=1)
     return audio.like(wave, clean.reshape(floats.shape))
 
 
@@ -98,6 +100,7 @@ def enhance_file(
     band: str = "full",
     track: int | None = None,
     normalise: float | None = None,
+    passes: int | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write the clean form of an audio file of any length: same length, rate, channels, level and format.
@@ -116,6 +119,8 @@ def enhance_file(
         band: "full" keeps and cleans what lies above the network's band (8 kHz), "speech" leaves it out.
         track: which audio track of a video, from 1; None is the first.
         normalise: bring the result to this loudness in LUFS (ITU-R BS.1770; needs PyAV); None leaves it.
+        passes: average over so many runs of the network, each with its frames elsewhere; None is what the model asks
+            for (2 for the bundled one). A stream gives what one pass gives.
         progress: called with the part that is done, 0 to 1.
 
     Example:
@@ -123,13 +128,14 @@ def enhance_file(
     """
     mix = checked_mix(strength, max_attenuation_db, residual)
     network: Any = model if is_network(model) else open_network(cast(Any, model), runtime)
+    passes = passes_of(network, passes)
     with recording_of(source, mono=mono, repair=repair, track=track) as (recording, found, origin):
         form = form_for(found, recording.name, Path(target))
         measure = measured(network, recording)
         sound = (recording.rate, recording.channels, form)
         with audio.writer(target, *sound, frames=measure.length, origin=origin) as append:
             done = 0
-            clean = enhanced(network, recording, measure, mix, band)
+            clean = enhanced(network, recording, measure, mix, band, passes)
             if normalise is not None:
                 clean = normalised(clean, normalise, recording.rate, recording.channels)
             for block in clean:
@@ -139,12 +145,14 @@ def enhance_file(
                     progress(done / measure.length)
 
 
-def enhanced(model: Network, recording: Recording, measure: Measure, mix: Mix, band: str = "full") -> Iterator[Samples]:
+def enhanced(
+    model: Network, recording: Recording, measure: Measure, mix: Mix, band: str = "full", passes: int = 1
+) -> Iterator[Samples]:
     """Yield the clean form of a recording in blocks [C, n], aligned with it and as long."""
     for_network, for_mixing = itertools.tee(recording.blocks())
     whole = checked_band(band) == "full" and recording.rate > model.sample_rate
     route = through_both_bands if whole else through
-    clean = Queue(route(model, recording, for_network, measure), recording.channels)
+    clean = Queue(route(model, recording, for_network, measure, passes), recording.channels)
     audible = (measure.peak > 0).astype(np.float32)[:, None]
 
     def mixed() -> Iterator[tuple[Samples, Samples]]:
@@ -156,17 +164,19 @@ def enhanced(model: Network, recording: Recording, measure: Measure, mix: Mix, b
         yield from loudness.bounded(mixed(), np.where(measure.peak <= 1, loudness.CEILING, np.inf))
 
 
-def through(model: Network, recording: Recording, noisy: Iterator[Samples], measure: Measure) -> Iterator[Samples]:
+def through(
+    model: Network, recording: Recording, noisy: Iterator[Samples], measure: Measure, passes: int
+) -> Iterator[Samples]:
     """Noisy blocks [C, n] at the recording's rate -> clean ones, through the network at its own rate and level."""
     rate, channels, gain = recording.rate, recording.channels, measure.gain
     fed = _to_model_rate(model, recording, itertools.chain(_times(noisy, gain), [_silence(model, recording)]))
     length = max(1, math.ceil(measure.length * model.sample_rate / rate))
-    clean = (_checked(block, recording) for block in blockwise.run(model, fed, length, channels))
+    clean = (_checked(block, recording) for block in blockwise.run(model, fed, length, channels, passes))
     return _times(audio.resampled(clean, model.sample_rate, rate, channels=channels), 1 / gain)
 
 
 def through_both_bands(
-    model: Network, recording: Recording, noisy: Iterator[Samples], measure: Measure
+    model: Network, recording: Recording, noisy: Iterator[Samples], measure: Measure, passes: int
 ) -> Iterator[Samples]:
     """Do as `through` does, and keep what lies above the network's band, weighed."""
     bands = full_band(recording.rate, model.sample_rate, recording.channels)
@@ -178,7 +188,7 @@ def through_both_bands(
 
     def clean() -> Iterator[Samples]:
         length = math.ceil(measure.length * model.sample_rate / recording.rate)
-        for block in blockwise.run(model, low(), length, recording.channels):
+        for block in blockwise.run(model, low(), length, recording.channels, passes):
             yield bands.join(_checked(block, recording))
         yield bands.join(np.zeros((recording.channels, 0), np.float32), last=True)
 
@@ -214,6 +224,22 @@ def checked_mix(strength: float, max_attenuation_db: float | None, residual: boo
         raise ValueError(f"max_attenuation_db {max_attenuation_db}: accepted are numbers from 0, in dB")
     floor = 0.0 if max_attenuation_db is None else 10 ** (-max_attenuation_db / 20)
     return Mix(max(1 - strength, floor), residual)
+
+
+def passes_of(model: Network, wanted: int | None) -> int:
+    """Return how many passes are wanted; None is what the model asks for, one where it says nothing."""
+    if wanted is None:
+        config: Any = getattr(model, "config", None)
+        found = config.get("passes", 1) if isinstance(config, dict) else getattr(config, "passes", 1)
+        return int(found)
+    return checked_passes(wanted)
+
+
+def checked_passes(passes: int) -> int:
+    """Return a number of passes, or refuse it."""
+    if type(passes) is not int or not 1 <= passes <= MOST_PASSES:
+        raise ValueError(f"passes {passes}: accepted are whole numbers from 1 to {MOST_PASSES}")
+    return passes
 
 
 @contextmanager

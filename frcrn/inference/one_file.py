@@ -15,14 +15,14 @@ from frcrn.audio import AudioError, Reader, Source, format_for, name_of, open_so
 from frcrn.audio.formats import CONTAINERS, MEDIA
 from frcrn.files import digest
 from frcrn.inference import enhance
-from frcrn.inference.enhance import Progress, checked_mix
+from frcrn.inference.enhance import Progress, checked_mix, checked_passes
 from frcrn.inference.fullband import checked_band
 from frcrn.inference.manifest import Record
 from frcrn.inference.network import Network
 from frcrn.inference.opening import checked_runtime, for_device, identify, open_network
 from frcrn.inference.paths import Job
 
-OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair", "band", "track", "normalise")
+OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair", "band", "track", "normalise", "passes")
 """The settings that `enhance_file` takes by these names."""
 
 
@@ -41,10 +41,13 @@ class Settings:
     track: int | None = None
     device: str = "auto"
     normalise: float | None = None
+    passes: int | None = None
 
     def __post_init__(self) -> None:
         checked_mix(self.strength, self.max_attenuation_db, self.residual)
         checked_band(self.band)
+        if self.passes is not None:
+            checked_passes(self.passes)
         for_device(checked_runtime(self.runtime), self.device)
         if self.normalise is not None and not -70 < self.normalise <= 0:
             raise ValueError(f"normalise {self.normalise}: accepted are loudnesses from -70 to 0 LUFS, such as -16")

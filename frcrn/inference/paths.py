@@ -30,6 +30,8 @@ def plan(inputs: Sequence[Place], output: Place, listed: Sequence[Place] = ()) -
     fixed part. The `listed` files keep the tree below the folder that they share. What lies in the output folder is no
     input, and no job writes over an input.
     """
+    for place in (*inputs, output):
+        _refuse_empty(place)
     if len(inputs) == 1 and not listed and _is_file(inputs[0]) and not is_folder(output):
         jobs = [Job(Path(inputs[0]), Path(output))]
     else:
@@ -40,6 +42,7 @@ def plan(inputs: Sequence[Place], output: Place, listed: Sequence[Place] = ()) -
 def beside(places: Iterable[Place]) -> Iterator[tuple[Place, Path]]:
     """Yield each input and where it goes without an output: NAME.clean.EXT for a file, NAME.clean/ for a folder."""
     for place in places:
+        _refuse_empty(place)
         path = Path(place)
         if _is_pattern(place):
             yield from beside(name for name in sorted(glob.glob(os.fspath(place), recursive=True)) if _is_sound(name))
@@ -47,6 +50,12 @@ def beside(places: Iterable[Place]) -> Iterator[tuple[Place, Path]]:
             yield place, path.resolve().with_name(f"{path.resolve().name}.clean") / ""
         else:
             yield place, path.with_name(f"{path.stem}.clean{path.suffix}")
+
+
+def _refuse_empty(place: Place) -> None:
+    """Refuse a name without letters, which would be the working folder: a variable of the shell may be unset."""
+    if not os.fspath(place):
+        raise AudioError("an empty name: expected a file or folder; is a variable of the shell empty?")
 
 
 def _is_sound(name: str) -> bool:

@@ -66,6 +66,7 @@ class Enhancer(nn.Module):
         residual: bool = False,
         repair: bool = False,
         band: str = "full",
+        passes: int | None = 1,
     ) -> Wave:
         """Return the clean form of a wave: numpy or torch, same shape, rate, level and dtype.
 
@@ -77,6 +78,8 @@ class Enhancer(nn.Module):
             residual: return what was removed in place of what is left.
             repair: put zeros in place of NaN and Inf, which are an error otherwise.
             band: "full" keeps and cleans what lies above the network's band (8 kHz), "speech" leaves it out.
+            passes: average over so many runs of the network, each with its frames elsewhere; None is what the model
+                asks for, as for files (2 for the bundled one). A stream gives what one pass gives.
 
         Example:
             >>> clean = frcrn.load().enhance(noisy, 16000)
@@ -92,6 +95,7 @@ class Enhancer(nn.Module):
             residual=residual,
             repair=repair,
             band=band,
+            passes=passes,
         )
 
     def stream(self, rate: int | None = None, channels: int = 1, strength: float = 1.0, band: str = "full") -> Stream:

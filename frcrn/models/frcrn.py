@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from frcrn.config import build, require
+from frcrn.config import MOST_PASSES, build, require
 from frcrn.models.base import register
 from frcrn.models.layers.features import Features
 from frcrn.models.layers.stft import STFT
@@ -39,11 +39,13 @@ LEAST = {
     "se_frames": 1,
     "head_channels": 1,
     "bands": 0,
+    "passes": 1,
 }
 """The smallest value of each whole number."""
 
 MOST = {"sample_rate": 768_000, "window": 2**13, "hop": 2**12, "stages": 16, "memory": 2**12, "time_memory": 2**12}
 MOST |= {"time_layers": 64, "time_hidden": 2**14, "se_frames": 2**16, "head_channels": 2**12, "bands": 2**12}
+MOST |= {"passes": MOST_PASSES}
 MOST_CHANNELS, MOST_TAPS, MOST_LEVELS = 2**12, 2**8, 32
 """Far beyond any use; a file of a stranger's that claims more would take all memory or time."""
 
@@ -72,6 +74,8 @@ class FRCRNConfig:
     refine: bool = False
     mask_bound: float = 1.0
     level_dbfs: float | None = -25.0
+    passes: int = 1
+    """How many runs of the network a recording is averaged over, where nobody says otherwise; a stream has one."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "levels", tuple(as_level(level) for level in self.levels))

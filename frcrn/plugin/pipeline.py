@@ -136,7 +136,7 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
     def forward(self, inputs: Mapping[str, Any], **mix: Any) -> Step:
         """Clean what `preprocess` returned: `output_pcm`, `sample_rate`, `channels`; `samples` [C, T], `format`.
 
-        `mix` is `strength`, `max_attenuation_db` and `residual`, where they differ from the pipeline's.
+        `mix` is `strength`, `max_attenuation_db`, `residual` and `passes`, where they differ from the pipeline's.
         """
         return self.forward_together([inputs], **mix)[0]
 
@@ -147,7 +147,7 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         results = list(clips)
         for group in side_by_side(clips, causal=self.network.lookahead == 0):
             together = stacked([clips[number].samples for number in group])
-            clean = enhance(self.network, together, clips[group[0]].rate, **settings.mix())
+            clean = enhance(self.network, together, clips[group[0]].rate, **settings.mix(), passes=settings.passes)
             rows = iter(clean)
             for number in group:
                 channels, length = clips[number].samples.shape

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from frcrn.inference.enhance import checked_mix
+from frcrn.inference.enhance import checked_mix, checked_passes
 
 QUIET = {"disable_pbar", "disable_progress_bar", "disable_log", "disable_update"}
 """What callers of other pipelines pass to keep them quiet, which this one always is."""
@@ -24,9 +24,13 @@ class PipelineSettings:
     repair: bool = False
     keep_format: bool = False
     """Give back the input's rate and channels; otherwise 16 kHz mono, as the released pipeline does."""
+    passes: int | None = None
+    """Average over so many runs of the network; None is what the model asks for."""
 
     def __post_init__(self) -> None:
         checked_mix(**self.mix())
+        if self.passes is not None:
+            checked_passes(self.passes)
 
     def mix(self) -> dict[str, Any]:
         """Return what says how input and result are mixed."""

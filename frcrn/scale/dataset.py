@@ -101,5 +101,5 @@ def _wave(wave: Any, rate: int | None, settings: Settings, model: Model) -> Any:
     samples = (
         np.stack([np.asarray(row, np.float32) for row in wave]) if np.ndim(wave[0]) else np.asarray(wave, np.float32)
     )
-    names = ("strength", "max_attenuation_db", "residual", "repair", "band")
+    names = ("strength", "max_attenuation_db", "residual", "repair", "band", "passes")
     return model().enhance(samples, int(rate), **{name: getattr(settings, name) for name in names})

@@ -6,6 +6,7 @@ import glob
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ class Place:
             raise MissingPackage('--ray needs fsspec and Ray: pip install "frcrn[ray]"') from None
         try:
             self.system, path = url_to_fs(self.url)
-        except (ImportError, ValueError) as error:
+        except (ImportError, ValueError, OSError) as error:
             raise ValueError(f"{self.url}: {error}") from None
         self.path = path.rstrip("/") or path
         protocol = self.system.protocol
@@ -44,6 +45,10 @@ class Place:
 
     def files(self) -> list[Found]:
         """List the file, the files that match a pattern, or all files at any depth, sorted by name."""
+        with self._named():
+            return self._listed()
+
+    def _listed(self) -> list[Found]:
         self.system.invalidate_cache()
         if glob.has_magic(self.path):
             root, found = self._fixed_part(), self.system.glob(self.path, detail=True)
@@ -56,15 +61,17 @@ class Place:
 
     def read(self) -> bytes:
         """Return a whole file."""
-        content: bytes = self.system.cat_file(self.path)
-        return content
+        with self._named():
+            content: bytes = self.system.cat_file(self.path)
+            return content
 
     def fetch(self, folder: Path) -> Path:
         """Return a local file with the content: itself where it is local, else a copy in `folder`."""
         if self.local:
             return Path(self.path)
         copy = folder / str(self.path).rpartition("/")[2]
-        self.system.get_file(self.path, str(copy))
+        with self._named():
+            self.system.get_file(self.path, str(copy))
         return copy
 
     def store(self, content: Path | bytes) -> None:
@@ -72,19 +79,32 @@ class Place:
         if self.local:
             self._store_here(content)
             return
-        if isinstance(content, bytes):
-            self.system.pipe_file(self.path, content)
-        else:
-            self.system.put_file(str(content), self.path)
-        self.system.invalidate_cache(self.path)
-        sent, there = size_of(content), self.system.info(self.path)["size"]
+        with self._named():
+            if isinstance(content, bytes):
+                self.system.pipe_file(self.path, content)
+            else:
+                self.system.put_file(str(content), self.path)
+            self.system.invalidate_cache(self.path)
+            sent, there = size_of(content), self.system.info(self.path)["size"]
         if sent != there:
             raise OSError(f"{self.url}: {sent} bytes were sent, {there} are there")
 
     def remove(self) -> None:
         """Remove a file, if it is there."""
-        if self.system.exists(self.path):
-            self.system.rm_file(self.path)
+        with self._named():
+            if self.system.exists(self.path):
+                self.system.rm_file(self.path)
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Turn what goes wrong with a store, of which each package has classes of its own, into an OSError."""
+        try:
+            yield
+        except Exception as error:
+            if self.local:
+                raise
+            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else OSError
+            raise kind(f"{self.url}: {' '.join(str(error).split()) or type(error).__name__}") from error
 
     def _store_here(self, content: Path | bytes) -> None:
         target = Path(self.path)

@@ -54,6 +54,12 @@ OPTIONS = (
         str,
         "full: clean and keep frequencies above 8 kHz; speech: remove them (default: full)",
     ),
+    Option(
+        "passes",
+        WHOLE | {"minimum": 1},
+        int,
+        "average over so many runs of the network (default: what the model asks for, 2 for the bundled one)",
+    ),
     Option("normalise", NUMBER, float, "set the loudness in LUFS, such as -16 (default: unchanged)"),
     Option("format", TEXT, str, "of the answer: wav, flac, ogg, opus, mp3 and others (default: the upload's)"),
     Option("name", TEXT, str, "the file's name, where a raw body is sent; its extension chooses the answer's format"),
@@ -62,7 +68,7 @@ OPTIONS = (
     Option("channels", WHOLE | {"minimum": 1}, int, "channels, with encoding (default: 1)"),
 )
 NAMES = {option.name: option for option in OPTIONS}
-SETTINGS = ("strength", "max_attenuation_db", "residual", "mono", "repair", "track", "band", "normalise")
+SETTINGS = ("strength", "max_attenuation_db", "residual", "mono", "repair", "track", "band", "normalise", "passes")
 
 
 class Options(NamedTuple):

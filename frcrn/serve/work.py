@@ -14,7 +14,7 @@ import numpy as np
 from frcrn.audio import AudioFormat, Origin, Samples, is_audio_name, is_media_name
 from frcrn.audio.fifo import Queue
 from frcrn.audio.normalising import normalised
-from frcrn.inference.enhance import Recording, checked_mix, enhanced, form_for, measured, recording_of
+from frcrn.inference.enhance import Recording, checked_mix, enhanced, form_for, measured, passes_of, recording_of
 from frcrn.inference.network import Network
 from frcrn.inference.one_file import extension_of
 from frcrn.inference.pipes import Layout, header
@@ -107,6 +107,7 @@ class Enhancement:
     def __init__(self, network: Network, recording: Recording, options: Options) -> None:
         self._network, self._recording, self._settings = network, recording, options.settings
         self.measure = measured(network, recording)
+        self._passes = passes_of(network, options.settings.passes)
         self.done = 0
         self._before, self._after, self._removed = Energy(), Energy(), Energy()
 
@@ -129,7 +130,7 @@ class Enhancement:
         settings, recording = self._settings, self._recording
         mix = checked_mix(settings.strength, settings.max_attenuation_db, settings.residual)
         before = Queue(recording.blocks(), recording.channels)
-        for block in enhanced(self._network, recording, self.measure, mix, settings.band):
+        for block in enhanced(self._network, recording, self.measure, mix, settings.band, self._passes):
             noisy = before.take(block.shape[1])
             self._before.add(noisy)
             self._removed.add(noisy - block)
