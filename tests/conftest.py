@@ -26,3 +26,11 @@ settings.load_profile("frcrn")
 def seeded() -> None:
     """Start every test from the same random numbers."""
     torch.manual_seed(0)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A file whose tests are all slow has nothing to run among the quick ones, which is no failure of `make test`."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    left_out = bool(reporter and reporter.stats.get("deselected"))
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and left_out and not session.config.option.keyword:
+        session.exitstatus = pytest.ExitCode.OK
