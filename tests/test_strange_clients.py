@@ -8,6 +8,8 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,6 +116,31 @@ def test_thousands_of_ranges_are_answered_at_once_by_the_whole(client: Client) -
     assert answer.status == 200 and answer.body == whole.body
     answer = client.ask("GET", f"/v1/jobs/{id}/audio", headers={"Range": "bytes=4-7"})
     assert answer.status == 206 and answer.body == whole.body[4:8]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_job_deleted_while_its_sound_is_fetched_leaves_nothing(
+    client: Client, monkeypatch: pytest.MonkeyPatch, order: tuple[int, int]
+) -> None:
+    from frcrn.serve import jobs
+
+    kept = set(client.service.folder.iterdir())
+    id, write = client.begin(SOUND), jobs.write_part
+    client.ended(id)
+
+    def meanwhile(*arguments: Any) -> None:
+        acts = (lambda: client.ask("DELETE", f"/v1/jobs/{id}"), lambda: write(*arguments))
+        for number in order:
+            acts[number]()
+
+    def written_late(job: jobs.Job, source: Any, part: str, path: Path) -> None:
+        meanwhile(job, source, part, path)
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+
+    monkeypatch.setattr(jobs, "write_part", written_late)
+    assert client.get(f"/v1/jobs/{id}/audio").status == 404
+    until(lambda: set(client.service.folder.iterdir()) == kept, seconds=20)
 
 
 def test_addresses_that_a_client_makes_up_guess_no_password(models: Models) -> None:

@@ -26,6 +26,8 @@ _log = logging.getLogger(__name__)
 PARTS = ("before", "after", "removed")
 """What can be had of a finished job: the sound as it came, its clean form, and the difference."""
 
+GONE = "no such job; it was deleted, or its result was kept for long enough"
+
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 
 
@@ -36,6 +38,7 @@ class Job:
         self.id = secrets.token_urlsafe(16)
         self.upload, self.ticket = upload, ticket
         self.state, self.progress = QUEUED, 0.0
+        self.gone = False
         self.error: str | None = None
         self.levels: dict[str, Any] | None = None
         self.asked = self.finished = time.monotonic()
@@ -86,13 +89,14 @@ class Jobs:
     def get(self, id: str) -> Job:
         """Return a job, or refuse."""
         if id not in self._jobs:
-            raise Refusal(404, "no such job; it was deleted, or its result was kept for long enough")
+            raise Refusal(404, GONE)
         return self._jobs[id]
 
     def cancel(self, job: Job) -> None:
         """End a job that is not finished, and forget one that is."""
         if job.ended:
             del self._jobs[job.id]
+            job.gone = True
         job.end(CANCELLED)
         job.ticket.cancel()
         job.ticket.afterwards(lambda: shutil.rmtree(job.folder, ignore_errors=True))
@@ -167,6 +171,18 @@ _turn = threading.Lock()
 
 def part_of(job: Job, part: str, suffix: str, limits: Limits) -> Path:
     """Return a file with a part of a finished job; written when it is first asked for."""
+    try:
+        path = _written(job, part, suffix, limits)
+    except (OSError, ValueError):
+        if not job.gone:
+            raise
+    if job.gone:  # deleted meanwhile: what was written since then goes too
+        shutil.rmtree(job.folder, ignore_errors=True)
+        raise Refusal(404, GONE)
+    return path
+
+
+def _written(job: Job, part: str, suffix: str, limits: Limits) -> Path:
     with opened(job.upload, limits, lambda: None) as source:
         path = job.folder / f"{part}{suffix}"
         with _turn:
