@@ -64,7 +64,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("limits")
+    slow = "Uploads slower than 1 kB a second after their first minute, and connections silent for a minute, are ended."
+    group = parser.add_argument_group("limits", slow)
     group.add_argument(
         "--workers", type=int, metavar="N", help="files enhanced at the same time (default: one per core, at most 4)"
     )

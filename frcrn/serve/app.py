@@ -29,6 +29,7 @@ from frcrn.serve.page import Page, index, static
 from frcrn.serve.service import ClientLeft, Service
 from frcrn.serve.streams import stream
 
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 TIDY = 10.0  # seconds between two looks for what is old
 
 
@@ -120,7 +121,7 @@ class Counting:
             await self._app(scope, receiving, sending)
         finally:
             seconds = time.monotonic() - begun
-            self._service.metrics.answered(address(scope), scope.get("method", "GET"), status, seconds)
+            self._service.metrics.answered(address(scope), method(scope), status, seconds)
 
 
 def address(scope: Scope) -> str:
@@ -128,6 +129,12 @@ def address(scope: Scope) -> str:
     endpoint = scope.get("endpoint")
     found = (route.path for route in routes() if route.endpoint is endpoint)
     return next(found, "other")
+
+
+def method(scope: Scope) -> str:
+    """Return the method of a request where it is a usual one: a client may make up as many as it likes."""
+    given = str(scope.get("method", "GET"))
+    return given if given in METHODS else "other"
 
 
 async def health(request: Request) -> Response:

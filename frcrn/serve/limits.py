@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MEGABYTE = 1 << 20
+CHANNELS, RATE = 8, 48000
+"""What an upload of the longest time may have; with more of either it may be shorter only."""
 
 
 class Refusal(Exception):
@@ -37,6 +39,8 @@ class Limits:
     """Until the result of a job is removed."""
     silent_seconds: float = 60.0
     """Until an upload or a stream of which nothing comes any more is ended."""
+    slowest: float = 1024.0
+    """Bytes a second of an upload, in the mean and after the first `silent_seconds`."""
     forgotten_minutes: float = 5.0
     """Until an unfinished job that nobody asks about is cancelled."""
 
@@ -52,10 +56,16 @@ class Limits:
         """Of one upload."""
         return int(self.megabytes * MEGABYTE)
 
+    def frames(self, rate: int, channels: int) -> int:
+        """Of one upload: a small file can hold hundreds of silent channels, which then count as a longer one."""
+        longer = max(1.0, channels / CHANNELS, rate * channels / (CHANNELS * RATE))
+        return round(60 * self.minutes * rate / longer)
+
     def too_large(self) -> Refusal:
         """Return what is answered to an upload of too many bytes."""
         return Refusal(413, f"the upload is larger than {self.megabytes:g} MB, the most that this server accepts")
 
     def too_long(self) -> Refusal:
         """Return what is answered to an upload of too much sound."""
-        return Refusal(413, f"the sound is longer than {self.minutes:g} minutes, the most that this server accepts")
+        fewer = f"fewer with over {CHANNELS} channels or {CHANNELS * RATE} samples a second"
+        return Refusal(413, f"the sound is longer than {self.minutes:g} minutes, the most accepted here ({fewer})")

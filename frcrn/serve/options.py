@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from frcrn.inference.pipes import BYTES
 from frcrn.serve.limits import Refusal
 
 LONGEST_NAME = 120
+FASTEST = 1 << 20
+"""Samples a second of what has no header; as bytes of 128 channels, they still fit into the header that it gets."""
 RAW = tuple(BYTES)
 """Encodings of samples without a header."""
 
@@ -97,9 +100,12 @@ def parsed(pairs: Iterable[tuple[str, str]], models: Iterable[str]) -> Options:
 
 def _value(option: Option, text: str) -> Any:
     try:
-        return option.read(text.strip())
+        value = option.read(text.strip())
     except ValueError:
-        raise Refusal(400, f"{option.name} {shown(text)}: expected {option.schema['type']}") from None
+        value = math.nan
+    if value != value:
+        raise Refusal(400, f"{option.name} {shown(text)}: expected {option.schema['type']}")
+    return value
 
 
 def _checked(found: Mapping[str, Any], models: list[str]) -> Options:
@@ -124,8 +130,8 @@ def _raw(found: Mapping[str, Any]) -> tuple[str, int, int] | None:
         return None
     if encoding not in RAW or rate is None:
         raise Refusal(400, f"encoding: choose {', '.join(RAW)}, and give the rate in samples a second")
-    if rate < 1 or rate > 1 << 24 or not 1 <= (channels or 1) <= 128:
-        raise Refusal(400, "rate and channels: accepted are a rate from 1, and 1 to 128 channels")
+    if not 1 <= rate <= FASTEST or not 1 <= (channels or 1) <= 128:
+        raise Refusal(400, f"rate and channels: accepted are a rate from 1 to {FASTEST}, and 1 to 128 channels")
     return encoding, rate, channels or 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -13,10 +14,13 @@ from frcrn.serve.app import application
 from frcrn.serve.guard import LOOPBACK
 from frcrn.serve.limits import Limits
 from frcrn.serve.models import Models
+from frcrn.serve.patience import PatientProtocol
 from frcrn.serve.service import Service
 
 LARGEST_MESSAGE = 1 << 20
 """Bytes of one message of a stream."""
+WAITING_MESSAGES = 2
+"""Messages of a stream that are read before the one before them is answered."""
 SWITCH = 0.001
 """Seconds after which a thread with a file lets one with a stream go on, where both need Python."""
 PATIENCE = 2
@@ -80,6 +84,7 @@ def serve(
 
 def prepared(service: Service, listening: socket.socket, login: str | None, hosts: Iterable[str] = ()) -> Server:
     """Return the server of a service; on a loopback address it goes by no other names than its own and `hosts`."""
+    hosts = tuple(hosts)
     bound = listening.getsockname()[0]
     inside = bound in LOOPBACK or bound.startswith("127.")
     names = {*LOOPBACK, bound, *hosts} if inside or hosts else None
@@ -88,9 +93,12 @@ def prepared(service: Service, listening: socket.socket, login: str | None, host
         log_config=None,
         access_log=False,
         server_header=False,
+        http=partial(PatientProtocol, seconds=service.limits.silent_seconds),  # type: ignore[arg-type]
         ws_max_size=LARGEST_MESSAGE,
+        ws_max_queue=WAITING_MESSAGES,
         ws_per_message_deflate=False,  # sound does not get smaller by it
         timeout_graceful_shutdown=PATIENCE,
         timeout_keep_alive=15,
+        proxy_headers=bool(hosts),  # else a client could name a new address with each wrong password
     )
     return Server(config, service)

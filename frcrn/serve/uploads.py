@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
 from typing import BinaryIO
@@ -43,11 +44,13 @@ async def counted(request: Request, limits: Limits) -> Pieces:
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > limits.bytes:
         raise limits.too_large()
-    size, stream = 0, aiter(request.stream())
+    size, begun, stream = 0, time.monotonic(), aiter(request.stream())
     while (piece := await _next(stream, limits)) is not None:
         size += len(piece)
         if size > limits.bytes:
             raise limits.too_large()
+        if time.monotonic() - begun > limits.silent_seconds + size / limits.slowest:
+            raise Refusal(408, f"the upload is slower than {limits.slowest:g} bytes a second")
         yield piece
 
 
@@ -88,7 +91,7 @@ async def _from_form(request: Request, pieces: Pieces, path: Path, models: list[
     """Read a form: the file, and options as further fields."""
     try:
         form = await MultiPartParser(request.headers, pieces, max_files=1, max_fields=len(NAMES)).parse()
-    except (MultiPartException, KeyError) as error:
+    except (MultiPartException, KeyError, ValueError) as error:  # the last one is what the parser itself raises
         raise Refusal(400, f"the form cannot be read: {getattr(error, 'message', error)}") from error
     try:
         sent = form.get(FILE)

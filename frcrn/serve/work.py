@@ -87,7 +87,7 @@ def named(upload: Upload) -> Iterator[io.FileIO]:
 
 def watched(recording: Recording, limits: Limits, check: Check) -> Recording:
     """Return a recording that stops to be read where it is too long, or nobody wants it."""
-    most = round(60 * limits.minutes * recording.rate)
+    most = limits.frames(recording.rate, recording.channels)
 
     def blocks() -> Iterator[Samples]:
         length = 0
