@@ -371,7 +371,9 @@ def test_counts_are_what_was_asked() -> None:
 def test_the_command_ends_cleanly_on_a_signal(tmp_path: Path) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent.parent)}
     command = [sys.executable, "-m", "frcrn", "serve", "--port", "0", "--workers", "1"]
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever started the tests may have had it ignored
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as server:
+        signal.signal(signal.SIGINT, before)
         assert server.stdout is not None and server.stderr is not None
         port = int(server.stdout.readline().split(b"//127.0.0.1:")[1].split()[0])
         client = Client(port, None)  # type: ignore[arg-type]
