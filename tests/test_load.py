@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,21 @@ def test_ten_thousand_small_calls_take_no_more_than_a_thousand(model: Network, t
     before = used()
     some(9000)
     flat(before)
+
+
+def test_a_stream_holds_nothing_of_what_went_through_it(model: Network) -> None:
+    """Counted by Python, to the object: 2 kB a second of sound were 190 MB a day."""
+    stream, second, held = model.stream(), np.resize(WAVES[0], 16_000), []
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            for _ in range(100):
+                stream.push(second)
+            gc.collect()
+            held.append(tracemalloc.get_traced_memory()[0])
+        assert held[2] - held[1] < 20_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.slow

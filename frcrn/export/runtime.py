@@ -85,8 +85,10 @@ class NativeStream(Steps):
         if not all(each.is_cpu for each in (frame, *state.values())):
             raise ValueError("frame and state: the runtime native expects both on the CPU")
         past = _arrays(state)
-        clean, past = self._steps.step(frame.detach().float().numpy(), past)
-        return torch.from_numpy(clean), _tensors(past)
+        clean, after = self._steps.step(frame.detach().float().numpy(), past)
+        # a tensor of an array of a tensor holds them all: what stayed in its place stays the tensor that it was
+        kept = {name: state[name] for name in after if after[name] is past[name]}
+        return torch.from_numpy(clean), _tensors(after) | kept
 
     def speech_of(self, state: State) -> Tensor | None:
         """Return how probable speech was in the last frame before a state, [B]; None of a network that does not say."""
