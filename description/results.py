@@ -50,9 +50,7 @@ def take_over(results: dict[str, Any], scores: Path, facts: Mapping[str, Mapping
             column = summary["metrics"][name]
             system[name] = [round(column[key], DIGITS[name]) for key in ("mean", "low", "high")]
         if model := facts.get(BY_MODEL.get(system["name"], "")):
-            system["parameters"] = model["parameters"]
-            if system["name"] == "streamed":
-                system["latency_ms"] = model["latency_ms"]
+            system |= {key: model[key] for key in ("parameters", "latency_ms") if system.get(key) is not None}
     results["data"] |= {"clips": summary["clips"], "minutes": round(summary["seconds"] / 60, 1)}
 
 

@@ -16,6 +16,7 @@ from frcrn.inference import blockwise
 from frcrn.inference.enhance import enhance, enhance_file
 from frcrn.inference.one_file import Settings
 from frcrn.models import Enhancer
+from tests.fakes import CausalGain
 from tests.networks import tiny
 
 
@@ -49,8 +50,6 @@ def test_a_long_wave_in_blocks_and_pieces(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_both_bands_stay_in_time_with_each_other() -> None:
     """A mask of one takes nothing away, however many passes there are."""
-    from tests.fakes import CausalGain
-
     wave = np.random.default_rng(1).uniform(-0.3, 0.3, 30_000).astype(np.float32)
     assert_allclose(enhance(CausalGain(1.0), wave, 48000, passes=3)[2000:-2000], wave[2000:-2000], atol=2e-3)
 

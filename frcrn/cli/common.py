@@ -203,17 +203,6 @@ def set_threads(count: int) -> None:
         os.environ["OMP_NUM_THREADS"] = str(count)  # torch reads it when it is loaded
 
 
-def add_passes_option(parser: argparse.ArgumentParser) -> None:
-    """Add --passes."""
-    parser.add_argument(
-        "--passes",
-        type=int,
-        metavar="N",
-        help="run the network N times, each time with its frames elsewhere, and average: a little better, N times the "
-        "time (default: what the model asks for: 2 for the bundled one, else 1)",
-    )
-
-
 def add_band_option(parser: argparse.ArgumentParser) -> None:
     """Add --band."""
     parser.add_argument(

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from frcrn.cli.common import (
     add_band_option,
     add_model_option,
-    add_passes_option,
     add_runtime_option,
     choose_threads,
     show_log,
@@ -83,7 +82,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--track", type=int, metavar="N", help="the audio track of a video to enhance (default: 1)")
     add_runtime_option(parser)
     add_band_option(parser)
-    add_passes_option(parser)
+    parser.add_argument(
+        "--passes",
+        type=int,
+        metavar="N",
+        help="run the network N times, each time with its frames elsewhere, and average: a little better, N times the "
+        "time (default: what the model asks for: 2 for the bundled one, else 1)",
+    )
     parser.add_argument(
         "--normalise", type=float, metavar="LUFS", help="set the loudness, such as -16 (default: unchanged)"
     )
@@ -96,6 +101,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     loud = parser.add_mutually_exclusive_group()
     loud.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     loud.add_argument("-v", "--verbose", action="store_true", help="print log messages")
+    _add_many(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_many(parser: argparse.ArgumentParser) -> None:
+    """Add the options for folders, lists and corpora."""
     many = parser.add_argument_group("many files")
     many.add_argument("--from-file", metavar="LIST", help="read more inputs from a file, one a line")
     many.add_argument(
@@ -114,7 +125,6 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="enhance a corpus on a Ray cluster (without ADDRESS: on this machine); IN and OUT may be URLs such as"
         " s3://bucket/folder, see docs/scale.md",
     )
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -213,22 +223,11 @@ def _folder(output: Path, jobs: Sequence[Job]) -> Path | None:
 
 
 def _settings(args: argparse.Namespace) -> Settings:
+    from dataclasses import fields
+
     from frcrn.inference.one_file import Settings
 
-    return Settings(
-        model=args.model,
-        strength=args.strength,
-        max_attenuation_db=args.max_attenuation_db,
-        residual=args.residual,
-        mono=args.mono,
-        repair=args.repair,
-        band=args.band,
-        runtime=args.runtime,
-        track=args.track,
-        device=args.device,
-        normalise=args.normalise,
-        passes=args.passes,
-    )
+    return Settings(**{field.name: getattr(args, field.name) for field in fields(Settings)})
 
 
 def _listed(source: str | None) -> list[Path]:

@@ -40,23 +40,19 @@ def averaged(model: Network, blocks: Iterable[Samples], length: int, channels: i
     """Run the network several times, each time a part of a hop later, and yield the mean."""
     copies = itertools.tee(blocks, passes)
     lates = [model.hop * number // passes for number in range(passes)]
+    cleans = [later(model, copy, length, channels, late) for copy, late in zip(copies, lates, strict=True)]
     size = max(1, int(PIECE * model.sample_rate) // channels)
-    runs = (later(model, copy, length, channels, late, size) for copy, late in zip(copies, lates, strict=True))
-    cleans = [Queue(run, channels) for run in runs]
     for start in range(0, length, size):
         wanted = min(size, length - start)
         yield np.mean([clean.take(wanted) for clean in cleans], axis=0, dtype=np.float32)
 
 
-def later(
-    model: Network, blocks: Iterable[Samples], length: int, channels: int, late: int, size: int
-) -> Iterator[Samples]:
-    """Run the network with silence put before the wave, which is taken from the result again."""
+def later(model: Network, blocks: Iterable[Samples], length: int, channels: int, late: int) -> Queue:
+    """Run the network with silence put before the wave, and take that from the result again."""
     silence = np.zeros((channels, late), np.float32)
     clean = Queue(run(model, itertools.chain([silence], blocks), late + length, channels), channels)
     clean.take(late)
-    while (block := clean.take(size)).shape[1]:
-        yield block
+    return clean
 
 
 def streamed(model: Network, queue: Queue, length: int, channels: int) -> Iterator[Samples]:

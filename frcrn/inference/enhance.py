@@ -18,9 +18,9 @@ from frcrn.audio import BLOCK, AudioError, Reader, Samples, Source, loudness
 from frcrn.audio.arrays import Wave
 from frcrn.audio.fifo import Queue
 from frcrn.audio.normalising import normalised
-from frcrn.config import MOST_PASSES
 from frcrn.export.native.standalone import NativeNetwork
 from frcrn.inference import blockwise
+from frcrn.inference.choices import Mix, checked_mix, passes_of
 from frcrn.inference.fullband import checked_band, full_band
 from frcrn.inference.network import Network, is_network
 from frcrn.inference.opening import open_network
@@ -45,13 +45,6 @@ class Measure(NamedTuple):
     length: int
     peak: NDArray[np.float64]
     gain: NDArray[np.float64]
-
-
-class Mix(NamedTuple):
-    """How much of the input stays, 0..1, and whether what was removed is wanted instead of what is left."""
-
-    keep: float
-    residual: bool
 
 
 def enhance(
@@ -214,32 +207,6 @@ def measured(model: Network, recording: Recording) -> Measure:
 
     power = loudness.active_power(fed(), loudness.loudness(fed(), recording.channels).power)
     return Measure(length, peak, inside * loudness.gain_to(model.level_dbfs, power))
-
-
-def checked_mix(strength: float, max_attenuation_db: float | None, residual: bool) -> Mix:
-    """Check the settings and bring both limits to one: how much of the input stays."""
-    if not (isinstance(strength, (int, float)) and 0 <= strength <= 1):
-        raise ValueError(f"strength {strength}: accepted are numbers from 0 to 1")
-    if max_attenuation_db is not None and not max_attenuation_db >= 0:
-        raise ValueError(f"max_attenuation_db {max_attenuation_db}: accepted are numbers from 0, in dB")
-    floor = 0.0 if max_attenuation_db is None else 10 ** (-max_attenuation_db / 20)
-    return Mix(max(1 - strength, floor), residual)
-
-
-def passes_of(model: Network, wanted: int | None) -> int:
-    """Return how many passes are wanted; None is what the model asks for, one where it says nothing."""
-    if wanted is None:
-        config: Any = getattr(model, "config", None)
-        found = config.get("passes", 1) if isinstance(config, dict) else getattr(config, "passes", 1)
-        return int(found)
-    return checked_passes(wanted)
-
-
-def checked_passes(passes: int) -> int:
-    """Return a number of passes, or refuse it."""
-    if type(passes) is not int or not 1 <= passes <= MOST_PASSES:
-        raise ValueError(f"passes {passes}: accepted are whole numbers from 1 to {MOST_PASSES}")
-    return passes
 
 
 @contextmanager

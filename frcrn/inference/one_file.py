@@ -15,7 +15,8 @@ from frcrn.audio import AudioError, Reader, Source, format_for, name_of, open_so
 from frcrn.audio.formats import CONTAINERS, MEDIA
 from frcrn.files import digest
 from frcrn.inference import enhance
-from frcrn.inference.enhance import Progress, checked_mix, checked_passes
+from frcrn.inference.choices import checked_mix, checked_passes
+from frcrn.inference.enhance import Progress
 from frcrn.inference.fullband import checked_band
 from frcrn.inference.manifest import Record
 from frcrn.inference.network import Network
@@ -46,8 +47,7 @@ class Settings:
     def __post_init__(self) -> None:
         checked_mix(self.strength, self.max_attenuation_db, self.residual)
         checked_band(self.band)
-        if self.passes is not None:
-            checked_passes(self.passes)
+        checked_passes(self.passes)
         for_device(checked_runtime(self.runtime), self.device)
         if self.normalise is not None and not -70 < self.normalise <= 0:
             raise ValueError(f"normalise {self.normalise}: accepted are loudnesses from -70 to 0 LUFS, such as -16")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from frcrn.inference.enhance import checked_mix, checked_passes
+from frcrn.inference.choices import checked_mix, checked_passes
 
 QUIET = {"disable_pbar", "disable_progress_bar", "disable_log", "disable_update"}
 """What callers of other pipelines pass to keep them quiet, which this one always is."""
@@ -29,8 +29,7 @@ class PipelineSettings:
 
     def __post_init__(self) -> None:
         checked_mix(**self.mix())
-        if self.passes is not None:
-            checked_passes(self.passes)
+        checked_passes(self.passes)
 
     def mix(self) -> dict[str, Any]:
         """Return what says how input and result are mixed."""

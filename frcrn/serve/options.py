@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from frcrn.audio.formats import CONTAINERS, MEDIA
+from frcrn.inference.one_file import OPTIONS as SETTINGS
 from frcrn.inference.one_file import Settings
 from frcrn.inference.pipes import BYTES
 from frcrn.serve.limits import Refusal
@@ -71,7 +72,6 @@ OPTIONS = (
     Option("channels", WHOLE | {"minimum": 1}, int, "channels, with encoding (default: 1)"),
 )
 NAMES = {option.name: option for option in OPTIONS}
-SETTINGS = ("strength", "max_attenuation_db", "residual", "mono", "repair", "track", "band", "normalise", "passes")
 
 
 class Options(NamedTuple):

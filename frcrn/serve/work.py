@@ -14,7 +14,8 @@ import numpy as np
 from frcrn.audio import AudioFormat, Origin, Samples, is_audio_name, is_media_name
 from frcrn.audio.fifo import Queue
 from frcrn.audio.normalising import normalised
-from frcrn.inference.enhance import Recording, checked_mix, enhanced, form_for, measured, passes_of, recording_of
+from frcrn.inference.choices import checked_mix, passes_of
+from frcrn.inference.enhance import Recording, enhanced, form_for, measured, recording_of
 from frcrn.inference.network import Network
 from frcrn.inference.one_file import extension_of
 from frcrn.inference.pipes import Layout, header

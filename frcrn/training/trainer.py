@@ -14,6 +14,8 @@ from typing import Any
 from frcrn.export.fixed.training import train_rounded
 from frcrn.files import held
 from frcrn.models.base import Enhancer
+from frcrn.models.checkpoint import arguments_of, save_directory
+from frcrn.models.weight_files import METADATA
 from frcrn.training import checkpoints, random_state
 from frcrn.training.batches import Batch, BatchOrder, batches
 from frcrn.training.build import build_data, check_packages, check_plan, choose_model, take_settings
@@ -243,9 +245,6 @@ class Trainer(Scoring):
 
     def save(self) -> None:
         """Write a checkpoint; without a validation set the output follows the newest weights."""
-        from frcrn.models.checkpoint import arguments_of
-        from frcrn.models.weight_files import METADATA
-
         self.progress.elapsed = time.monotonic() - self.started
         self.saved = self.progress.step
         state = {
@@ -269,8 +268,6 @@ class Trainer(Scoring):
 
     def export(self, held: Held) -> None:
         """Make `output/` a complete model directory with the averaged weights, and say in it which these are."""
-        from frcrn.models.checkpoint import save_directory
-
         if self.processes.first:
             seen = {"step": self.progress.step, "hours": round(self.progress.audio / 3600, 4), "weights": held}
             save_directory(self.settled(), self.folder / "output", extra={"training": seen})
