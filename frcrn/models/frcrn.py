@@ -44,7 +44,15 @@ LEAST = {
 }
 """The smallest value of each whole number."""
 
-MOST = {"sample_rate": 768_000, "window": 2**13, "hop": 2**12, "stages": 16, "memory": 2**12, "time_memory": 2**12, "ahead": 2**8}
+MOST = {
+    "sample_rate": 768_000,
+    "window": 2**13,
+    "hop": 2**12,
+    "stages": 16,
+    "memory": 2**12,
+    "time_memory": 2**12,
+    "ahead": 2**8,
+}
 MOST |= {"time_layers": 64, "time_hidden": 2**14, "se_frames": 2**16, "head_channels": 2**12, "bands": 2**12}
 MOST |= {"passes": MOST_PASSES}
 MOST_CHANNELS, MOST_TAPS, MOST_LEVELS = 2**12, 2**8, 32
