@@ -1,6 +1,6 @@
-"""Write anew what the bundled model makes of a fixed sound: python -m description.goldens
+"""Write anew what the bundled models make of a fixed sound: python -m description.goldens
 
-To be run after its weights have changed; tests/test_goldens.py compares every runtime and processor with it.
+To be run after their weights have changed; tests/test_goldens.py compares every runtime and processor with it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from numpy.typing import NDArray
 
 from frcrn.export.parity import speech
 from frcrn.files import replacing
-from frcrn.models.checkpoint import load
+from frcrn.models.checkpoint import load, names
 
-GOLDEN = Path(__file__).parent.parent / "tests" / "goldens" / "default.npy"
+GOLDENS = Path(__file__).parent.parent / "tests" / "goldens"
 SECONDS = 0.5
+
+
+def golden(name: str) -> Path:
+    """Return the file with what a bundled model makes of the sound."""
+    return GOLDENS / f"{name}.npy"
 
 
 def sound(rate: int) -> NDArray[np.float32]:
@@ -27,15 +32,16 @@ def sound(rate: int) -> NDArray[np.float32]:
 
 def write_goldens() -> None:
     """Compute in double precision, as no runtime does, and keep float32."""
-    model = load().double()
-    with torch.inference_mode():
-        clean = model(torch.from_numpy(sound(model.sample_rate)).double()[None]).wave[0]
-    content = io.BytesIO()
-    np.save(content, clean.float().numpy())
-    GOLDEN.parent.mkdir(exist_ok=True)
-    with replacing(GOLDEN) as beside:
-        beside.write_bytes(content.getvalue())
-    print(f"{GOLDEN}: {len(clean)} samples")
+    GOLDENS.mkdir(exist_ok=True)
+    for name in names():
+        model = load(name).double()
+        with torch.inference_mode():
+            clean = model(torch.from_numpy(sound(model.sample_rate)).double()[None]).wave[0]
+        content = io.BytesIO()
+        np.save(content, clean.float().numpy())
+        with replacing(golden(name)) as beside:
+            beside.write_bytes(content.getvalue())
+        print(f"{golden(name)}: {len(clean)} samples")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 Config = TypeVar("Config")
 
+FOR_STREAMS, FOR_RECORDINGS = "default", "offline"
+"""The bundled models that are used where nobody names one: what is whole already may look ahead."""
+
 MOST_PASSES = 8
 """Runs of a network that may be averaged; more than four hardly gain."""
 

@@ -20,14 +20,14 @@ _EVERY = 0.1  # seconds between two drawings
 _SETTLED = 2.0  # seconds before the time left is worth saying
 
 
-def add_model_option(parser: argparse.ArgumentParser) -> None:
+def add_model_option(parser: argparse.ArgumentParser, default: str) -> None:
     """Add --model, which takes what `frcrn.load` takes."""
     parser.add_argument(
         "-m",
         "--model",
-        default="default",
+        default=default,
         metavar="M",
-        help="a model's name, a model directory or a checkpoint file (default: the bundled model)",
+        help=f"a model's name, a model directory or a checkpoint file (default: the bundled model {default})",
     )
 
 

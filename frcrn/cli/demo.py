@@ -11,6 +11,7 @@ from shutil import which
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frcrn.cli.common import add_model_option
+from frcrn.config import FOR_RECORDINGS
 
 if TYPE_CHECKING:
     from frcrn.audio import Samples
@@ -29,7 +30,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     demo.add_argument(
         "-o", "--output", default="frcrn-demo", metavar="DIR", help="the folder to write (default: frcrn-demo)"
     )
-    add_model_option(demo)
+    add_model_option(demo, FOR_RECORDINGS)
     demo.set_defaults(run=run_demo)
     info = commands.add_parser(
         "info",

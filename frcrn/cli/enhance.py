@@ -16,6 +16,7 @@ from frcrn.cli.common import (
     choose_threads,
     show_log,
 )
+from frcrn.config import FOR_RECORDINGS
 
 if TYPE_CHECKING:
     from frcrn.inference.one_file import Settings
@@ -65,7 +66,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="OUT",
         help="the file or folder to write, - for standard output (default: NAME.clean in the folder of IN)",
     )
-    add_model_option(parser)
+    add_model_option(parser, FOR_RECORDINGS)
     parser.add_argument(
         "--strength", type=float, default=1.0, metavar="S", help="how much noise to remove, 0 to 1 (default: 1.0)"
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frcrn.cli.common import add_device_option, compute_on_one_thread, progress_bar
+from frcrn.config import FOR_RECORDINGS
 from frcrn.files import from_csv
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     evaluate.add_argument(
         "--model",
         "-m",
-        default="default",
-        help="a model, the JSON of an ONNX model, or a folder of enhanced files (default: bundled)",
+        default=FOR_RECORDINGS,
+        help="a model, the JSON of an ONNX model, or a folder of enhanced files (default: the bundled model "
+        f"{FOR_RECORDINGS})",
     )
     evaluate.add_argument("-o", "--output", type=Path, help="folder for scores.csv, summary.json and report.html")
     add_device_option(evaluate)

@@ -8,6 +8,7 @@ import sys
 from importlib.util import find_spec
 
 from frcrn.cli.common import add_runtime_option, compute_on_one_thread, show_log
+from frcrn.config import FOR_RECORDINGS, FOR_STREAMS
 
 DESCRIPTION = """Serve a page and an HTTP and WebSocket interface that remove noise from files and streams.
 Without --host, only programs and browsers on this machine reach it."""
@@ -37,7 +38,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "models",
         nargs="*",
         metavar="MODEL",
-        help="models to offer: names, model directories or checkpoint files (default: the bundled model)",
+        help="models to offer: names, model directories or checkpoint files (default: the bundled ones)",
     )
     parser.add_argument(
         "--host", default="127.0.0.1", metavar="H", help="the address to listen on (default: 127.0.0.1)"
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     )
     compute_on_one_thread()
     listening = listen(args.host, args.port)
-    models = Models(args.models or ["default"], args.runtime, args.device)
+    models = Models(args.models or [FOR_RECORDINGS, FOR_STREAMS], args.runtime, args.device)
 
     def ready() -> None:
         host, port = listening.getsockname()[:2]

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, BinaryIO
 
 from frcrn.cli.common import add_band_option, add_model_option, add_runtime_option, set_threads, show_log
+from frcrn.config import FOR_STREAMS
 
 if TYPE_CHECKING:
     from frcrn.inference.network import Network
@@ -45,7 +46,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Add the options of a network that runs live."""
-    add_model_option(parser)
+    add_model_option(parser, FOR_STREAMS)
     parser.add_argument(
         "--strength", type=float, default=1.0, metavar="S", help="how much noise to remove, 0 to 1 (default: 1.0)"
     )

@@ -18,6 +18,7 @@ from frcrn.audio import BLOCK, AudioError, Reader, Samples, Source, loudness
 from frcrn.audio.arrays import Wave
 from frcrn.audio.fifo import Queue
 from frcrn.audio.normalising import normalised
+from frcrn.config import FOR_RECORDINGS
 from frcrn.export.native.standalone import NativeNetwork
 from frcrn.inference import blockwise
 from frcrn.inference.choices import Mix, checked_mix, passes_of
@@ -83,7 +84,7 @@ def enhance_file(
     source: Source,
     target: str | os.PathLike[str],
     *,
-    model: str | os.PathLike[str] | Network = "default",
+    model: str | os.PathLike[str] | Network = FOR_RECORDINGS,
     runtime: str = "auto",
     strength: float = 1.0,
     max_attenuation_db: float | None = None,
@@ -101,7 +102,7 @@ def enhance_file(
     Args:
         source: a path, the bytes of a file, or an open one.
         target: the file to write; its extension chooses the format, and the source's own is kept exactly.
-        model: a network, or what `load` takes.
+        model: a network, or what `load` takes; the bundled `offline` looks ahead, which `default` does not.
         runtime: what runs a network that is loaded here: "native" (in C), "onnx", "openvino" or "torch"; "auto" takes
             the first of native, onnx and torch that works here.
         strength: how much of the noise is removed, 0 to 1.

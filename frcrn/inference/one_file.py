@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from frcrn.audio import AudioError, Reader, Source, format_for, name_of, open_source
 from frcrn.audio.formats import CONTAINERS, MEDIA
+from frcrn.config import FOR_RECORDINGS
 from frcrn.files import digest
 from frcrn.inference import enhance
 from frcrn.inference.choices import checked_mix, checked_passes
@@ -31,7 +32,7 @@ OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair", "band
 class Settings:
     """Which model, and how it is used; everything that the result depends on besides the file."""
 
-    model: str = "default"
+    model: str = FOR_RECORDINGS
     strength: float = 1.0
     max_attenuation_db: float | None = None
     residual: bool = False

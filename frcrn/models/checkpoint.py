@@ -17,27 +17,23 @@ from torch import Tensor
 from frcrn.files import replacing, write_text
 from frcrn.models import MODELS, Enhancer, FRCRNConfig, dtln_weights, released
 from frcrn.models.budget import Budget
-from frcrn.models.directories import CONFIGURATION, WEIGHT_FILES, read_configuration, weights_in
+from frcrn.models.directories import (
+    BUNDLED,
+    CONFIGURATION,
+    DEFAULT,
+    STREAMING,
+    WEIGHT_FILES,
+    known_name,
+    read_configuration,
+    stands_for_bundled,
+    weights_in,
+)
+from frcrn.models.directories import names as names
 from frcrn.models.released import OFFICIAL_TYPE as OFFICIAL_TYPE
 from frcrn.models.weight_files import METADATA, read_entries
 from frcrn.models.weight_files import CheckpointError as CheckpointError
 
 MODEL_TYPE = "frcrn-ans-16k"
-
-DEFAULT = "default"
-BUNDLED = "bundled"
-"""The key by which a model directory without weights of its own names the bundled model that it stands for."""
-
-
-def names() -> list[str]:
-    """Return the names of the bundled models."""
-    folder = resources.files("frcrn") / "weights"
-    bundled = (
-        [Path(item.name).stem for item in folder.iterdir() if item.name.endswith(".safetensors")]
-        if folder.is_dir()
-        else []
-    )
-    return sorted({DEFAULT, *bundled})
 
 
 def load(source: str | os.PathLike[str] = DEFAULT, **changes: Any) -> Enhancer:
@@ -68,18 +64,19 @@ def load(source: str | os.PathLike[str] = DEFAULT, **changes: Any) -> Enhancer:
     arguments: Mapping[str, Any] = {}
     if path.is_dir():
         arguments = read_configuration(path)
-        if BUNDLED in arguments and not any((path / name).is_file() for name in WEIGHT_FILES):
+        if stands_for_bundled(path, arguments):
             return load_bundled(known_name(path, arguments[BUNDLED]), changes)
         path = weights_in(path)
     entries, metadata = read_entries(path)
     return assemble(str(path), entries, metadata or arguments, changes)
 
 
-def known_name(folder: Path, name: object) -> str:
-    """Return the name of a bundled model that a directory stands for."""
-    if name not in names():
-        raise CheckpointError(f"{folder / CONFIGURATION}: no bundled model {name!r}; there are {', '.join(names())}")
-    return str(name)
+def load_for_streams(folder: Path, changes: Mapping[str, Any]) -> Enhancer:
+    """Return the network of a model directory, or the one that it names for streams."""
+    arguments = read_configuration(folder)
+    if STREAMING in arguments and stands_for_bundled(folder, arguments):
+        return load_bundled(known_name(folder, arguments[STREAMING]), changes)
+    return load(folder, **changes)
 
 
 def load_bundled(name: str, changes: Mapping[str, Any]) -> Enhancer:
@@ -94,7 +91,9 @@ def load_bundled(name: str, changes: Mapping[str, Any]) -> Enhancer:
 
 def build(arguments: Mapping[str, Any], changes: Mapping[str, Any] | None = None) -> Enhancer:
     """Return the untrained network that the `model` part of a configuration describes."""
-    values = {key: value for key, value in arguments.items() if key not in ("type", "network", "trained", BUNDLED)}
+    values = {
+        key: value for key, value in arguments.items() if key not in ("type", "network", "trained", BUNDLED, STREAMING)
+    }
     kind = arguments.get("network", "frcrn")
     if kind not in MODELS:
         raise ValueError(f"network {kind!r}: choose {' or '.join(MODELS)}")

@@ -1,17 +1,35 @@
-"""Model directories: their configuration, and which of their files holds the weights."""
+"""Where networks are found: the bundled ones by name, and model directories."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from frcrn.models.weight_files import CheckpointError
 
 CONFIGURATION = "configuration.json"
+DEFAULT = "default"
+BUNDLED = "bundled"
+"""The key by which a model directory without weights of its own names the bundled model that it stands for."""
+STREAMING = "streaming"
+"""The key by which it names another one for streams, whose answer somebody waits for."""
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin", "pytorch_model.pth")
 POINTERS = ("last_best_checkpoint", "last_checkpoint")
 """Text files in which ClearerVoice's directories name a weights file beside them, the better first."""
+
+
+def names() -> list[str]:
+    """Return the names of the bundled models."""
+    folder = resources.files("frcrn") / "weights"
+    bundled = (
+        [Path(item.name).stem for item in folder.iterdir() if item.name.endswith(".safetensors")]
+        if folder.is_dir()
+        else []
+    )
+    return sorted({DEFAULT, *bundled})
 
 
 def read_configuration(folder: Path) -> dict[str, Any]:
@@ -39,3 +57,15 @@ def weights_in(folder: Path) -> Path:
         if pointer.is_file() and (found := folder / Path(pointer.read_text("utf-8", "replace").strip()).name).is_file():
             return found
     raise CheckpointError(f"{folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
+
+
+def stands_for_bundled(folder: Path, arguments: Mapping[str, Any]) -> bool:
+    """Tell whether a directory has no weights of its own, and names a bundled model."""
+    return BUNDLED in arguments and not any((folder / name).is_file() for name in WEIGHT_FILES)
+
+
+def known_name(folder: Path, name: object) -> str:
+    """Return the name of a bundled model that a directory stands for."""
+    if name not in names():
+        raise CheckpointError(f"{folder / CONFIGURATION}: no bundled model {name!r}; there are {', '.join(names())}")
+    return str(name)

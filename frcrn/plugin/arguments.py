@@ -11,8 +11,8 @@ from modelscope.utils.logger import get_logger
 
 from frcrn.config import require
 from frcrn.models import Enhancer
-from frcrn.models.checkpoint import BUNDLED, build
-from frcrn.models.directories import WEIGHT_FILES
+from frcrn.models.checkpoint import build
+from frcrn.models.directories import BUNDLED, WEIGHT_FILES
 from frcrn.plugin.hooks import split
 from frcrn.plugin.model import FRCRNModel, open_network
 

@@ -14,7 +14,7 @@ from modelscope.models import TorchModel
 from torch import Tensor
 
 from frcrn.models import Enhancer, Estimate
-from frcrn.models.checkpoint import CheckpointError, load, save_directory
+from frcrn.models.checkpoint import CheckpointError, load, load_for_streams, save_directory
 from frcrn.models.directories import read_configuration
 from frcrn.training.losses.losses import ideal_mask
 from frcrn.training.losses.objective import Losses, build_losses
@@ -29,10 +29,12 @@ UNTRAINED = "%s: there are no trained weights yet, so what comes out is not clea
 class FRCRNModel(TorchModel):  # type: ignore[misc]
     """An enhancer whose forward takes and returns dicts with the stock model's keys."""
 
-    def __init__(self, model_dir: str | os.PathLike[str], *, device: str = "gpu", **arguments: Any) -> None:
+    def __init__(
+        self, model_dir: str | os.PathLike[str], *, device: str = "gpu", stream_mode: bool = False, **arguments: Any
+    ) -> None:
         """Load the network of a model directory; `arguments` are its configuration, with the changes of the caller."""
         super().__init__(os.fspath(model_dir), device=device)
-        self.model = open_network(model_dir, arguments)
+        self.model = open_network(model_dir, arguments, stream_mode=stream_mode)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
         """Noisy (and clean) [B, T] -> spec_l1, mask_l1 [B, 2F, N], wav_l1 [B, T], the last stage's _l2 (and losses)."""
@@ -81,12 +83,14 @@ def mask_errors(estimate: Estimate, noisy: Tensor, clean: Tensor, loss: Any) -> 
     return real, imaginary
 
 
-def open_network(model_dir: str | os.PathLike[str], arguments: Mapping[str, Any]) -> Enhancer:
+def open_network(
+    model_dir: str | os.PathLike[str], arguments: Mapping[str, Any], *, stream_mode: bool = False
+) -> Enhancer:
     """Return the network of a model directory; arguments that differ from its configuration change it."""
     folder = existing(model_dir)
     stored = read_configuration(folder)
     changes = {key: value for key, value in arguments.items() if key not in stored or stored[key] != value}
-    network = load(folder, **changes)
+    network = load_for_streams(folder, changes) if stream_mode else load(folder, **changes)
     if not network.trained:
         logger.warning(UNTRAINED, folder)
     return network

@@ -60,7 +60,9 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         self.settings = PipelineSettings().changed({name: value for name, value in options.items() if name in NAMES})
         arguments = {name: value for name, value in options.items() if name not in {*NAMES, *QUIET, *BY_FACTORY}}
         device = for_pipeline(device)
-        super().__init__(model=as_model(model, device, arguments), device=device, preprocessor=open_clip)
+        super().__init__(
+            model=as_model(model, device, arguments, stream_mode=stream_mode), device=device, preprocessor=open_clip
+        )
         self.network = self.model.model.to(self.device).eval().optimize(precision)
         self.SAMPLE_RATE = self.network.sample_rate
         self.stream_mode, self.process = stream_mode, os.getpid()
@@ -199,10 +201,10 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         self.__dict__.update(state, _model_prepare_lock=Lock())
 
 
-def as_model(model: Any, device: str, arguments: dict[str, Any]) -> FRCRNModel:
+def as_model(model: Any, device: str, arguments: dict[str, Any], *, stream_mode: bool) -> FRCRNModel:
     """Return the model, loaded where it is given as a directory or by its hub name."""
     if isinstance(model, (str, os.PathLike)):
-        return FRCRNModel(directory_of(model), device=device, **arguments)
+        return FRCRNModel(directory_of(model), device=device, stream_mode=stream_mode, **arguments)
     if not isinstance(model, FRCRNModel):
         raise CheckpointError(
             f"model: expected a directory, a hub name or a model of this package, found {type(model).__name__}"

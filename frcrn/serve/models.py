@@ -32,6 +32,9 @@ class Models:
         self._shared: dict[str, Network] = {}
         self._own = threading.local()
         self.about = [self._described(number, name) for number, name in enumerate(self.sources)]
+        # where somebody waits for the answer: the model that gives it soonest
+        late = {about["name"]: about["latency_ms"] for about in self.about if about["streams"]}
+        self.for_streams = min(late, key=late.__getitem__, default=self.names[0])
 
     @property
     def names(self) -> list[str]:

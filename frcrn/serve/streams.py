@@ -94,7 +94,7 @@ class Live:
     """One stream: bytes in, bytes out, a piece at a time; each method runs in the stream's thread."""
 
     def __init__(self, service: Service, opening: Opening) -> None:
-        network = service.models.get(opening.model or service.models.names[0])
+        network = service.models.get(opening.model or service.models.for_streams)
         self.stream = Stream(network, opening.rate, opening.channels, opening.strength, opening.band)
         self.layout = Layout(opening.format, self.stream.rate, opening.channels)
         self._left = b""
