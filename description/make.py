@@ -4,9 +4,9 @@ After new weights: the comparison that description/results.py tells of, then thi
 `python -m notebooks.run`. In results.json `trained_minutes`, `trained_hours`, `clean_pesq`, `noise_falls_db`, speeds,
 and the peers' sizes and latencies are edited by hand.
 
-description/model.png         the architecture, drawn from the bundled model's configuration
+description/model.png         the architecture, drawn from the configuration of the bundled model for live sound
 description/matrix.png        scores by system, from results.json
-description/before_after.png  the bundled sample before and after the bundled model
+description/before_after.png  the bundled sample before and after the bundled model for recordings
 README.md, README_zh.md, description/model_card.md   the results between their marks
 docs/plugins.md               what the bundled models take in memory (also alone: python -m description.sizes)
 """
@@ -21,6 +21,7 @@ from typing import Any
 from description import results, sizes
 from frcrn.audio.sample import sample
 from frcrn.cli.demo import draw
+from frcrn.config import FOR_RECORDINGS
 from frcrn.models import Enhancer
 from frcrn.models.checkpoint import describe, load, names
 
@@ -46,7 +47,7 @@ def main() -> None:
         (ROOT / place).write_text(results.replaced(text, results.section(figures, language)), encoding="utf-8")
     architecture(model, HERE / "model.png")
     matrix(figures, HERE / "matrix.png")
-    before_after(model, HERE / "before_after.png")
+    before_after(load(FOR_RECORDINGS), HERE / "before_after.png")
     sizes.main()
 
 
@@ -74,7 +75,7 @@ def matrix(figures: Mapping[str, Any], picture: Path) -> None:
     shown = columns | facts
     cells = [[cell(row.get(name), digits) for name, (_, digits) in shown.items()] for row in rows]
     colours = [[shade(row, name, rows) if name in columns else "white" for name in shown] for row in rows]
-    labels = {"default": "bundled model, files", "streamed": "bundled model, streamed"}
+    labels = {"offline": "offline, files", "streamed": "default, streamed"}
     table = axis.table(
         cellText=cells,
         cellColours=colours,
@@ -139,9 +140,8 @@ def architecture(model: Enhancer, picture: Path) -> None:
     arrow(axis, middle + 2.35, bottom + 0.1, 9.4 - 0.35 * (depth - 1), bottom + 0.47)
     facts = describe(model)
     kind = "causal" if config.causal else "offline"
-    text = (
-        f"the bundled model: {kind}, {facts['parameters'] / 1e6:.2f} M parameters, {facts['latency_ms']:.0f} ms latency"
-    )
+    size, late = f"{facts['parameters'] / 1e6:.2f} M parameters", f"{facts['latency_ms']:.0f} ms latency"
+    text = f"the bundled model for live sound: {kind}, {size}, {late}"
     axis.text(6, bottom - 0.7, text, ha="center", va="center", fontsize=11)
     figure.savefig(picture, dpi=DPI)
 

@@ -1,10 +1,10 @@
-"""The figures of the bundled model in one file, results.json, and the table that the READMEs and the model card show.
+"""The figures of the bundled models in one file, results.json, and the table that the READMEs and the model card show.
 
 A measured set is taken over with `python -m description.make --scores OUT`, where OUT is what a comparison has written:
 
     python -m benchmarks.peers pairs/noisy -o peers/ --clean pairs/clean
-    frcrn enhance pairs/noisy -o streamed/ --passes 1
-    frcrn compare noisy default streamed=streamed/ RNNoise=peers/rnnoise DeepFilterNet3=peers/deepfilternet3 \
+    frcrn enhance pairs/noisy -o streamed/ --model default --passes 1
+    frcrn compare noisy offline streamed=streamed/ RNNoise=peers/rnnoise DeepFilterNet3=peers/deepfilternet3 \
         DTLN=dtln.json GTCRN=gtcrn.json --data pairs/ --dnsmos DNSMOS/ -o OUT
 
 What a comparison does not tell stands in results.json by hand: sizes, latencies and speeds of the peers.
@@ -24,7 +24,7 @@ METRICS = ("pesq", "stoi", "si_sdr", "dnsmos_ovrl")
 DIGITS = {"pesq": 3, "stoi": 3, "si_sdr": 2, "dnsmos_ovrl": 2}
 BEGIN = "<!-- results, written by description/make.py -->\n"
 END = "<!-- /results -->\n"
-BY_MODEL = {"default": "default", "streamed": "default"}
+BY_MODEL = {"offline": "offline", "streamed": "default"}
 """The bundled model of a system: on whole files, and hop by hop."""
 PLACES = {"README.md": "en", "README_zh.md": "zh", "description/model_card.md": "zh"}
 

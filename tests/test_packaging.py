@@ -98,7 +98,7 @@ except ImportError as error:
     assert done.returncode == 0, done.stderr
     assert "frcrn.FRCRN needs the full package: pip install frcrn" in done.stdout
     assert "frcrn: frcrn train needs the full package, and this is frcrn-runtime: pip install frcrn" in done.stderr
-    assert "mine: frcrn-runtime runs, in C, the bundled models (default)" in done.stderr
+    assert "mine: frcrn-runtime runs, in C, the bundled models (default, offline)" in done.stderr
     assert "Traceback" not in done.stderr
     assert main(["enhance", str(NOISY), "-o", str(tmp_path / "whole.flac"), "-q"]) == 0
     assert_allclose(read(tmp_path / "clean.flac").samples, read(tmp_path / "whole.flac").samples, atol=1e-4)

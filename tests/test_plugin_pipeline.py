@@ -495,3 +495,8 @@ def test_a_causal_fake_is_batched_with_silence_behind_it(with_network: Pipe) -> 
     for wave, result in zip(waves, results, strict=True):
         assert_allclose(samples(result), 0.5 * wave, atol=STEP)
     assert all(len(frame) == 2 for frame in network.seen)
+
+
+def test_this_repository_stands_for_one_model_for_recordings_and_another_for_streams() -> None:
+    recordings, streams = (pipeline(model=str(ROOT), stream_mode=mode).network for mode in (False, True))
+    assert recordings.lookahead > 0 and streams.lookahead == 0

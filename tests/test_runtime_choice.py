@@ -126,7 +126,7 @@ def test_identities_name_the_runtime_in_use_and_the_same_network(tmp_path: Path)
 def test_the_choice_is_in_the_log(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     with caplog.at_level(logging.INFO):
         assert main(["enhance", str(NOISY), "-o", str(tmp_path / "clean.flac"), "-q"]) == 0
-    assert "default: runtime native" in caplog.messages
+    assert "offline: runtime native" in caplog.messages
 
 
 def test_a_folder_in_c_is_a_model_for_everything(tmp_path: Path) -> None:

@@ -25,13 +25,14 @@ pytest.importorskip("python_multipart")
 
 from frcrn.audio.reading import BLOCK
 from frcrn.cli import main
+from frcrn.config import FOR_RECORDINGS, FOR_STREAMS
 from frcrn.serve import files
 from frcrn.serve.models import Models
 from frcrn.serve.options import NAMES
 from tests.made_audio import noise, speech
 from tests.serving import Client, multipart, serving, until, wav
 
-MODELS = Models(["default"])
+MODELS = Models([FOR_RECORDINGS, FOR_STREAMS])
 CLIP = speech(1.2, 1) + noise(1.2, 2)
 
 
@@ -146,7 +147,7 @@ def test_a_name_leads_nowhere_else(client: Client) -> None:
 
 def test_models_sample_health_and_what_is_not_there(client: Client) -> None:
     about = client.get("/v1/models").json
-    assert about["models"][0]["name"] == "default" and about["models"][0]["default"]
+    assert about["models"][0]["name"] == FOR_RECORDINGS and about["models"][0]["default"]
     assert {"megabytes", "minutes", "queue"} <= about["limits"].keys()
     assert {"wav", "flac", "mp3"} <= set(about["formats"])
     assert len(samples(client.get("/v1/sample").body)) > 16000
@@ -392,3 +393,8 @@ def test_the_command_ends_cleanly_on_a_signal(tmp_path: Path) -> None:
 def test_a_wrong_option_is_named(capsys: pytest.CaptureFixture[str], options: list[str], named: str) -> None:
     assert main(["serve", "--port", "0", *options]) == 2
     assert named in capsys.readouterr().err
+
+
+def test_files_go_to_the_first_model_and_streams_to_the_one_that_answers_soonest() -> None:
+    assert MODELS.names[0] == FOR_RECORDINGS and MODELS.for_streams == FOR_STREAMS
+    assert Models([FOR_RECORDINGS]).for_streams == FOR_RECORDINGS

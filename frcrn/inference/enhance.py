@@ -114,7 +114,7 @@ def enhance_file(
         track: which audio track of a video, from 1; None is the first.
         normalise: bring the result to this loudness in LUFS (ITU-R BS.1770; needs PyAV); None leaves it.
         passes: average over so many runs of the network, each with its frames elsewhere; None is what the model asks
-            for (2 for the bundled one). A stream gives what one pass gives.
+            for (2 for the bundled ones). A stream gives what one pass gives.
         progress: called with the part that is done, 0 to 1.
 
     Example:

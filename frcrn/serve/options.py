@@ -62,7 +62,7 @@ OPTIONS = (
         "passes",
         WHOLE | {"minimum": 1},
         int,
-        "average over so many runs of the network (default: what the model asks for, 2 for the bundled one)",
+        "average over so many runs of the network (default: what the model asks for, 2 for the bundled ones)",
     ),
     Option("normalise", NUMBER, float, "set the loudness in LUFS, such as -16 (default: unchanged)"),
     Option("format", TEXT, str, "of the answer: wav, flac, ogg, opus, mp3 and others (default: the upload's)"),

@@ -81,7 +81,7 @@ class NativeNetwork:
             repair: put zeros in place of NaN and Inf, which are an error otherwise.
             band: "full" keeps and cleans what lies above the network's band (8 kHz), "speech" leaves it out.
             passes: average over so many runs of the network, each with its frames elsewhere; None is what the model
-                asks for, as for files (2 for the bundled one). A stream gives what one pass gives.
+                asks for, as for files (2 for the bundled ones). A stream gives what one pass gives.
 
         Example:
             >>> clean = frcrn.load(runtime="native").enhance(noisy, 16000)
