@@ -93,9 +93,11 @@ def test_no_stream_does_either(open_to_all: Client) -> None:
     from websockets.sync.client import connect
 
     address = f"ws://evil.example:{open_to_all.port}/v1/stream"
-    with socket.create_connection(("127.0.0.1", open_to_all.port)) as connection:
-        with pytest.raises(InvalidStatus, match="403"):
-            connect(address, sock=connection, origin="http://evil.example", proxy=None)  # type: ignore[arg-type]
+    with (
+        socket.create_connection(("127.0.0.1", open_to_all.port)) as connection,
+        pytest.raises(InvalidStatus, match="403"),
+    ):
+        connect(address, sock=connection, origin="http://evil.example", proxy=None)  # type: ignore[arg-type]
 
 
 def test_names_that_were_allowed_are_all_there_are(model: str) -> None:
