@@ -18,11 +18,13 @@ Array = np.ndarray
 
 def read(content: bytes) -> tuple[dict[str, int], list[tuple[type[Operation], list[int]]], Array]:
     """Return the header, the operations with their arguments, and the weights."""
-    assert content[:8] == b"FRCRN 2\n"
-    names = ("rate", "window", "hop", "state", "scratch", "words", "weights", "parts")
-    head = dict(zip(names, np.frombuffer(content, "<i4", 8, 8).tolist(), strict=True))
-    words = np.frombuffer(content, "<i4", head["words"], 40).tolist()
-    start, stored = 40 + 4 * head["words"], []
+    assert content[:8] in (b"FRCRN 2\n", b"FRCRN 3\n")
+    names = ["rate", "window", "hop", "state", "scratch", "words", "weights", "parts"]
+    names += ["late"] if content[6:7] == b"3" else []
+    head = dict(zip(names, np.frombuffer(content, "<i4", len(names), 8).tolist(), strict=True))
+    start, stored = 8 + 4 * len(names), []
+    words = np.frombuffer(content, "<i4", head["words"], start).tolist()
+    start += 4 * head["words"]
     table = np.frombuffer(content, "<i4", 2 * head["parts"], start).reshape(-1, 2).tolist()
     start += 8 * head["parts"]
     for values, size in table:
@@ -82,6 +84,11 @@ class Runner(RowOperations):
             getattr(self, name)(arguments)
         self.steps += 1
         return self.out
+
+    def later(self, a: Any) -> None:
+        oldest = self.ring(a.past, a.frames, a.count)[0].copy()
+        self.push(a.past, a.frames, self.at(a.x, a.count))
+        self.at(a.out, a.count)[:] = oldest
 
     def analyse(self, a: Any) -> None:
         window = self.head["window"]

@@ -27,9 +27,13 @@ SHAPES: dict[str, dict[str, Any]] = {
     "one tap of memory": {"time_memory": 1, "compress": 1.0},
     "bands": {"bands": 48},
     "memory in each bin": {"levels": REMEMBERING, "bands": 64, "add_skips": True},
+    "memory that looks ahead": {"levels": REMEMBERING, "bands": 64, "add_skips": True, "stages": 1, "ahead": 3},
+    "memory that looks ahead, skips beside": {"levels": THREE_FRAMES, "bands": 64, "stages": 1, "ahead": 1},
     "memory in each bin, skips beside": {"levels": REMEMBERING, "bands": 64, "time_memory": 1},
 }
 EVERY_SHAPE = pytest.mark.parametrize("shape", SHAPES)
+EVERY_OFFLINE_SHAPE = pytest.mark.parametrize("shape", [name for name, what in SHAPES.items() if "ahead" not in what])
+"""Those that a network without causal kernels can have."""
 
 
 @cache

@@ -29,7 +29,7 @@ from frcrn.models import Enhancer
 from frcrn.models.layers.unet import Level
 from tests.fakes import CausalGain
 from tests.networks import lively, noise, tiny, two_levels
-from tests.shapes import EVERY_SHAPE, network, released
+from tests.shapes import EVERY_OFFLINE_SHAPE, EVERY_SHAPE, network, released
 
 needs_compiler = pytest.mark.skipif(library.compiler() is None, reason="there is no C compiler")
 
@@ -112,7 +112,7 @@ def test_silence_stays_silent_and_very_quiet_sound_does_no_harm() -> None:
 
 
 @needs_compiler
-@EVERY_SHAPE
+@EVERY_OFFLINE_SHAPE
 def test_a_network_that_looks_ahead_hears_the_whole_as_before(shape: str) -> None:
     model = network(shape, causal=False)
     for threads in (1, 3):

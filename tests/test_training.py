@@ -22,6 +22,7 @@ from frcrn.cli import main
 from frcrn.data import BlendConfig, DnsConfig, MixingConfig
 from frcrn.models import FRCRN, Estimate, FRCRNConfig
 from frcrn.models.checkpoint import save_directory
+from frcrn.models.layers.unet import Level
 from frcrn.training import Train, Trainer, checkpoints, parse, tables
 from frcrn.training.batches import BatchOrder, batches, collate
 from frcrn.training.build import choose_model
@@ -30,6 +31,7 @@ from frcrn.training.recipe import build_model
 from frcrn.training.schedule import Progress, learning_rate, note_score, share
 from frcrn.training.stages import stages_of
 from frcrn.training.validation import validate
+from tests.networks import noise, tiny
 from tests.training_runs import (
     MODEL,
     SAMPLES,
@@ -560,6 +562,21 @@ def test_a_larger_network_starts_by_doing_what_the_smaller_one_did(tmp_path: Pat
     for wrong, message in refused:
         with pytest.raises(ValueError, match=message):
             choose_model(parse({**values, "model": {**larger, **wrong}}), None)
+
+
+def test_a_network_that_is_to_look_ahead_starts_by_doing_what_the_causal_one_did(tmp_path: Path):
+    levels = (Level(4, (8, 1), (8, 1), 8, se=False), Level(6, (3, 2), (3, 2), padding=1, se=False, time=5))
+    causal = tiny(levels=levels, stages=1, add_skips=True)
+    save_directory(causal, tmp_path / "causal")
+    larger = {**causal.config.to_dict(), "ahead": 3}
+    values = {**recipe(init_from=str(tmp_path / "causal"), init_grown=True), "model": larger}
+    model, wave = choose_model(parse(values), None).eval(), noise(1, 12000)
+    # at the beginning its later layers have already answered for frames before the first
+    same = slice(4 * model.late * model.hop, None)
+    with torch.no_grad():
+        torch.testing.assert_close(model(wave).wave[:, same], causal(wave).wave[:, same], atol=1e-5, rtol=0)
+    model.train()(wave).wave.square().sum().backward()
+    assert model.unets[0].bottleneck[0].re.memory.weight.grad[:, :, -3:].abs().min() > 0
 
 
 def test_a_folder_with_another_run_is_refused(tmp_path: Path):

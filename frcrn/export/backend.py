@@ -48,6 +48,10 @@ class Writer(ABC, Generic[Image]):
         """Put images after those that are there."""
         return x + y
 
+    def later(self, name: str, x: tuple[Image, ...], frames: int) -> tuple[Image, ...]:
+        """Hold an image back for some frames."""
+        return (self.delayed(name, self.one(x), frames),)
+
     def one(self, images: Sequence[Image]) -> Image:
         """Images as one, whatever their number."""
         return images[0] if len(images) == 1 else self.joined(images)
@@ -59,6 +63,10 @@ class Writer(ABC, Generic[Image]):
     def convolution(self, name: str, spec: ConvolutionSpec, x: tuple[Image, ...]) -> Image:
         """A complex convolution, down or up; only a way up takes images side by side."""
         return self.up(name, spec, x) if spec.size else self.down(name, spec, self.one(x))
+
+    @abstractmethod
+    def delayed(self, name: str, x: Image, frames: int) -> Image:
+        """An image as it was some frames earlier; zeros before the first."""
 
     @abstractmethod
     def sum(self, x: Image, y: Image) -> Image:

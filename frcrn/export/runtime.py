@@ -60,9 +60,14 @@ class ExportedWhole(Exported):
 class Steps(Exported):
     """Hears pieces of a wave one after the other, and so whole waves."""
 
+    @property
+    def streams(self) -> bool:
+        """Whether it can be run hop by hop."""
+        return True
+
     def forward(self, wave: Tensor) -> Estimate:
         """[B, T] -> Estimate with wave [B, T]."""
-        late = self.window - self.hop
+        late = self.latency - self.hop
         length = wave.shape[1]
         padded = torch.nn.functional.pad(wave, (0, late + -(length + late) % self.hop))
         clean, _ = self.step(padded, self.initial_state(len(wave)))
@@ -81,7 +86,7 @@ class NativeStream(Steps):
         return _tensors(self._steps.initial_state(batch))
 
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
-        """[B, k hop] -> [B, k hop], late by window - hop samples; the state that goes in is used up."""
+        """[B, k hop] -> [B, k hop], late by latency - hop samples; the state that goes in is used up."""
         if not all(each.is_cpu for each in (frame, *state.values())):
             raise ValueError("frame and state: the runtime native expects both on the CPU")
         past = _arrays(state)
@@ -127,7 +132,7 @@ class ExportedStream(Steps):
         return {name: torch.zeros(batch, *self._after_batch(name)) for name in self._shapes}
 
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
-        """[B, k hop] -> [B, k hop], late by window - hop samples."""
+        """[B, k hop] -> [B, k hop], late by latency - hop samples."""
         waves = np.ascontiguousarray(frame.cpu().numpy())
         past = {name: value.numpy() for name, value in state.items()}
         if not self._live:
@@ -199,10 +204,10 @@ def with_runtime(
     if runtime == "torch":
         return model.optimize()
     if runtime == "native":
-        if isinstance(model, MaskEnhancer) and model.lookahead:
+        if isinstance(model, MaskEnhancer) and not model.causal:
             return NativeWhole(model, threads)
         return NativeStream(model)
-    if model.lookahead:
+    if not model.streams:
         return ExportedWhole(model, runtime, threads)
     return ExportedStream(model, runtime, threads, live=live)
 

@@ -1,6 +1,6 @@
-"""Run a network over a wave of any length that comes in blocks: streamed where it is causal, in pieces otherwise.
+"""Run a network over a wave of any length that comes in blocks: streamed where it can be, in pieces otherwise.
 
-A network that looks ahead sees a wave of up to `WHOLE` seconds at once. A longer one is cut into equal pieces of at
+A network that cannot stream sees a wave of up to `WHOLE` seconds at once. A longer one is cut into equal pieces of at
 most `PIECE` seconds, each overlapping the next by `OVERLAP` seconds: a guard at both ends, where a piece lacks context,
 is thrown away, and between the guards one piece fades linearly into the next. Pieces begin on the network's own frame
 grid, so that both pieces of a seam see the same frames. The released network takes 0.9 GB in all for a piece, and
@@ -33,7 +33,7 @@ def run(model: Network, blocks: Iterable[Samples], length: int, channels: int, p
     if passes > 1:
         return averaged(model, blocks, length, channels, passes)
     queue = Queue(blocks, channels)
-    return streamed(model, queue, length, channels) if model.lookahead == 0 else pieced(model, queue, length)
+    return streamed(model, queue, length, channels) if model.streams else pieced(model, queue, length)
 
 
 def averaged(model: Network, blocks: Iterable[Samples], length: int, channels: int, passes: int) -> Iterator[Samples]:
@@ -57,7 +57,7 @@ def later(model: Network, blocks: Iterable[Samples], length: int, channels: int,
 
 def streamed(model: Network, queue: Queue, length: int, channels: int) -> Iterator[Samples]:
     """Step through the wave with the network's state, all channels side by side, its delay taken out."""
-    late = model.window - model.hop
+    late = model.latency - model.hop
     size = max(1, int(PIECE * model.sample_rate) // channels // model.hop) * model.hop
     at = runner(model)
     state = at.initial_state(channels)

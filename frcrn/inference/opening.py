@@ -138,7 +138,7 @@ def _from_torch(network: Enhancer, runtime: str, threads: int | None, device: st
 
     from frcrn.export.runtime import with_runtime
 
-    if live and network.lookahead:
+    if live and not network.streams:
         return network  # a stream refuses it, and says why
     network = with_runtime(network, runtime, threads or torch.get_num_threads(), live=live)
     return placed(network, device) if _runtime_of(network) == "torch" else network

@@ -74,12 +74,12 @@ def route(rate: int, low_rate: int, channels: int, band: str) -> FullBand | Nati
 
 
 class Stream:
-    """One stream through a causal network; what comes out is in time with what went in, and as long in the end."""
+    """One stream through a network; what comes out is in time with what went in, and as long in the end."""
 
     def __init__(
         self, model: Network, rate: int | None = None, channels: int = 1, strength: float = 1.0, band: str = "full"
     ) -> None:
-        if model.lookahead:
+        if not model.streams:
             raise ValueError(
                 f"this {type(model).__name__} looks {model.lookahead} samples ahead and cannot stream; "
                 "load it with causal=True, or use enhance"
@@ -91,7 +91,7 @@ class Stream:
         self.model = inference_form(model)
         self._runner = runner(self.model)
         self.strength = strength
-        self._overlap = model.window - model.hop
+        self._overlap = model.latency - model.hop
         self.band = band
         self._route = route(self.rate, model.sample_rate, channels, band)
         self._pending, self._original = Fifo(channels), Fifo(channels)

@@ -42,13 +42,18 @@ class Enhancer(nn.Module):
     hop: int
     window: int
     lookahead: int
-    """Samples of future that the network itself needs; 0 = causal, and then it can stream."""
+    """Samples of future that the network itself needs; 0 = causal, and then it can stream as sound comes in."""
     level_dbfs: float | None = None
     """The loudness that the network was trained at; None where it was trained across levels."""
     trained: bool = False
     optimized: bool = False
     """Whether this is a copy that `optimize` returned."""
     config: Any
+
+    @property
+    def streams(self) -> bool:
+        """Whether `step` can be called: the network is causal, or so but for frames by which it answers later."""
+        return self.lookahead == 0
 
     @property
     def latency(self) -> int:

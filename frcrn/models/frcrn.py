@@ -13,7 +13,7 @@ from frcrn.models.base import register
 from frcrn.models.layers.features import Features
 from frcrn.models.layers.stft import STFT
 from frcrn.models.layers.unet import Level, UNet, UNetShape
-from frcrn.models.layers.wiring import Backend, X, cascade
+from frcrn.models.layers.wiring import Backend, X, ahead_of, cascade
 from frcrn.models.masking import MaskEnhancer
 
 OFFICIAL_LEVELS = (
@@ -33,6 +33,7 @@ LEAST = {
     "stages": 1,
     "memory": 1,
     "time_memory": 1,
+    "ahead": 0,
     "time_layers": 0,
     "time_hidden": 0,
     "reduction": 1,
@@ -43,7 +44,15 @@ LEAST = {
 }
 """The smallest value of each whole number."""
 
-MOST = {"sample_rate": 768_000, "window": 2**13, "hop": 2**12, "stages": 16, "memory": 2**12, "time_memory": 2**12}
+MOST = {
+    "sample_rate": 768_000,
+    "window": 2**13,
+    "hop": 2**12,
+    "stages": 16,
+    "memory": 2**12,
+    "time_memory": 2**12,
+    "ahead": 2**8,
+}
 MOST |= {"time_layers": 64, "time_hidden": 2**14, "se_frames": 2**16, "head_channels": 2**12, "bands": 2**12}
 MOST |= {"passes": MOST_PASSES}
 MOST_CHANNELS, MOST_TAPS, MOST_LEVELS = 2**12, 2**8, 32
@@ -62,6 +71,8 @@ class FRCRNConfig:
     causal: bool = False
     memory: int = 20
     time_memory: int = 20
+    ahead: int = 0
+    """How many frames of the future each memory along time looks at as well."""
     time_layers: int = 2
     time_hidden: int = 0
     reduction: int = 8
@@ -85,6 +96,8 @@ class FRCRNConfig:
             require(getattr(self, name) <= most, name, f"at most {most}", getattr(self, name))
         require(0 < len(self.levels) <= MOST_LEVELS, "levels", f"1 to {MOST_LEVELS} levels", len(self.levels))
         require(0 < self.compress <= 1, "compress", "a power above 0 and at most 1", self.compress)
+        both_ways = self.causal and self.stages == 1
+        require(both_ways or not self.ahead, "ahead", "0 unless the network is causal and has one stage", self.ahead)
         require(self.mask_bound > 0, "mask_bound", "a bound above 0", self.mask_bound)
         require(self.stages > 1 or not self.refine, "refine", "false where there is no second stage", self.refine)
         gated = [above.channels for above, level in zip(self.levels, self.levels[1:], strict=False) if level.se]
@@ -159,8 +172,9 @@ class FRCRN(MaskEnhancer):
         self.causal = config.causal
         self.unets = nn.ModuleList(UNet(config.levels, self.shape(stage)) for stage in range(config.stages))
         look = sum(level.kernel[1] - 1 for level in config.levels) * config.stages
+        self.late = sum(ahead_of(layer) for _, layer in self.wired())
         # a network that pools over the whole clip looks ahead even where no kernel does
-        self.lookahead = 0 if config.causal else max(look, 1) * config.hop
+        self.lookahead = (self.late if config.causal else max(look, 1)) * config.hop
 
     def shape(self, stage: int) -> UNetShape:
         """Return what the U-Net of this stage is made of."""
@@ -171,6 +185,7 @@ class FRCRN(MaskEnhancer):
             channels_in=first if stage == 0 else 1 + first * config.refine,
             memory=config.memory,
             time_memory=config.time_memory,
+            ahead=config.ahead,
             time_layers=config.time_layers,
             time_hidden=config.time_hidden,
             reduction=config.reduction,

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from frcrn.machine import demand_bf16
 from frcrn.models.base import Enhancer, Estimate, Stage, State
+from frcrn.models.layers.complex import delayed
 from frcrn.models.layers.features import Features
 from frcrn.models.layers.fuse import fuse
 from frcrn.models.layers.stft import STFT
@@ -35,6 +36,13 @@ class MaskEnhancer(Enhancer):
 
     memory_format = torch.channels_last
     causal: bool
+    late = 0
+    """How many frames later than it is asked the network answers, one that is causal but for that."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether it can be run hop by hop."""
+        return self.causal
 
     def __init__(self, stft: STFT, features: Features) -> None:
         super().__init__()
@@ -57,7 +65,7 @@ class MaskEnhancer(Enhancer):
         return listing.layers
 
     def masks(self, spec: Tensor, past: State | None = None) -> tuple[list[Tensor], State]:
-        """[B, 2, F, N] -> the mask [B, 2, F, N] after each stage, new past."""
+        """[B, 2, F, N] -> the mask [B, 2, F, N] after each stage, `late` frames later; new past."""
         at = Eager(past)
         x = self.features(spec).contiguous(memory_format=self.memory_format).to(self.dtype)
         masks = (self.features.to_bins(self.mask_bound * torch.tanh(head.to(spec.dtype))) for head in self.wire(at, x))
@@ -80,14 +88,19 @@ class MaskEnhancer(Enhancer):
         edge = 0 if self.causal else self.stft.overlap // self.hop
         seen = spec[..., edge : spec.shape[-1] - edge]
         masks, _ = self.masks(seen)
+        if self.late:
+            spec, masks = spec[..., : -self.late], [mask[..., self.late :] for mask in masks]
         return self.estimate(spec, masks, edge, front, wave.shape[1])
 
     def margins(self, samples: int) -> tuple[int, int]:
-        """Return how many zeros go before and after a wave so that every sample is fully covered by windows."""
+        """Return how many zeros go before and after a wave so that every sample is fully covered by windows.
+
+        A network that answers late is asked for as many frames more.
+        """
         overlap = self.stft.overlap
         whole = samples if self.causal else max(samples, self.window)
         ragged = -(whole - (0 if self.causal else self.window)) % self.hop
-        return overlap, whole - samples + ragged + overlap
+        return overlap, whole - samples + ragged + overlap + self.late * self.hop
 
     def estimate(self, spec: Tensor, masks: list[Tensor], edge: int, front: int, samples: int) -> Estimate:
         """Apply each mask; the `edge` outermost frames, which the network has not seen, borrow their neighbour's."""
@@ -101,22 +114,26 @@ class MaskEnhancer(Enhancer):
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first sample: silence."""
-        if self.lookahead or not self.causal:
+        if not self.causal:
             return super().initial_state(batch)
         weight = self.stft.forward_basis
         quiet = weight.new_zeros(batch, self.stft.overlap)
         state = {"analysis": quiet, "synthesis": quiet.clone()}
+        if self.late:
+            state["spectrum"] = weight.new_zeros(batch, 2, self.stft.bins, self.late)
         with torch.no_grad():
             _, past = self.masks(weight.new_zeros(batch, 2, self.stft.bins, 1))
         return state | {name: torch.zeros_like(memory) for name, memory in past.items() if memory.numel()}
 
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
-        """[B, k hop] -> [B, k hop], late by window - hop samples."""
+        """[B, k hop] -> [B, k hop], late by window - hop samples and `late` hops."""
         if not self.causal:
             return super().step(frame, state)
         wave = torch.cat([state["analysis"], frame], dim=1)
         spec = self.stft.analyse(wave)
         masks, past = self.masks(spec, state)
+        if self.late:
+            spec, past["spectrum"] = delayed(spec, state["spectrum"], self.late)
         out, tail = self.stft.overlap_add(complex_multiply(spec, masks[-1]), state["synthesis"])
         kept = {name: past[name] for name in state if name in past}
         return out, {"analysis": wave[:, -self.stft.overlap :], "synthesis": tail} | kept

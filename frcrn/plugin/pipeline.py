@@ -145,7 +145,7 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         settings = self.settings.changed(mix)
         clips = [clip_of(one, self.network.sample_rate) for one in inputs]
         results = list(clips)
-        for group in side_by_side(clips, causal=self.network.lookahead == 0):
+        for group in side_by_side(clips, causal=self.network.streams):
             together = stacked([clips[number].samples for number in group])
             clean = enhance(self.network, together, clips[group[0]].rate, **settings.mix(), passes=settings.passes)
             rows = iter(clean)

@@ -57,13 +57,13 @@ class Models:
     def _described(self, number: int, name: str) -> dict[str, Any]:
         """Open a network, so that a wrong one is found before the service begins, and say what it is."""
         network = self.get(name)
-        streams = not network.lookahead
+        streams = network.streams
         return {
             "name": name,
             "default": number == 0,
             "rate": network.sample_rate,
             "streams": streams,
-            "latency_ms": round(1000 * network.window / network.sample_rate, 3) if streams else None,
+            "latency_ms": round(1000 * network.latency / network.sample_rate, 3) if streams else None,
             "runtime": str(getattr(network, "runtime", "torch")),
         }
 

@@ -33,6 +33,8 @@ def grow(model: nn.Module, start: Mapping[str, Tensor]) -> None:
         large = own[name]
         if small.ndim != large.ndim or any(few > many for few, many in zip(small.shape, large.shape, strict=True)):
             raise ValueError(f"{name}: {tuple(small.shape)} does not fit into {tuple(large.shape)}")
+        if name.endswith(".memory.weight"):
+            large[:, :, small.shape[2] :] = 0  # taps of frames ahead, which come after all that were there
         put(small, large, halves=".norm." in name, inputs_first=name.startswith(tuple(upward)))
 
 

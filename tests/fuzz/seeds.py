@@ -23,6 +23,7 @@ KINDS: dict[str, FRCRNConfig] = {
     "gates": FRCRNConfig(**SMALL, levels=(ONE, ONE._replace(channels=3))),
     "bands": FRCRNConfig(**{**SMALL, "window": 64, "hop": 32}, levels=(ONE,), bands=20, magnitude=True, compress=0.3),
     "in_bins": FRCRNConfig(**SMALL, levels=(ONE, ONE._replace(time=2)), add_skips=True),
+    "ahead": FRCRNConfig(**SMALL, levels=(ONE, ONE._replace(time=2)), add_skips=True, ahead=2),
     "vectors": FRCRNConfig(**SMALL, levels=(ONE._replace(channels=9), ONE._replace(channels=9))),
     "stages": FRCRNConfig(**{**SMALL, "stages": 2, "hop": 4}, levels=(ONE,), refine=True),
 }

@@ -81,7 +81,7 @@ def subjects_of(place: str, runtimes: Sequence[str] | None, threads: Sequence[in
     return [
         model_subject(place, facts, model, runtime, count)
         for runtime in runtimes
-        for count in ([1] if runtime == "native" and not model.lookahead else threads)
+        for count in ([1] if runtime == "native" and model.streams else threads)
     ]
 
 
@@ -96,13 +96,13 @@ def facts_of(model: Enhancer, label: str) -> Facts:
     """Count a network's parameters as it was trained, and its operations as it is run."""
     per_second = operations(model.optimize())
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    latency = None if model.lookahead else model.latency
+    latency = model.latency if model.streams else None
     return Facts(label, parameters, per_second / 1e9, model.sample_rate, model.hop, latency)
 
 
 def operations(model: Enhancer) -> float:
     """Count what a network multiplies and adds for a second of audio, in the middle of a wave."""
-    if not model.lookahead:
+    if model.streams:
         state, hop = model.initial_state(1), torch.zeros(1, model.hop)
         return macs(lambda: model.step(hop, state)) * model.sample_rate / model.hop
     one, two = torch.zeros(1, model.sample_rate), torch.zeros(1, 2 * model.sample_rate)
@@ -121,7 +121,7 @@ def in_runtime(model: Enhancer, runtime: str, threads: int) -> Enhancer:
 def model_subject(place: str, facts: Facts, model: Enhancer, runtime: str, threads: int) -> Subject:
     """Prepare a network of ours."""
     ready = in_runtime(model, runtime, threads)
-    if model.lookahead:
+    if not model.streams:
         return Subject(place, facts, runtime, threads, lambda clip: ready(torch.from_numpy(clip)[None]))
     state = ready.initial_state(1)
 

@@ -394,4 +394,15 @@ static const char *check_comb(checks *m, const comb_arguments *a, int32_t size) 
     return NULL;
 }
 
+static const char *check_later(checks *m, const later_arguments *a, int32_t size) {
+    CHECK_SIZE("LATER", sizeof *a)
+    CHECK_COUNT("count of LATER", a->count)
+    CHECK_COUNT("frames of LATER", a->frames)
+    CHECK_READ("x of LATER", a->x, a->count)
+    CHECK_RING("past of LATER", a->past, times(a->frames, a->count))
+    CHECK_WRITTEN("out of LATER", a->out, a->count)
+    m->cost = plus(m->cost, a->count);
+    return NULL;
+}
+
 #endif

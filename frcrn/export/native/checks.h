@@ -134,7 +134,8 @@ static const char *check_frames(const checks *m) {
     return NULL;
 }
 
-static const char *check_sizes(const checks *m, int32_t rate) {
+static const char *check_sizes(const checks *m, int32_t rate, int32_t late) {
+    CHECK("what comes out is later than a stream is long", times(late, m->hop) <= MOST_VALUES)
     CHECK("the sample rate is above 768000", rate <= MOST_RATE)
     CHECK("state, scratch or weights are larger than 1 GiB", m->state <= MOST_VALUES && m->scratch <= MOST_VALUES && m->weight_count <= MOST_VALUES)
     return check_frames(m);

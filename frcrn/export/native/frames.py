@@ -22,7 +22,7 @@ from frcrn.export.native.frame_operations import (
 from frcrn.export.native.layers import LayerWriter, both_linear, of_both
 from frcrn.export.native.packing import bins_first, gates_of
 from frcrn.export.native.program import SLACK, Program
-from frcrn.export.native.structs import Buffer, Operation, View
+from frcrn.export.native.structs import Argument, Buffer, Operation, View
 from frcrn.models.layers.specs import Array, AttentionSpec, MemorySpec
 
 
@@ -56,6 +56,12 @@ class FramesWriter(LayerWriter):
     def append(self, operation: Operation, out: Image, scratch: int = 0) -> None:
         """Append an operation."""
         self.found.append(Work(operation, out.more, scratch))
+
+    def held(self, x: Argument, count: int, frames: int) -> Argument:
+        """Refuse to hold values back: all frames are there at once."""
+        if frames:
+            raise ValueError("a network of whole waves does not answer later")
+        return x
 
     def ages(self, images: Sequence[Image], frames: int, *, up: bool) -> tuple[Ages, int]:
         """Return each image once for each frame of a kernel, and how many more frames than the spectrum come of it.

@@ -16,11 +16,13 @@
 #include "operations.h"
 #include "weights.h"
 
+#define START 8  /* bytes before the header: a name, its version and the end of the line */
 #define LINE 256 /* bytes, a multiple of what a cache and a vector take at once */
 
-static const char MAGIC[8] = "FRCRN 2\n", OLDER[8] = "FRCRN 1\n"; /* the older one has all weights in single precision */
+/* version 1 has all weights in single precision, 3 says by how many hops more a network that looks ahead is late */
+static const char MAGIC[7] = "FRCRN ";
 
-enum { RATE, WINDOW, HOP, STATE, SCRATCH, OPERATIONS, WEIGHTS, OLDER_HEADER, PARTS = OLDER_HEADER, HEADER };
+enum { RATE, WINDOW, HOP, STATE, SCRATCH, OPERATIONS, WEIGHTS, PARTS, LATE, HEADER };
 
 struct frcrn_model {
     int32_t header[HEADER];
@@ -319,6 +321,13 @@ static void do_copy(const run *r, const copy_arguments *a) {
     for (int row = 0; row < a->rows; row++) memmove(out + row * a->row_out, x + row * a->row, (size_t)a->count * sizeof *x);
 }
 
+static void do_later(const run *r, const later_arguments *a) {
+    float *ring = buffer(r, a->past) + (size_t)oldest_of(r, a->frames) * (size_t)a->count;
+    const size_t size = (size_t)a->count * sizeof *ring;
+    memmove(buffer(r, a->out), ring, size);
+    memmove(ring, buffer(r, a->x), size);
+}
+
 static void do_bound(const run *r, const bound_arguments *a) {
     const float *x = buffer(r, a->x), most_of = weights(r, a->bound)[0];
     float *out = buffer(r, a->out);
@@ -359,12 +368,13 @@ static uint64_t size_of(const int32_t *header, uint64_t head, const uint64_t *pa
 
 /* Read the header at the beginning of a file; how many bytes it and the magic have, or 0 and the reason. */
 static size_t read_header(const char *from, size_t size, int32_t *header, const char **why) {
-    const int older = size >= sizeof OLDER && memcmp(from, OLDER, sizeof OLDER) == 0, words = older ? OLDER_HEADER : HEADER;
-    const size_t head = sizeof MAGIC + sizeof *header * (size_t)words;
     *why = "this is not a model for this version of frcrn.c";
-    if (size < head || (!older && memcmp(from, MAGIC, sizeof MAGIC) != 0)) return 0;
+    if (size < START || memcmp(from, MAGIC, 6) != 0 || from[6] < '1' || from[6] > '3' || from[7] != '\n') return 0;
+    const int words = PARTS + from[6] - '1';
+    const size_t head = START + sizeof *header * (size_t)words;
+    if (size < head) return 0;
     memset(header, 0, sizeof *header * HEADER);
-    memcpy(header, from + sizeof MAGIC, sizeof *header * (size_t)words);
+    memcpy(header, from + START, sizeof *header * (size_t)words);
     *why = "the model is damaged: a number of the header is below 1";
     for (int i = 0; i < words; i++)
         if (header[i] < 1) return 0;
@@ -394,7 +404,7 @@ frcrn_model *frcrn_from(const void *content, size_t size, const char **why) {
     const size_t head = read_header(from, size, header, &reason);
     if (!head) return refused(NULL, why, reason);
     checks m = {NULL, header[WINDOW], header[HOP], header[STATE], header[SCRATCH], header[WEIGHTS], 0};
-    if ((reason = check_sizes(&m, header[RATE]))) return refused(NULL, why, reason);
+    if ((reason = check_sizes(&m, header[RATE], header[LATE]))) return refused(NULL, why, reason);
 
     const uint64_t operations = sizeof(int32_t) * (uint64_t)header[OPERATIONS], none = 0;
     const part whole = {header[WEIGHTS], sizeof(float)};
@@ -420,7 +430,7 @@ frcrn_model *frcrn_from(const void *content, size_t size, const char **why) {
 
 frcrn_model *frcrn_open(const char *path, const char **why) {
     const char *reason;
-    char start[sizeof MAGIC + sizeof(int32_t[HEADER])];
+    char start[START + sizeof(int32_t[HEADER])];
     int32_t header[HEADER];
     FILE *file = fopen(path, "rb");
     if (!file) return refused(NULL, why, "the file cannot be opened");
@@ -454,7 +464,8 @@ void frcrn_close(frcrn_model *model) {
 
 int frcrn_sample_rate(const frcrn_model *model) { return model->header[RATE]; }
 int frcrn_hop(const frcrn_model *model) { return model->header[HOP]; }
-int frcrn_delay(const frcrn_model *model) { return model->header[WINDOW] - model->header[HOP]; }
+int frcrn_lookahead(const frcrn_model *model) { return model->header[LATE] * model->header[HOP]; }
+int frcrn_delay(const frcrn_model *model) { return model->header[WINDOW] - model->header[HOP] + frcrn_lookahead(model); }
 float frcrn_speech(const float *state) { return state[SPOKEN]; }
 size_t frcrn_state_size(const frcrn_model *model) { return (size_t)model->header[STATE] * sizeof(float); }
 size_t frcrn_scratch_size(const frcrn_model *model) { return (size_t)model->header[SCRATCH] * sizeof(float); }

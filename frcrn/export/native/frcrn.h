@@ -27,6 +27,7 @@ void frcrn_close(frcrn_model *model);
 int frcrn_sample_rate(const frcrn_model *model);
 int frcrn_hop(const frcrn_model *model);       /* samples that go in and come out at each step */
 int frcrn_delay(const frcrn_model *model);     /* samples that a step's output lies behind its input */
+int frcrn_lookahead(const frcrn_model *model); /* and how many of them are because the network itself looks ahead */
 
 size_t frcrn_state_size(const frcrn_model *model);      /* bytes */
 size_t frcrn_scratch_size(const frcrn_model *model);    /* bytes */

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from frcrn.export.native.convolutions import PLAIN, RELU, ConvolutionWriter, Image, from_value
-from frcrn.export.native.operations import Add, AlongBins, AlongTime, Gate, InBins, Product
+from frcrn.export.native.operations import Add, AlongBins, AlongTime, Gate, InBins, Later, Product
 from frcrn.export.native.packing import bins_first, gates_of, pack_of
 from frcrn.export.native.program import after
 from frcrn.export.native.structs import Argument, Buffer
@@ -89,7 +89,7 @@ class LayerWriter(ConvolutionWriter):
         (taps,) = self.taps(of_both(spec))
         self.program.emit(
             InBins(
-                x=x.buffer,
+                x=self.held(x.buffer, x.size, spec.ahead),
                 f=f,
                 g=g,
                 taps=taps,
@@ -116,7 +116,7 @@ class LayerWriter(ConvolutionWriter):
         of_f, of_g = self.taps(memory.taps_f, memory.taps_g)
         self.program.emit(
             AlongTime(
-                x=flat.buffer,
+                x=self.held(flat.buffer, flat.size, memory.ahead),
                 f=f,
                 g=g,
                 taps_f=of_f,
@@ -152,6 +152,18 @@ class LayerWriter(ConvolutionWriter):
             )
         )
         return out
+
+    def held(self, x: Argument, count: int, frames: int) -> Argument:
+        """Hold values back for some frames, or not at all."""
+        if not frames:
+            return x
+        out, past = Buffer(count), self.program.state(frames * count)
+        self.program.emit(Later(x=x, count=count, frames=frames, past=past, out=out))
+        return out
+
+    def delayed(self, name: str, x: Image, frames: int) -> Image:
+        """An image, held back."""
+        return x._replace(buffer=self.held(x.buffer, x.size, frames))
 
     def sum(self, x: Image, y: Image) -> Image:
         """Two images, added."""

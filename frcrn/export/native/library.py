@@ -152,7 +152,7 @@ def prototyped(found: ctypes.CDLL) -> ctypes.CDLL:
     found.frcrn_close.argtypes, found.frcrn_close.restype = [pointer], None
     for name in ("frcrn_state_size", "frcrn_scratch_size"):
         getattr(found, name).argtypes, getattr(found, name).restype = [pointer], size
-    for name in ("frcrn_sample_rate", "frcrn_hop", "frcrn_delay"):
+    for name in ("frcrn_sample_rate", "frcrn_hop", "frcrn_delay", "frcrn_lookahead"):
         getattr(found, name).argtypes, getattr(found, name).restype = [pointer], ctypes.c_int
     found.frcrn_step.argtypes, found.frcrn_step.restype = [pointer] * 5, None
     found.frcrn_whole.argtypes = [pointer, ctypes.c_int, pointer]
@@ -192,6 +192,7 @@ class NativeModel:
         self.sample_rate: int = self._library.frcrn_sample_rate(self._model)
         self.hop: int = self._library.frcrn_hop(self._model)
         self.delay: int = self._library.frcrn_delay(self._model)
+        self.lookahead: int = self._library.frcrn_lookahead(self._model)
         self.scratch_size: int = self._library.frcrn_scratch_size(self._model) // 4
 
     @property

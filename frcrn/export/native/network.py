@@ -42,12 +42,13 @@ def write_program(model: Enhancer) -> bytes:
     )
     seen = features(writer, described, spectrum)
     bound = program.weight(np.array([model.mask_bound]))
+    at = writer.held(spectrum, spectrum.size, model.late) if model.late else spectrum
     for number, head in enumerate(model.wire(writer, (seen,))):
         x = writer.one(head)
         program.emit(Bound(x=x.buffer, count=x.size, bound=bound, further=number, out=mask))
     program.emit(
         Apply(
-            spectrum=spectrum,
+            spectrum=at,
             mask=mask,
             work=work(stft),
             past=program.state(stft.overlap),
@@ -59,7 +60,7 @@ def write_program(model: Enhancer) -> bytes:
             shares=to_bins(program, described),
         )
     )
-    return program.content(model.sample_rate, stft.window, stft.hop)
+    return program.content(model.sample_rate, stft.window, stft.hop, model.late)
 
 
 def work(stft: STFT) -> Buffer:

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum { ANALYSE, FEATURES, CONVOLVE, PRODUCT, ALONG_BINS, IN_BINS, ALONG_TIME, GATE, ADD, COPY, BOUND, APPLY, CUT, TRANSFORM, RESTORE, JOIN, MAGNITUDE, MASK, MULTIPLY, LOG, NORMALISE, SIGMOID, TANH, RELU6, LSTM, GRU, SPEECH, DELAY, COMB };
+enum { ANALYSE, FEATURES, CONVOLVE, PRODUCT, ALONG_BINS, IN_BINS, ALONG_TIME, GATE, ADD, COPY, BOUND, APPLY, CUT, TRANSFORM, RESTORE, JOIN, MAGNITUDE, MASK, MULTIPLY, LOG, NORMALISE, SIGMOID, TANH, RELU6, LSTM, GRU, SPEECH, DELAY, COMB, LATER };
 
 /* Window a hop and the samples before it, and transform them to their spectrum [bins][2]. */
 typedef struct {
@@ -317,6 +317,15 @@ typedef struct {
     int32_t out; /* written [2 * bins] */
 } comb_arguments;
 
+/* Hold values back for some frames. */
+typedef struct {
+    int32_t x; /* read [count] */
+    int32_t count; /* count */
+    int32_t frames; /* count */
+    int32_t past; /* ring [frames * count] */
+    int32_t out; /* written [count] */
+} later_arguments;
+
 #define EACH_OPERATION(CASE) \
     CASE(ANALYSE, analyse) \
     CASE(FEATURES, features) \
@@ -346,6 +355,7 @@ typedef struct {
     CASE(GRU, gru) \
     CASE(SPEECH, speech) \
     CASE(DELAY, delay) \
-    CASE(COMB, comb)
+    CASE(COMB, comb) \
+    CASE(LATER, later)
 
 #endif

@@ -248,6 +248,19 @@ class Apply(Operation):
     cost = "2048 * window"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Later(Operation):
+    """Hold values back for some frames."""
+
+    x: Annotated[Argument, READ, "count"]
+    count: Annotated[int, COUNT]
+    frames: Annotated[int, COUNT]
+    past: Annotated[Argument, RING, "frames * count"]
+    out: Annotated[Argument, WRITTEN, "count"]
+
+    cost = "count"
+
+
 HOP: tuple[type[Operation], ...] = (
     *(Analyse, Features, Convolve, Product, AlongBins, InBins, AlongTime, Gate, Add, Copy, Bound, Apply),
 )

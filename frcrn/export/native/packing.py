@@ -23,7 +23,7 @@ def gates_of(spec: AttentionSpec) -> Array:
 def ordered(spec: MemorySpec, order: Any) -> MemorySpec:
     """Return a memory with its features in this order."""
     f, g = (ProjectionSpec(part.linear[:, order], part.bias, part.project[order]) for part in (spec.f, spec.g))
-    return MemorySpec(f, g, spec.taps_f[order], spec.taps_g[order])
+    return MemorySpec(f, g, spec.taps_f[order], spec.taps_g[order], spec.ahead)
 
 
 def bins_first(spec: MemorySpec, channels: int, bins: int) -> MemorySpec:

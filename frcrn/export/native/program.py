@@ -12,7 +12,9 @@ from frcrn.export.native.row_operations import OPERATIONS
 from frcrn.export.native.structs import Argument, Buffer, Operation, View
 from frcrn.models.layers.specs import Array
 
-MAGIC = b"FRCRN 2\n"
+MAGIC, MAGIC_OF_LATE = b"FRCRN 2\n", b"FRCRN 3\n"
+"""How a file begins, and one whose header says in the end by how many frames more a network answers later."""
+
 ALIGNED = 16  # values, of which buffers and weights take whole multiples
 SLACK = 64  # values after a buffer that a vector may read, though nothing comes of them
 
@@ -56,8 +58,8 @@ class Program:
         self.state_count += aligned(size)
         return ~number
 
-    def content(self, rate: int, window: int, hop: int) -> bytes:
-        """Return the model file."""
+    def content(self, rate: int, window: int, hop: int, late: int = 0) -> bytes:
+        """Return the model file of a network that answers so many frames later."""
         places, scratch = placed([tuple(each.arguments()) for each in self.operations])
         words: list[int] = []
         for operation in self.operations:
@@ -65,9 +67,20 @@ class Program:
             words += [OPERATIONS.index(type(operation)), len(arguments), *arguments]
         state = self.state_count + SLACK  # a whole number of lines, so that states lie well one after the other
         table, stored = in_parts(np.concatenate(self.weights))
-        header = [rate, window, hop, state, scratch, len(words), self.weight_count, len(table)]
+        header = [
+            rate,
+            window,
+            hop,
+            state,
+            scratch,
+            len(words),
+            self.weight_count,
+            len(table),
+            *([late] if late else []),
+        ]
         numbers = (np.array(part, "<i4") for part in (header, words, table))
-        return MAGIC + b"".join(part.tobytes() for part in (*numbers, *stored))
+        magic = MAGIC_OF_LATE if late else MAGIC
+        return magic + b"".join(part.tobytes() for part in (*numbers, *stored))
 
 
 def in_parts(weights: Array) -> tuple[list[tuple[int, int]], list[NDArray[Any]]]:

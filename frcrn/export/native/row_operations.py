@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from frcrn.export.native.operations import HOP
+from frcrn.export.native.operations import HOP, Later
 from frcrn.export.native.structs import COUNT, FLAG, READ, STATE, WEIGHTS, WORK, WRITTEN, Argument, Operation
 
 
@@ -248,5 +248,5 @@ ROWS: tuple[type[Operation], ...] = (
         Comb,
     ),
 )
-OPERATIONS: tuple[type[Operation], ...] = (*HOP, *ROWS)
+OPERATIONS: tuple[type[Operation], ...] = (*HOP, *ROWS, Later)
 """All operations of frcrn.c; the place of each is its number in a model file."""

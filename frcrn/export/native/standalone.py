@@ -31,16 +31,17 @@ Floats = NDArray[np.float32]
 
 
 class NativeNetwork:
-    """A causal network in C, which enhances and streams as any other; it cannot be trained or changed."""
+    """A network in C that runs hop by hop, which enhances and streams as any other; it cannot be trained or changed."""
 
     runtime = "native"
     optimized = True
-    lookahead = 0
+    streams = True
 
     def __init__(self, content: bytes, about: dict[str, Any]) -> None:
         self._steps = NativeStep(content)  # which knows better than a description: C takes addresses, and trusts them
         self.sample_rate, self.hop = self._steps.sample_rate, self._steps.hop
-        self.window = self.hop + self._steps.delay
+        self.lookahead = self._steps.lookahead
+        self.window = self.hop + self._steps.delay - self.lookahead
         self.level_dbfs: float | None = about["config"].get("level_dbfs")
         self.trained, self.config, self.about = bool(about["trained"]), about["config"], about
         self.fingerprint = str(about.get("fingerprint") or hashlib.sha256(content).hexdigest())
@@ -49,7 +50,7 @@ class NativeNetwork:
     @property
     def latency(self) -> int:
         """Samples between a sound going in and coming out of a stream."""
-        return self.window
+        return self.window + self.lookahead
 
     def optimize(self, precision: str = "fp32") -> NativeNetwork:
         """Return the same: there is nothing left to do."""
@@ -117,7 +118,7 @@ class NativeNetwork:
 
     def whole(self, waves: Floats) -> Floats:
         """[B, T] -> [B, T]."""
-        late, length = self.window - self.hop, waves.shape[1]
+        late, length = self._steps.delay, waves.shape[1]
         padded = np.pad(waves, ((0, 0), (0, late + -(length + late) % self.hop)))
         return self.step(padded, self.initial_state(len(waves)))[0][:, late : late + length]
 

@@ -27,6 +27,7 @@ class NativeStep:
     def __init__(self, content: bytes) -> None:
         self._model = NativeModel(content)
         self.sample_rate, self.hop, self.delay = self._model.sample_rate, self._model.hop, self._model.delay
+        self.lookahead = self._model.lookahead
         self._mine = threading.local()
 
     def initial_state(self, batch: int) -> Past:

@@ -53,7 +53,7 @@ class NativeMasks:
     """All stages of a network; called with a spectrum it returns the sum of their masks."""
 
     def __init__(self, model: MaskEnhancer, threads: int | None) -> None:
-        if model.optimized or model.lookahead == 0:
+        if model.optimized or model.causal:
             raise ValueError("the runtime native hears whole waves with networks that look ahead, as they were trained")
         self._library, self.model, self.threads = library(), model, threads or torch.get_num_threads()
         writer, features = FramesWriter(), model.features.spec()

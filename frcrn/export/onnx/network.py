@@ -35,7 +35,7 @@ def write_step(model: MaskEnhancer) -> Step:
     wave = graph.op("Concat", states.past("analysis", 1, stft.overlap), fresh, axis=1)
     states.keep("analysis", fresh if stft.hop == stft.overlap else graph.part(wave, 1, stft.hop, stft.window))
     spec = graph.reshape(dft.analysed(graph, wave, taper(stft)), 1, 2, 1, stft.bins)
-    clean = masked(graph, spec, mask(writer, model, spec))
+    clean = masked(graph, held(writer, model, spec), mask(writer, model, spec))
     frame = dft.synthesised(graph, graph.reshape(clean, 2, stft.bins), taper(stft))
     tail = graph.op("Pad", states.past("synthesis", 1, stft.overlap), np.array([0, 0, 0, stft.hop]))
     frame = graph.op("Add", frame, tail)
@@ -53,7 +53,7 @@ def write_piece(model: MaskEnhancer) -> Step:
     wave = graph.op("Concat", states.past("analysis", "batch", stft.overlap), graph.input(AUDIO, "batch", "n"), axis=1)
     states.keep("analysis", graph.part(wave, 1, -stft.overlap, 2**31))
     spec = spectra(graph, wave, stft)
-    clean = waves(graph, masked(graph, spec, mask(writer, model, spec)), stft)
+    clean = waves(graph, masked(graph, held(writer, model, spec), mask(writer, model, spec)), stft)
     tail = states.past("synthesis", "batch", stft.overlap)
     begun = graph.op("Add", graph.part(clean, 1, 0, stft.overlap), tail)
     clean = graph.op("Concat", begun, graph.part(clean, 1, stft.overlap, 2**31), axis=1)
@@ -71,11 +71,15 @@ def write_whole(model: MaskEnhancer, level_dbfs: float | None = None) -> Any:
     gain = None if level_dbfs is None else gain_to(graph, audio, level_dbfs)
     samples = graph.part(graph.op("Shape", audio), 0, 1, 2)
     fed = audio if gain is None else graph.op("Mul", audio, gain)
-    wave = graph.op("Pad", fed, graph.op("Concat", *margins(graph, stft, samples, causal=model.causal), axis=0))
+    wave = graph.op(
+        "Pad", fed, graph.op("Concat", *margins(graph, stft, samples, causal=model.causal, late=model.late), axis=0)
+    )
     spec = spectra(graph, wave, stft)
     edge = 0 if model.causal else stft.overlap // stft.hop
     seen = graph.part(spec, 2, edge, -edge) if edge else spec
     wide = mask(writer, model, seen)
+    if model.late:
+        spec, wide = graph.part(spec, 2, 0, -model.late), graph.part(wide, 2, model.late, 2**31)
     if edge:
         wide = graph.op("Pad", wide, np.array([0, 0, edge, 0, 0, 0, edge, 0]), mode="edge")
     clean = by_hop(graph, waves(graph, masked(graph, spec, wide), stft), stft)
@@ -115,13 +119,13 @@ def by_hop(graph: Graph, wave: str, stft: STFT | Frames) -> str:
     return graph.reshape(graph.op("Mul", graph.reshape(wave, 0, -1, stft.hop), array(stft.gain)), 0, -1)
 
 
-def margins(graph: Graph, stft: STFT | Frames, samples: str, *, causal: bool) -> list[str]:
+def margins(graph: Graph, stft: STFT | Frames, samples: str, *, causal: bool, late: int = 0) -> list[str]:
     """Return the four pads [1] of [batch, samples] that the `margins` of a network finds."""
-    none, front = np.array([0]), np.array([stft.overlap])
+    none, front, end = np.array([0]), np.array([stft.overlap]), np.array([stft.overlap + late * stft.hop])
     least = 0 if causal else stft.window
     whole = graph.op("Max", samples, np.array([least]))
     ragged = graph.op("Mod", graph.op("Sub", np.array([least]), whole), np.array([stft.hop]))
-    back = graph.op("Add", graph.op("Add", graph.op("Sub", whole, samples), ragged), front)
+    back = graph.op("Add", graph.op("Add", graph.op("Sub", whole, samples), ragged), end)
     return [graph.constant(none), graph.constant(front), graph.constant(none), back]
 
 
@@ -155,6 +159,11 @@ def mask(writer: Writer, model: MaskEnhancer, spec: str) -> str:
     if model.mask_bound != 1:
         total = graph.op("Mul", total, np.array([model.mask_bound], np.float32))
     return to_bins(graph, described, total)
+
+
+def held(writer: Writer, model: MaskEnhancer, spec: str) -> str:
+    """Spectrum [B, 2, T, F] -> the one of the frames that the mask is for."""
+    return writer.delayed("spectrum", Image(spec, 1, model.stft.bins), model.late).name if model.late else spec
 
 
 def features(graph: Graph, layer: FeaturesSpec, spec: str) -> Image:

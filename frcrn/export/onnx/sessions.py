@@ -94,9 +94,9 @@ def open_session(model: Any, runtime: str = "onnx", threads: int | None = None) 
     raise ValueError(f"runtime {runtime!r}: choose {' or '.join(RUNTIMES)}")
 
 
-def streamed(session: Session, states: Shapes, wave: Samples, window: int, hop: int) -> Samples:
+def streamed(session: Session, states: Shapes, wave: Samples, latency: int, hop: int) -> Samples:
     """[T] -> [T] through the graph of one hop, its delay taken out."""
-    late, length = window - hop, len(wave)
+    late, length = latency - hop, len(wave)
     padded = np.pad(wave, (0, late + -(length + late) % hop))
     clean = np.concatenate([results[ENHANCED][0] for _, results in hops(session, states, padded, hop)])
     return clean[late : late + length]

@@ -28,6 +28,12 @@ def with_past(x: Tensor, past: Tensor | None, frames: int) -> tuple[Tensor, Tens
     return x, x[..., -frames:].clone()  # a view would keep all of x
 
 
+def delayed(x: Tensor, past: Tensor | None, frames: int) -> tuple[Tensor, Tensor]:
+    """Return x [..., T] as it was `frames` earlier (zeros before the start), and the last `frames` of it."""
+    longer, past = with_past(x, past, frames)
+    return longer[..., : x.shape[-1]], past
+
+
 def block_weight(real: Tensor, imag: Tensor) -> Tensor:
     """Two weights [Co, Ci, ...] -> [2 Co, 2 Ci, ...] that multiplies stacked real and imaginary channels."""
     return torch.cat([torch.cat([real, -imag], dim=1), torch.cat([imag, real], dim=1)], dim=0)

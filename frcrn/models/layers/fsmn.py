@@ -6,6 +6,7 @@ A real block with C features and a memory of N places takes x[t] (t along time, 
     f(x)[t] = x[t] + p[t] + sum_{i = 0}^{N - 1} a_i * p[t - i]        a_i [C], * feature by feature
 
 The sum is a depthwise convolution whose last tap is the present; adding one to that tap takes in the p[t] before it.
+A memory that looks `ahead` has as many more taps, for the places after t, and answers as many places later.
 
 A complex block has two of these, f and g, and is linear in i: (f + ig)(x + iy) = f(x) - g(y) + i (f(y) + g(x)). Both
 act on x and on y, so that one product with the rows of x and y gives all four, and the shortcuts x[t] of f and g come
@@ -23,10 +24,10 @@ from frcrn.models.layers.specs import MemorySpec, ProjectionSpec, array
 from frcrn.models.layers.stretches import in_stretches
 
 
-def with_present(taps: Tensor) -> Tensor:
-    """[C, 1, order, 1] -> the same with a block's own shortcut, which is one more in the last tap."""
+def with_present(taps: Tensor, ahead: int = 0) -> Tensor:
+    """[C, 1, order, 1] -> the same with a block's own shortcut, one more in the present's tap, the last but `ahead`."""
     present = torch.zeros_like(taps[:1])
-    present[:, :, -1] = 1
+    present[:, :, -1 - ahead] = 1
     return taps + present
 
 
@@ -53,9 +54,9 @@ class Fsmn(nn.Module):
     re: Memory
     im: Projection
 
-    def __init__(self, re: Memory, im: Projection) -> None:
+    def __init__(self, re: Memory, im: Projection, ahead: int = 0) -> None:
         super().__init__()
-        self.re, self.im = re, im
+        self.re, self.im, self.ahead = re, im, ahead
         self.features, self.order = re.linear.in_features, re.memory.kernel_size[0]
         self.fixed = nn.ParameterList()
 
@@ -86,7 +87,8 @@ class Fsmn(nn.Module):
         linear, bias, *_ = self.weights()
         parts = zip(linear.chunk(2), bias.chunk(2), self.projects(), strict=True)
         f, g = (ProjectionSpec(*(array(value) for value in part)) for part in parts)
-        return MemorySpec(f, g, *(array(taps)[:, 0, :, 0] for taps in self.taps()))
+        of_f, of_g = (array(taps)[:, 0, :, 0] for taps in self.taps())
+        return MemorySpec(f, g, of_f, of_g, self.ahead)
 
 
 class ComplexFsmn(Fsmn):
@@ -94,8 +96,9 @@ class ComplexFsmn(Fsmn):
 
     im: Memory
 
-    def __init__(self, features: int, hidden: int, order: int) -> None:
-        super().__init__(Memory(features, hidden, order), Memory(features, hidden, order))
+    def __init__(self, features: int, hidden: int, order: int, ahead: int = 0) -> None:
+        re, im = (Memory(features, hidden, order + ahead) for _ in range(2))
+        super().__init__(re, im, ahead)
 
     def combined(self) -> tuple[Tensor, ...]:
         """Return linear [2 H, C] and its bias, both projections [C, H], and the memory [4 C, 1, order, 1]."""
@@ -122,7 +125,7 @@ class ComplexFsmn(Fsmn):
 
     def memory(self) -> Tensor:
         """Return the memory weight [4 C, 1, order, 1] of (f(x), g(x), f(y), g(y)), the present in its last tap."""
-        return with_present(self.weights()[4])
+        return with_present(self.weights()[4], self.ahead)
 
     @staticmethod
     def combine(x: Tensor, f: tuple[Tensor, Tensor], g: tuple[Tensor, Tensor], dim: int) -> Tensor:
@@ -152,10 +155,10 @@ class FrequencyFsmn(ComplexFsmn):
 
 
 class TimeFsmn(ComplexFsmn):
-    """Memory along time over all channels and bins of a frame; causal by nature."""
+    """Memory along time over all channels and bins of a frame."""
 
-    def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """[B, 2C, F, T], past [B, 4 C F, order - 1] -> [B, 2C, F, T], new past."""
+    def forward(self, x: Tensor, past: Tensor | None = None, late: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """[B, 2C, F, T], past [B, 4 C F, order - 1], x `ahead` frames late, if any -> [B, 2C, F, T], new past."""
         # features last throughout: then the memory is a depthwise convolution of the layout that runs fastest
         flat = x.flatten(1, 2).transpose(1, 2)
         (f_re, f_im), (g_re, g_im) = (part.chunk(2, dim=2) for part in self.projections(flat))
@@ -163,6 +166,7 @@ class TimeFsmn(ComplexFsmn):
         longer, past = with_past(p.transpose(1, 2), past, self.order - 1)
         p = F.conv2d(longer.unsqueeze(3), self.memory(), groups=p.shape[2]).squeeze(3).transpose(1, 2)
         f_re, g_re, f_im, g_im = p.chunk(4, dim=2)
+        flat = flat if late is None else late.flatten(1, 2).transpose(1, 2)
         out = self.combine(flat, (f_re, f_im), (g_re, g_im), dim=2)
         return out.transpose(1, 2).unflatten(1, (-1, x.shape[2])), past
 
@@ -173,8 +177,8 @@ class BinFsmn(Fsmn):
     An untrained one changes nothing, so that it can be put into a trained network.
     """
 
-    def __init__(self, features: int, hidden: int, order: int) -> None:
-        super().__init__(Memory(features, hidden, order), Projection(features, hidden))
+    def __init__(self, features: int, hidden: int, order: int, ahead: int = 0) -> None:
+        super().__init__(Memory(features, hidden, order + ahead), Projection(features, hidden), ahead)
         for part in (self.re, self.im):
             nn.init.zeros_(part.project.weight)
 
@@ -184,7 +188,7 @@ class BinFsmn(Fsmn):
         none = torch.zeros_like(f)
         # hidden of f(x), g(x), f(y), g(y) -> real part, imaginary part
         project = torch.cat([torch.cat([f, none, none, -g], dim=1), torch.cat([none, g, f, none], dim=1)])
-        return *super().combined(), project, with_present(self.re.memory.weight).repeat(2, 1, 1, 1)
+        return *super().combined(), project, with_present(self.re.memory.weight, self.ahead).repeat(2, 1, 1, 1)
 
     def projects(self) -> tuple[Tensor, Tensor]:
         """Return the projections of f and g, [C, H] each, from the one of both."""
@@ -197,8 +201,8 @@ class BinFsmn(Fsmn):
         of_f, of_g = self.weights()[3].chunk(2)
         return of_f, of_g
 
-    def forward(self, x: Tensor, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """[B, 2C, F, T], past [B, 2C, F, order - 1] -> [B, 2C, F, T], new past."""
+    def forward(self, x: Tensor, past: Tensor | None = None, late: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """[B, 2C, F, T], past [B, 2C, F, order - 1], x `ahead` frames late, if any -> [B, 2C, F, T], new past."""
         linear, bias, project, taps = self.weights()
         rows = x.permute(0, 2, 3, 1)
         hidden = F.linear(rows.reshape(-1, self.features), linear, bias).relu_()
@@ -207,4 +211,4 @@ class BinFsmn(Fsmn):
         # bins beside the batch and time as the height: thirteen times as fast as a kernel along the width
         tall = longer.permute(0, 2, 3, 1).flatten(0, 1).permute(0, 2, 1).unsqueeze(3)
         p = F.conv2d(tall, taps, groups=len(taps)).squeeze(3).permute(0, 2, 1)
-        return x + p.unflatten(0, (-1, x.shape[2])).permute(0, 3, 1, 2), past
+        return (x if late is None else late) + p.unflatten(0, (-1, x.shape[2])).permute(0, 3, 1, 2), past

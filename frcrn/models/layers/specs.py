@@ -77,6 +77,8 @@ class MemorySpec(NamedTuple):
     taps_f: Array
     """[features, order], the oldest first; a memory in each bin has the same for f and g, and its shortcut apart."""
     taps_g: Array
+    ahead: int = 0
+    """How many of the frames that it looks at come after the present one: it answers as many later."""
 
     @property
     def order(self) -> int:

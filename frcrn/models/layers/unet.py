@@ -37,6 +37,7 @@ class UNetShape(NamedTuple):
     channels_in: int = 1
     memory: int = 20
     time_memory: int = 20
+    ahead: int = 0
     time_layers: int = 2
     time_hidden: int = 0
     reduction: int = 8
@@ -121,8 +122,8 @@ class UNet(nn.Module):
         for number in range(len(levels)):
             self.add_level(number)
         features = levels[-1].channels * self.sizes[-1]
-        hidden = shape.time_hidden or features
-        self.bottleneck = nn.ModuleList(TimeFsmn(features, hidden, shape.time_memory) for _ in range(shape.time_layers))
+        hidden, along_time = shape.time_hidden or features, (shape.time_memory, shape.ahead)
+        self.bottleneck = nn.ModuleList(TimeFsmn(features, hidden, *along_time) for _ in range(shape.time_layers))
         self.head = ComplexConv2d(shape.head_channels, 1, (1, 1), causal=shape.causal)
         start_near_identity(self.head)
 
@@ -143,9 +144,9 @@ class UNet(nn.Module):
             self.fsmn_enc[name] = FrequencyFsmn(above, above, shape.memory)
             self.fsmn_dec[name] = FrequencyFsmn(above, above, shape.memory)
         if number and level.time:
-            self.time_enc[name] = BinFsmn(above, level.time, shape.time_memory)
+            self.time_enc[name] = BinFsmn(above, level.time, shape.time_memory, shape.ahead)
             joined = above if shape.add_skips else 2 * above
-            self.time_dec[name] = BinFsmn(joined, level.time, shape.time_memory)
+            self.time_dec[name] = BinFsmn(joined, level.time, shape.time_memory, shape.ahead)
         if number and level.se:
             self.se_enc[name] = ComplexSE(above, shape.reduction, shape.se_frames)
         if number > 1 and level.se:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
-from frcrn.models.layers.complex import complex_cat
+from frcrn.models.layers.complex import complex_cat, delayed
 from frcrn.models.layers.fsmn import FrequencyFsmn
 
 X = TypeVar("X")
@@ -26,6 +26,9 @@ class Backend(Protocol[X]):
 
     def beside(self, x: X, y: X) -> X:
         """Put the channels of y after those of x."""
+
+    def later(self, name: str, x: X, frames: int) -> X:
+        """Hold an image back for some frames; what is held goes by its name."""
 
 
 class Levels(Protocol):
@@ -53,30 +56,42 @@ class Levels(Protocol):
 
 
 def u_net(at: Backend[X], unet: Levels, x: X, prefix: str = "") -> X:
-    """Wire a `UNet`: down, along time, and up again beside what was there on the way down."""
+    """Wire a `UNet`: down, along time, and up again beside what was there on the way down, held back for as long."""
+    late = 0
+
+    def place(name: str, layer: nn.Module, x: X) -> X:
+        nonlocal late
+        late += ahead_of(layer)
+        return at.layer(f"{prefix}{name}", layer, x)
 
     def apply(kind: str, number: int, x: X) -> X:
         layers, name = getattr(unet, kind), str(number)
-        return at.layer(f"{prefix}{kind}{name}", layers[name], x) if name in layers else x
+        return place(f"{kind}{name}", layers[name], x) if name in layers else x
 
-    skips: list[X] = []
+    skips: list[tuple[X, int]] = []
     for number, encoder in enumerate(unet.encoders):
         x = apply("time_enc", number, x)
-        skips.append(apply("se_enc", number, x))
+        skips.append((apply("se_enc", number, x), late))
         x = apply("fsmn_enc", number, x)
-        x = at.layer(f"{prefix}encoder{number}", encoder, x)
+        x = place(f"encoder{number}", encoder, x)
     for number, memory in enumerate(unet.bottleneck):
-        x = at.layer(f"{prefix}bottleneck{number}", memory, x)
+        x = place(f"bottleneck{number}", memory, x)
     for number in reversed(range(len(unet.decoders))):
-        x = at.layer(f"{prefix}decoder{number}", unet.decoders[number], x)
+        x = place(f"decoder{number}", unet.decoders[number], x)
         x = apply("fsmn_dec", number, x)
         x = apply("se_dec", number, x)
-        skip = skips.pop()  # here and not by index, so that its memory is free for the levels above
+        skip, since = skips.pop()  # here and not by index, so that its memory is free for the levels above
         if number:
+            skip = at.later(f"{prefix}skip{number}", skip, late - since) if late > since else skip
             x = at.add(x, skip) if unet.shape.add_skips else at.beside(x, skip)
         del skip
         x = apply("time_dec", number, x)
-    return at.layer(f"{prefix}head", unet.head, x)
+    return place("head", unet.head, x)
+
+
+def ahead_of(layer: nn.Module) -> int:
+    """Return how many frames later a layer answers than it is asked."""
+    return int(getattr(layer, "ahead", 0))
 
 
 def cascade(at: Backend[X], unets: Sequence[Any], x: X, refine: bool) -> Iterator[X]:
@@ -102,6 +117,9 @@ class Eager:
             along: Tensor = layer(x)
             return along
         y: Tensor
+        if ahead := ahead_of(layer):
+            y, self.new[name] = layer(x, self.past.get(name), self.later(f"{name}.late", x, ahead))
+            return y
         y, self.new[name] = layer(x, self.past.get(name))
         return y
 
@@ -112,6 +130,11 @@ class Eager:
     def beside(self, x: Tensor, y: Tensor) -> Tensor:
         """[B, 2C, F, T], [B, 2D, F, T] -> [B, 2(C + D), F, T]."""
         return complex_cat(x, y)
+
+    def later(self, name: str, x: Tensor, frames: int) -> Tensor:
+        """Hold an image back for some frames."""
+        x, self.new[name] = delayed(x, self.past.get(name), frames)
+        return x
 
 
 class Listing:
@@ -128,4 +151,7 @@ class Listing:
         """Do nothing."""
 
     def beside(self, x: None, y: None) -> None:
+        """Do nothing."""
+
+    def later(self, name: str, x: None, frames: int) -> None:
         """Do nothing."""

@@ -4,13 +4,13 @@ const ort = (() => { try { return require("onnxruntime-node"); } catch { return 
 
 class Denoiser { // one channel, hop by hop; what comes out is `delay` samples late; copy it for live sound
   static async open(folder, name) {
-    const { graphs, sample_rate: rate, hop, window } = JSON.parse(fs.readFileSync(path.join(folder, "frcrn.json")));
+    const { graphs, sample_rate: rate, hop, latency } = JSON.parse(fs.readFileSync(path.join(folder, "frcrn.json")));
     const graph = graphs[name ?? Object.keys(graphs)[0]];
     const session = await ort.InferenceSession.create(fs.readFileSync(path.join(folder, graph.file)));
-    const states = Object.entries(graph.states ?? {}); // none where the network looks ahead: one push takes it all
+    const states = Object.entries(graph.states ?? {}); // none of a graph of whole waves: one push takes it all
     const past = Object.fromEntries(states.map(([name, { shape, initial }]) =>
       [name, new ort.Tensor("float32", new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(initial), shape)]));
-    return Object.assign(new Denoiser(), { rate, hop, delay: window - hop, session, states, past });
+    return Object.assign(new Denoiser(), { rate, hop, delay: latency - hop, session, states, past });
   }
 
   async push(hop) { // Float32Array of one hop, from -1 to 1 -> as many

@@ -16,9 +16,9 @@ class Denoiser:
 
         about = json.loads(Path(folder, "frcrn.json").read_text(encoding="utf-8"))
         graph = about["graphs"][name or next(iter(about["graphs"]))]
-        self.rate, self.hop, self.delay = about["sample_rate"], about["hop"], about["window"] - about["hop"]
+        self.rate, self.hop, self.delay = about["sample_rate"], about["hop"], about["latency"] - about["hop"]
         self.session = onnxruntime.InferenceSession(str(Path(folder, graph["file"])))
-        self.states = graph.get("states", {})  # none where the network looks ahead: one push takes it all
+        self.states = graph.get("states", {})  # none of a graph of whole waves: one push takes it all
         self.past = {name: np.full(s["shape"], s["initial"], np.float32) for name, s in self.states.items()}
 
     def push(self, hop: np.ndarray) -> np.ndarray:
