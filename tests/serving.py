@@ -7,7 +7,7 @@ import io
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -82,11 +82,13 @@ def until(ask: Callable[[], Any], good: Callable[[Any], bool] = bool, seconds: f
 
 
 @contextmanager
-def serving(models: Models, login: str | None = None, **limits: Any) -> Iterator[Client]:
+def serving(
+    models: Models, login: str | None = None, host: str = "127.0.0.1", hosts: Iterable[str] = (), **limits: Any
+) -> Iterator[Client]:
     """Serve on a free port for a while."""
     service = Service(models, Limits(**limits))
-    listening = listen("127.0.0.1", 0)
-    server = prepared(service, listening, login)
+    listening = listen(host, 0)
+    server = prepared(service, listening, login, hosts)
     thread = threading.Thread(target=lambda: server.run(sockets=[listening]), daemon=True)
     thread.start()
     try:

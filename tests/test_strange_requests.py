@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import errno
 import json
+import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -59,6 +60,58 @@ def test_no_address_does(closed: Client, path: str) -> None:
     assert closed.ask("GET", path).status == 401
     known = {"Authorization": "Basic " + base64.b64encode(LOGIN.encode()).decode()}
     assert closed.ask("GET", path, headers=known).status in (200, 404)
+
+
+OWN = ["localhost", "LOCALHOST:1", "127.0.0.1", "192.168.7.8:9", "[::1]:8000", "[fe80::1]", socket.gethostname()]
+OWN += [socket.getfqdn(), f"{socket.gethostname().partition('.')[0]}.local:80"]
+FOREIGN = ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "localhost.evil.example", "evil.local"]
+FOREIGN += ["[::1].evil.example", "evil@127.0.0.1.example", "localhost:1@evil.example", "0x7f.1.evil.example", "", "[]"]
+
+
+@pytest.fixture(scope="module")
+def open_to_all(model: str) -> Iterator[Client]:
+    with serving(Models([model], runtime="torch"), host="0.0.0.0") as found:
+        yield found
+
+
+@pytest.mark.parametrize("host", OWN)
+def test_a_server_open_to_all_goes_by_its_addresses_and_names(open_to_all: Client, host: str) -> None:
+    assert open_to_all.ask("GET", "/v1/models", headers={"Host": host}).status == 200
+    same = {"Host": host, "Origin": f"http://{host}"}
+    assert open_to_all.ask("GET", "/v1/models", headers=same).status == 200
+
+
+@pytest.mark.parametrize("host", FOREIGN)
+def test_no_page_gets_in_by_leading_its_own_name_here(open_to_all: Client, host: str) -> None:
+    for headers in ({"Host": host}, {"Host": host, "Origin": f"http://{host}"}):
+        answer = open_to_all.ask("POST", "/v1/enhance", SOUND, headers=headers)
+        assert answer.status == 403 and "--allow-host" in answer.json["error"]
+
+
+def test_no_stream_does_either(open_to_all: Client) -> None:
+    from websockets.exceptions import InvalidStatus
+    from websockets.sync.client import connect
+
+    address = f"ws://evil.example:{open_to_all.port}/v1/stream"
+    with (
+        socket.create_connection(("127.0.0.1", open_to_all.port)) as connection,
+        pytest.raises(InvalidStatus, match="403"),
+    ):
+        connect(address, sock=connection, origin="http://evil.example", proxy=None)  # type: ignore[arg-type]
+
+
+def test_names_that_were_allowed_are_all_there_are(model: str) -> None:
+    with serving(Models([model], runtime="torch"), host="0.0.0.0", hosts=["Proxy.example"]) as found:
+        wanted = {"proxy.example": 200, "localhost:7": 200, "evil.example": 403, "192.168.7.8": 403}
+        for host, status in wanted.items():
+            assert found.ask("GET", "/v1/models", headers={"Host": host}).status == status
+
+
+def test_a_password_needs_no_names(model: str) -> None:
+    known = {"Authorization": "Basic " + base64.b64encode(LOGIN.encode()).decode()}
+    with serving(Models([model], runtime="torch"), login=LOGIN, host="0.0.0.0") as found:
+        assert found.ask("GET", "/v1/models", headers={"Host": "any.example"}).status == 401
+        assert found.ask("GET", "/v1/models", headers={"Host": "any.example"} | known).status == 200
 
 
 STRANGE = ["[", "[::1", "http://[", "http://]/", "null", "", "a b", "\xff", "http://localhost:99999999", "x" * 5000]

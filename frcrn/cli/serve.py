@@ -56,7 +56,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         action="append",
         default=[],
         metavar="NAME",
-        help="a further name by which browsers may call the server, such as that of a proxy before it",
+        help="a further name by which browsers may call the server, such as that of a proxy before it (localhost "
+        "always may; without this option and --auth, so may IP addresses and this machine's own name)",
     )
     add_runtime_option(parser)
     _add_limits(parser)

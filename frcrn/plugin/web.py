@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import ipaddress
 import socket
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from frcrn.audio import AudioError
 
@@ -19,6 +21,8 @@ MEGABYTES = 1024.0
 LONGEST_NAME = 100
 QUIET_SECONDS = 10.0  # without a single byte
 PIECE = 1 << 16
+TRANSLATED = [ipaddress.ip_network(each) for each in ("::ffff:0:0/96", "64:ff9b::/96", "2002::/16", "2001::/32")]
+"""Parts of IPv6 in which addresses of IPv4 stand, private ones too."""
 
 
 def is_url(text: str) -> bool:
@@ -41,15 +45,18 @@ def name_in(url: str) -> str:
     return seen.lstrip(".- ")[-LONGEST_NAME:].lstrip(".- ")
 
 
-def fetch(url: str, *, seconds: float = SECONDS, megabytes: float = MEGABYTES) -> bytes:
-    """Return what is at an address, or say in one sentence why it cannot be had."""
+def fetch(url: str, *, seconds: float = SECONDS, megabytes: float = MEGABYTES, public: bool = False) -> bytes:
+    """Return what is at an address, or say in one sentence why it cannot be had.
+
+    With `public`, for addresses from strangers, nothing is asked of this machine nor of others in its own networks.
+    """
     failures: list[Exception] = []
     content: list[bytes] = []
     sockets: list[socket.socket] = []
 
     def work() -> None:
         try:
-            content.append(download(url, time.monotonic() + seconds, int(megabytes * 2**20), sockets))
+            content.append(download(url, time.monotonic() + seconds, int(megabytes * 2**20), sockets, public))
         except Exception as error:  # noqa: BLE001 - carried to the caller's thread
             failures.append(error)
 
@@ -78,18 +85,24 @@ def hang_up(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def opener(sockets: list[socket.socket]) -> urllib.request.OpenerDirector:
+def opener(sockets: list[socket.socket], public: bool) -> urllib.request.OpenerDirector:
     """Return what opens addresses and lists each connection that it makes."""
+
+    def made(connection: http.client.HTTPConnection, connect: Callable[[], None]) -> None:
+        if public:
+            refuse_private(found[4][0] for found in socket.getaddrinfo(connection.host, connection.port))
+        connect()
+        sockets.append(connection.sock)
+        if public:  # the name may have changed its address since it was looked up
+            refuse_private([connection.sock.getpeername()[0]])
 
     class Plain(http.client.HTTPConnection):
         def connect(self) -> None:
-            super().connect()
-            sockets.append(self.sock)
+            made(self, super().connect)
 
     class Secure(http.client.HTTPSConnection):
         def connect(self) -> None:
-            super().connect()
-            sockets.append(self.sock)
+            made(self, super().connect)
 
     class PlainHandler(urllib.request.HTTPHandler):
         def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
@@ -99,13 +112,22 @@ def opener(sockets: list[socket.socket]) -> urllib.request.OpenerDirector:
         def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
             return self.do_open(Secure, req)
 
-    return urllib.request.build_opener(PlainHandler, SecureHandler)
+    direct = [urllib.request.ProxyHandler({})] if public else []  # a proxy would ask whomever it is told to
+    return urllib.request.build_opener(PlainHandler, SecureHandler, *direct)
 
 
-def download(url: str, deadline: float, limit: int, sockets: list[socket.socket]) -> bytes:
+def refuse_private(addresses: Iterable[Any]) -> None:
+    """Refuse addresses of this machine, of networks that are not the internet's, and IPv6 ones that lead to IPv4."""
+    for address in addresses:
+        found = ipaddress.ip_address(address)
+        if not found.is_global or found.is_multicast or any(found in each for each in TRANSLATED):
+            raise ValueError("it leads to an address that is not public; send the file itself")
+
+
+def download(url: str, deadline: float, limit: int, sockets: list[socket.socket], public: bool = False) -> bytes:
     """Read an address piece by piece; its connections are listed as they are made."""
     request = urllib.request.Request(url, headers={"User-Agent": "frcrn"})
-    with opener(sockets).open(request, timeout=min(QUIET_SECONDS, deadline - time.monotonic())) as response:
+    with opener(sockets, public).open(request, timeout=min(QUIET_SECONDS, deadline - time.monotonic())) as response:
         announced = response.length
         pieces, size = [], 0
         while piece := b"" if (announced or 0) > limit else response.read1(PIECE):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, MutableMapping
+from collections.abc import AsyncIterator, Container, MutableMapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -52,7 +52,7 @@ def routes() -> list[Route | WebSocketRoute]:
     ]
 
 
-def application(service: Service, login: str | None = None, hosts: Iterable[str] | None = None) -> Starlette:
+def application(service: Service, login: str | None = None, hosts: Container[str] | None = None) -> Starlette:
     """Return the application; it closes the service when it ends."""
 
     @asynccontextmanager

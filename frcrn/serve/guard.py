@@ -7,16 +7,15 @@ import binascii
 import hmac
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Container, MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from frcrn.serve.answers import error
+from frcrn.serve.names import host_of
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 OPEN = ("/health",)
 """What needs no password, so that whoever watches the server need not know it."""
 MOST_FAILURES, WITHIN = 10, 60.0
@@ -35,11 +34,11 @@ class Guard:
         app: what answers those that may ask.
         login: USER:PASSWORD, or None where everybody may ask.
         hosts: the names by which the server may be called, or None for all. A page elsewhere whose own name leads to
-            this machine could otherwise use a server that only this machine can reach.
+            this machine could otherwise use a server that it cannot reach itself.
     """
 
-    def __init__(self, app: App, login: str | None = None, hosts: Iterable[str] | None = None) -> None:
-        self._app, self._hosts = app, None if hosts is None else {host.lower() for host in hosts}
+    def __init__(self, app: App, login: str | None = None, hosts: Container[str] | None = None) -> None:
+        self._app, self._hosts = app, hosts
         self._login = None if login is None else login.encode()
         self._failures: dict[str, deque[float]] = defaultdict(deque)
 
@@ -57,7 +56,7 @@ class Guard:
             await _refuse_socket(scope, refusal, send)
 
     def _refusal(self, request: HTTPConnection) -> Response | None:
-        host = host_of(f"//{request.headers.get('host', '')}")
+        host = host_of(request.headers.get("host", ""))
         if self._hosts is not None and host not in self._hosts:
             return error(403, "this server does not go by that name; start it with --allow-host NAME to let it")
         origin = request.headers.get("origin")
@@ -92,15 +91,6 @@ class Guard:
             if not times:
                 del self._failures[known]
         return self._failures.get(address, deque())
-
-
-def host_of(address: str) -> str:
-    """Return the host in an address, without its port; empty where there is none."""
-    try:
-        found = urlsplit(address)
-    except ValueError:
-        return ""
-    return (found.hostname or "").lower() if not (found.path or found.query or found.fragment) else ""
 
 
 def credentials(header: str) -> bytes:

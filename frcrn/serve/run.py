@@ -11,9 +11,9 @@ from types import FrameType
 import uvicorn
 
 from frcrn.serve.app import application
-from frcrn.serve.guard import LOOPBACK
 from frcrn.serve.limits import Limits
 from frcrn.serve.models import Models
+from frcrn.serve.names import names_for
 from frcrn.serve.patience import PatientProtocol
 from frcrn.serve.service import Service
 
@@ -65,7 +65,7 @@ def serve(
         limits: how much is taken in.
         listening: a socket, as `listen` gives one.
         login: USER:PASSWORD, or None where everybody may ask.
-        hosts: further names by which the server may be called; on a loopback address, only these and its own.
+        hosts: further names by which the server may be called, see `frcrn.serve.names`.
         ready: called before the first request is taken.
 
     Example:
@@ -83,11 +83,9 @@ def serve(
 
 
 def prepared(service: Service, listening: socket.socket, login: str | None, hosts: Iterable[str] = ()) -> Server:
-    """Return the server of a service; on a loopback address it goes by no other names than its own and `hosts`."""
+    """Return the server of a service."""
     hosts = tuple(hosts)
-    bound = listening.getsockname()[0]
-    inside = bound in LOOPBACK or bound.startswith("127.")
-    names = {*LOOPBACK, bound, *hosts} if inside or hosts else None
+    names = names_for(listening.getsockname()[0], hosts, login)
     config = uvicorn.Config(
         application(service, login, names),
         log_config=None,
