@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+pytest.importorskip("fsspec")
+
+from frcrn.inference.one_file import Settings
+from frcrn.scale import dataset, tables
+from frcrn.scale.places import Place, named_in_row
 from frcrn.scale.planning import plan
 
 
@@ -54,3 +60,82 @@ def test_a_strange_row_costs_no_other(tmp_path: Path) -> None:
         ("open.wav", None),
         ("row-9", "expected a path"),
     ]
+
+
+CODE = "{{ cycler.__init__.__globals__.os.mkdir('%s') }}"
+"""What fsspec runs where a manifest leads it to a file of references with this in a template."""
+
+
+def references(folder: Path) -> str:
+    """Write such a file, and return an address that leads there."""
+    content = {"version": 1, "templates": {"u": CODE % (folder / "ran")}, "refs": {"a.wav": "data"}}
+    (folder / "references.json").write_text(json.dumps(content))
+    return f"reference://a.wav::file://{folder}/references.json"
+
+
+@pytest.mark.parametrize("kind", ["manifest", "table", "dataset", "bytes and path"])
+def test_a_row_runs_no_code(tmp_path: Path, kind: str) -> None:
+    address = references(tmp_path)
+    if kind == "manifest":
+        (tmp_path / "rows.jsonl").write_text(json.dumps({"path": address}))
+        (piece,) = plan(str(tmp_path / "rows.jsonl"), str(tmp_path / "out"))
+        assert piece.problem and "accepted in rows are file, s3" in piece.problem
+    elif kind == "table":
+        _, part = tables.enhanced_cell({"bytes": None, "path": address}, "a", never, str(tmp_path))
+        assert part.error and "accepted in rows" in part.error
+    else:
+        cell = address if kind == "dataset" else {"path": address}
+        with pytest.raises(ValueError, match="accepted in rows"):
+            dataset.enhanced_cell(cell, None, Settings(), never)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("head", ["file:///tmp/a.wav::", "http://127.0.0.1/a.wav::", "simplecache::"])
+def test_nor_does_a_chain_that_begins_as_rows_may(tmp_path: Path, head: str) -> None:
+    with pytest.raises(ValueError, match="accepted"):
+        Place(named_in_row(head + references(tmp_path), ""))
+    assert not (tmp_path / "ran").exists()
+
+
+def never(*_: object) -> Any:
+    raise AssertionError("nothing was to be enhanced")
+
+
+NAMES = ["a[1].wav", "a*.wav", "what?.wav", "a::b.wav", "a::reference:.wav", "file:x.wav"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_names_one_file_whatever_its_letters(name: str, tmp_path: Path) -> None:
+    for each in (name, "a1.wav", "ab.wav"):
+        (tmp_path / each).write_bytes(b"planned, not opened")
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"path": name}))
+    (piece,) = plan(str(tmp_path / "rows.jsonl"), str(tmp_path / "out"))
+    assert (piece.problem, piece.name, Place(piece.source).path) == (None, name, str(tmp_path / name))
+
+
+def test_strange_addresses_are_problems_of_their_rows_and_no_folder_is_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walked: list[str] = []
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.find", lambda _, path, **__: walked.append(path))
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.glob", lambda _, path, **__: walked.append(path))
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"path": str(tmp_path / "rows.jsonl")}))
+    names = [
+        "/",
+        "..",
+        "",
+        "//",
+        "/proc/*/mem",
+        "\0",
+        "a\0.wav",
+        "x" * 5000,
+        "s4://a/b.wav",
+        "zip://a.wav",
+        "::",
+        "\ud800",
+    ]
+    names += ["http://[/a.wav", "../" * 500 + "etc/passwd/x", "~root/x", "a\nb.wav", "file://", "memory://", "://"]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"path": name}) + "\n" for name in names))
+    pieces = plan(str(tmp_path / "rows.jsonl"), str(tmp_path / "out"))
+    assert len(pieces) == len(names) and all(piece.problem for piece in pieces)
+    assert not walked

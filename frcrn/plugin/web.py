@@ -21,6 +21,13 @@ MEGABYTES = 1024.0
 LONGEST_NAME = 100
 QUIET_SECONDS = 10.0  # without a single byte
 PIECE = 1 << 16
+ANSWERS = (
+    urllib.request.HTTPRedirectHandler,
+    urllib.request.HTTPErrorProcessor,
+    urllib.request.HTTPDefaultErrorHandler,
+    urllib.request.UnknownHandler,
+)
+"""What is done with answers of HTTP; an address of another kind is an error."""
 TRANSLATED = [ipaddress.ip_network(each) for each in ("::ffff:0:0/96", "64:ff9b::/96", "2002::/16", "2001::/32")]
 """Parts of IPv6 in which addresses of IPv4 stand, private ones too."""
 
@@ -112,8 +119,12 @@ def opener(sockets: list[socket.socket], public: bool) -> urllib.request.OpenerD
         def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
             return self.do_open(Secure, req)
 
-    direct = [urllib.request.ProxyHandler({})] if public else []  # a proxy would ask whomever it is told to
-    return urllib.request.build_opener(PlainHandler, SecureHandler, *direct)
+    found = urllib.request.OpenerDirector()  # the usual one would follow redirects to FTP
+    if not public:  # a proxy would ask whomever it is told to
+        found.add_handler(urllib.request.ProxyHandler())
+    for handler in (PlainHandler, SecureHandler, *ANSWERS):
+        found.add_handler(handler())
+    return found
 
 
 def refuse_private(addresses: Iterable[Any]) -> None:
@@ -147,12 +158,17 @@ def download(url: str, deadline: float, limit: int, sockets: list[socket.socket]
 def reason_of(error: Exception) -> str:
     """Say in words why a download failed."""
     if isinstance(error, urllib.error.HTTPError):
-        return f"the server answered {error.code} {error.reason}"
+        return f"the server answered {error.code} {seen(error.reason)}"
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, TimeoutError):
         return "it takes too long; check the network, or give a local file"
     if isinstance(error, OSError):
         return f"the server cannot be reached ({cause}); check the network, or give a local file"
     if isinstance(error, http.client.HTTPException):
-        return f"not an address or an answer of HTTP ({type(error).__name__}: {error})"
+        return f"not an address or an answer of HTTP ({type(error).__name__}: {seen(str(error))})"
     return str(error)
+
+
+def seen(text: str) -> str:
+    """Return what a server says as the part of a sentence that it should be: one line of letters that can be seen."""
+    return "".join(char for char in text if char.isprintable())[:LONGEST_NAME]

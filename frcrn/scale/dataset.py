@@ -10,7 +10,7 @@ import numpy as np
 
 from frcrn.inference.one_file import Settings
 from frcrn.scale.cluster import imported, pool, unwarned
-from frcrn.scale.places import Place
+from frcrn.scale.places import Place, named_in_row
 from frcrn.scale.sounds import Model, enhanced_bytes
 
 
@@ -81,7 +81,7 @@ def enhanced_cell(cell: Any, rate: int | None, settings: Settings, model: Model)
     if cell is None:
         raise ValueError("expected audio, found an empty cell")
     if isinstance(cell, str):
-        return enhanced_bytes(Place(cell).read(), cell, settings, model)[0]
+        return enhanced_bytes(Place(named_in_row(cell, "")).read(), cell, settings, model)[0]
     if isinstance(cell, bytes | bytearray | memoryview):
         return enhanced_bytes(bytes(cell), "", settings, model)[0]
     if not isinstance(cell, Mapping):
@@ -89,7 +89,7 @@ def enhanced_cell(cell: Any, rate: int | None, settings: Settings, model: Model)
     if cell.get("array") is not None:
         return {**cell, "array": _wave(cell["array"], cell.get("sampling_rate") or rate, settings, model)}
     name = cell.get("path") or ""
-    content = cell["bytes"] if cell.get("bytes") is not None else Place(name).read()
+    content = cell["bytes"] if cell.get("bytes") is not None else Place(named_in_row(name, "")).read()
     return {**cell, "bytes": enhanced_bytes(content, name, settings, model)[0]}
 
 

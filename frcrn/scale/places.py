@@ -13,6 +13,25 @@ from typing import Any, NamedTuple
 from frcrn.audio import MissingPackage
 from frcrn.files import replacing
 
+STORES = (
+    "file",
+    "s3",
+    "s3a",
+    "gs",
+    "gcs",
+    "hdfs",
+    "webhdfs",
+    "http",
+    "https",
+    "abfs",
+    "abfss",
+    "az",
+    "hf",
+    "oss",
+    "memory",
+)
+"""What a row may name; any other kind only where its manifest or table is there, too."""
+
 
 class Found(NamedTuple):
     """A listed file: its URL, its name below the place, its bytes, and a mark that changes with its content."""
@@ -29,12 +48,15 @@ class Place:
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = os.fspath(url)
         try:
-            from fsspec.core import url_to_fs
+            from fsspec.core import filesystem, url_to_fs
         except ImportError:
             raise MissingPackage('--ray needs fsspec and Ray: pip install "frcrn[ray]"') from None
+        _, mark, _ = self.url.partition("://")
+        if mark and "::" in self.url:  # one of them reads a file of references, which may hold code
+            raise ValueError(f"{self.url}: names several stores with ::; accepted is the URL of one")
         try:
-            self.system, path = url_to_fs(self.url)
-        except (ImportError, ValueError, OSError) as error:
+            self.system, path = url_to_fs(self.url) if mark else _local(filesystem("file"), self.url)
+        except (ImportError, ValueError, OSError, TypeError) as error:
             raise ValueError(f"{self.url}: {error}") from None
         self.path = path.rstrip("/") or path
         protocol = self.system.protocol
@@ -58,6 +80,13 @@ class Place:
             root, found = self.path, self.system.find(self.path, detail=True)
         listed = [self._found(path, root, facts) for path, facts in found.items() if facts["type"] == "file"]
         return sorted(each for each in listed if not _hidden(each.name))
+
+    def file(self) -> Found | None:
+        """Return the file of exactly this name; None where there is none. Nothing is listed for that."""
+        with self._named():
+            self.system.invalidate_cache()
+            facts = self.system.info(self.path)
+        return self._found(self.path, self.path.rpartition("/")[0], facts) if facts["type"] == "file" else None
 
     def read(self) -> bytes:
         """Return a whole file."""
@@ -123,6 +152,21 @@ class Place:
         name = path[len(root) :].lstrip("/")
         url = path if self.local else self.system.unstrip_protocol(path)
         return Found(url, name, int(facts.get("size") or 0), stamp_of(facts))
+
+
+def _local(system: Any, path: str) -> tuple[Any, str]:
+    """Open a path as it stands: in one that holds :: or a scheme, fsspec would see stores."""
+    return system, system._strip_protocol(path)
+
+
+def named_in_row(name: str, folder: str) -> str:
+    """Return the URL of a file that a row of a manifest or a table names; relative names start at its folder."""
+    scheme, mark, _ = name.partition("://")
+    if not mark:
+        return name if os.path.isabs(name) or not folder else f"{folder}/{name}"
+    if scheme not in (*STORES, folder.partition("://")[0]):
+        raise ValueError(f"{name}: found a store of the kind {scheme}; accepted in rows are {', '.join(STORES)}")
+    return name
 
 
 def stamp_of(facts: dict[str, Any]) -> str:

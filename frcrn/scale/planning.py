@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from frcrn.audio import ACCEPTED, AudioError, is_audio_name, is_media_name
 from frcrn.files import from_json
-from frcrn.scale.places import Found, Place, expanded
+from frcrn.scale.places import Found, Place, expanded, named_in_row
 from frcrn.scale.records import ours
 
 SHARDS, TABLES = (".tar",), (".parquet", ".arrow")
@@ -41,10 +41,11 @@ def plan(source: str, destination: str) -> list[Piece]:
         raise AudioError(f"{source}: nothing to enhance; accepted are {ACCEPTED}, .tar shards, .parquet and .arrow")
     goal = Place(destination)
     inside = f"{goal.path.rstrip('/')}/"
-    same = [piece for piece in pieces if Place(piece.source).path == inside + piece.name]
+    paths = {piece: "" if piece.problem else Place(piece.source).path for piece in pieces}
+    same = [piece for piece, path in paths.items() if path == inside + piece.name]
     if same:
         raise AudioError(f"{same[0].source}: is the input and the output; choose another destination")
-    return list(_without_collisions(piece for piece in pieces if not Place(piece.source).path.startswith(inside)))
+    return list(_without_collisions(piece for piece in pieces if not paths[piece].startswith(inside)))
 
 
 def wanted(name: str) -> bool:
@@ -125,9 +126,13 @@ def _listed(rows: Sequence[Mapping[str, Any]], manifest: Place) -> Iterator[Piec
             yield Piece(f"{manifest.url}:{number}", f"row-{number}", problem=f"row {number}: expected a path")
             continue
         path = str(row["path"])
-        full = path if "://" in path or os.path.isabs(path) or not folder else f"{folder}/{path}"
-        facts[full] = facts[full] if full in facts else _facts(full)
-        yield _one(row, path, full, facts[full])
+        try:
+            full = named_in_row(path, folder)
+            facts[full] = facts[full] if full in facts else _facts(full)
+        except ValueError as error:
+            yield Piece(path, f"row-{number}", problem=str(error))
+        else:
+            yield _one(row, path, full, facts[full])
 
 
 def _one(row: Mapping[str, Any], path: str, full: str, found: Found | None) -> Piece:
@@ -154,11 +159,11 @@ def _seconds(value: Any) -> float | None:
 
 def _facts(url: str) -> Found | None:
     """What the store says of one file; of a web server that does not say, an empty answer."""
+    place = Place(url)
     try:
-        found = Place(url).files()
+        return place.file()
     except (OSError, ValueError):
         return None
-    return found[0] if len(found) == 1 else None
 
 
 def _name(path: str, identity: Any, start: float | None, end: float | None) -> str:

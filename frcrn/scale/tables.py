@@ -46,7 +46,7 @@ def enhanced_cell(cell: Any, member: str, enhance: Enhance, folder: str) -> tupl
 
 def _content(cell: Any, folder: str) -> tuple[bytes, str]:
     """The bytes of a cell and a name for them."""
-    from frcrn.scale.places import Place
+    from frcrn.scale.places import Place, named_in_row
 
     if cell is None:
         raise ValueError("expected audio, found an empty cell")
@@ -55,8 +55,7 @@ def _content(cell: Any, folder: str) -> tuple[bytes, str]:
     name = cell["path"] or ""
     if cell["bytes"] is not None:
         return cell["bytes"], name
-    place = name if "://" in name or name.startswith("/") or not folder else f"{folder}/{name}"
-    return Place(place).read(), name
+    return Place(named_in_row(name, folder)).read(), name
 
 
 def audio_columns(schema: Any) -> list[str]:
