@@ -169,6 +169,19 @@ class Bursting(FRCRN):
         return super().forward(wave * math.nan if self.training and self.passes in self.bad else wave)
 
 
+def test_taps_of_memories_can_learn_faster_than_the_rest():
+    from frcrn.training.muon import Muon
+
+    taps, scale = (nn.Parameter(torch.zeros(shape)) for shape in ((6, 1, 5, 1), (6,)))
+    for factor in (1.0, 3.0):
+        for weight in (taps, scale):
+            weight.data.zero_()
+            weight.grad = torch.ones_like(weight)
+        Muon([taps, scale], 0.01, (0.9, 0.99), 0.0, factor).step()
+        assert_close(taps.data, torch.full_like(taps, -0.01 * factor))
+        assert_close(scale.data, torch.full_like(scale, -0.01))
+
+
 def test_a_step_without_a_finite_gradient_is_left_out_and_counted(tmp_path: Path):
     model = network(Bursting)
     model.bad = (3, 6, 7)

@@ -146,7 +146,7 @@ def build_optimizer(model: nn.Module, plan: Train) -> torch.optim.Optimizer:
     """Return the optimizer; weight decay acts on matrices and kernels, not on biases, scales and slopes."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     if plan.optimizer == "muon":
-        return Muon(weights, plan.lr, (plan.betas[0], plan.betas[1]), plan.weight_decay)
+        return Muon(weights, plan.lr, (plan.betas[0], plan.betas[1]), plan.weight_decay, plan.taps_lr)
     groups = [
         {"params": [weight for weight in weights if weight.ndim > 1], "weight_decay": plan.weight_decay},
         {"params": [weight for weight in weights if weight.ndim <= 1], "weight_decay": 0.0},

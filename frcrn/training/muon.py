@@ -29,17 +29,31 @@ def orthogonal(matrix: Tensor, rounds: int = 5) -> Tensor:
     return x.T if tall else x
 
 
+def is_tap(weight: Tensor) -> bool:
+    """Say whether a weight is of a depthwise kernel, such as the taps of a memory."""
+    return weight.ndim > 2 and weight.shape[1] == 1
+
+
 def is_matrix(weight: Tensor) -> bool:
     """Say whether a weight maps several inputs to several outputs; depthwise kernels, biases and scales do not."""
     return weight.ndim > 1 and min(weight.shape[0], weight[0].numel()) >= 4 and weight.shape[1] > 1
 
 
 class Muon(torch.optim.Optimizer):
-    """Two groups: `matrix` weights by orthogonal momentum, the others by Adam, at one learning rate."""
+    """Two groups: `matrix` weights by orthogonal momentum, the others by Adam, at one learning rate.
+
+    That of memories' taps is `taps` times as large, for new ones that begin at zero.
+    """
 
     def __init__(
-        self, weights: Iterable[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float
+        self,
+        weights: Iterable[nn.Parameter],
+        lr: float,
+        betas: tuple[float, float],
+        weight_decay: float,
+        taps: float = 1.0,
     ) -> None:
+        self.taps = taps
         known = list(weights)
         groups = [
             {"params": [w for w in known if is_matrix(w)], "matrix": True, "weight_decay": weight_decay},
@@ -82,4 +96,5 @@ class Muon(torch.optim.Optimizer):
         mean = state["mean"].lerp_(gradient, 1 - first)
         square = state["square"].lerp_(gradient.square(), 1 - second)
         size = (square / (1 - second**count)).sqrt_().add_(1e-8)
-        weight.addcdiv_(mean, size, value=-group["lr"] / (1 - first**count))
+        rate = group["lr"] * (self.taps if is_tap(weight) else 1.0)
+        weight.addcdiv_(mean, size, value=-rate / (1 - first**count))

@@ -23,6 +23,8 @@ class Train:
     accumulate: int = 1
     optimizer: Literal["adamw", "adam", "muon"] = "adamw"
     lr: float = 1e-3
+    taps_lr: float = 1.0
+    """How many times the learning rate the taps of memories have, with muon; new ones that begin at zero want more."""
     betas: tuple[float, ...] = (0.9, 0.999)
     weight_decay: float = 0.01
     warmup_steps: int = 0
@@ -63,7 +65,7 @@ class Train:
             require(getattr(self, name) >= 1, name, "1 or more", getattr(self, name))
         for name in ("workers", "warmup_steps", "weight_decay", "seed"):
             require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
-        for name in ("max_steps", "max_minutes", "clip_norm", "patience", "lr"):
+        for name in ("max_steps", "max_minutes", "clip_norm", "patience", "lr", "taps_lr"):
             value = getattr(self, name)
             require(value is None or value > 0, name, "more than 0", value)
         for name in ("decay_from", "final_lr", "plateau_factor"):
