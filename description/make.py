@@ -113,7 +113,8 @@ def architecture(model: Enhancer, picture: Path) -> None:
     depth = len(config.levels)
     axis.set(xlim=(0, 12), ylim=(-0.75 * depth - 1.1, 2.3))
     path = [("wave", GREY), (f"STFT\n{config.window}/{config.hop}", BLUE)]
-    path += [(f"complex U-Net {stage + 1}", GREEN) for stage in range(config.stages)]
+    numbers = [""] if config.stages == 1 else [f" {stage + 1}" for stage in range(config.stages)]
+    path += [(f"complex U-Net{number}", GREEN) for number in numbers]
     path += [("complex ratio mask\n× spectrum", ORANGE), ("inverse STFT", BLUE), ("clean wave", GREY)]
     width = 12 / len(path)
     for number, (text, colour) in enumerate(path):
@@ -122,8 +123,9 @@ def architecture(model: Enhancer, picture: Path) -> None:
             arrow(axis, (number - 0.09) * width, 1.6, (number + 0.09) * width, 1.6)
     for number, level in enumerate(config.levels):
         y, inset = -0.75 * number, 0.35 * number
-        memory = " + FSMN over frequency" if level.fsmn and number else ""
-        memory += " + over time in each bin" if level.time and number else ""
+        along = [("over frequency", level.fsmn), ("over time in each bin", level.time)]
+        memories = ", ".join(name for name, there in along if there and number)
+        memory = f"\n+ FSMN {memories}" if memories else ""
         weighing = (" + SE over time" if config.causal else " + SE") if level.se and number else ""
         down = f"conv {level.kernel[0]}×{level.kernel[1]}, /{level.stride}, {level.channels} ch{memory}{weighing}"
         up = f"transposed conv {level.up_kernel[0]}×{level.up_kernel[1]}, ×{level.stride}{memory}"
