@@ -19,7 +19,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser("bench", help="measure the speed of models on this machine", description=DESCRIPTION)
     parser.add_argument(
-        "model", nargs="?", default="default", metavar="MODEL", help="a model or export (default: the bundled model)"
+        "model", nargs="?", default="default", metavar="MODEL", help="a model or export (default: the bundled one)"
     )
     parser.add_argument(
         "--vs",

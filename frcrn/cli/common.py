@@ -27,7 +27,7 @@ def add_model_option(parser: argparse.ArgumentParser, default: str) -> None:
         "--model",
         default=default,
         metavar="M",
-        help=f"a model's name, a model directory or a checkpoint file (default: the bundled model {default})",
+        help=f"a model's name, a model directory or a checkpoint file (default: {default}, which is bundled)",
     )
 
 
