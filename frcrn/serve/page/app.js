@@ -226,10 +226,8 @@ addEventListener("keydown", (event) => {
 function fillChoices() {
   const option = (value, text, selected) => new Option(text, value, selected, selected);
   const model = at("model").value, format = at("format").value;
-  at("model").replaceChildren(...known.models.map(({ name, rate, latency_ms: latency, default: first }) => {
-    const facts = [`${rate / 1000} kHz`, ...(latency ? [`${Math.round(latency)} ms`] : [])];
-    return option(name, `${name} (${facts.join(", ")})`, model ? name === model : first);
-  }));
+  at("model").replaceChildren(...known.models.map(({ name, rate, default: first }) =>
+    option(name, `${name} (${rate / 1000} kHz)`, model ? name === model : first)));
   at("format").replaceChildren(...[
     option("", say("source"), !format),
     ...FORMATS.filter((each) => known.formats.includes(each)).map((each) => option(each, each, each === format)),
