@@ -277,7 +277,7 @@ def test_a_job_tells_how_far_it_is_and_gives_its_parts(client: Client, tmp_path:
     assert client.get(f"/v1/jobs/{id}/audio", part="all").status == 400
     assert client.ask("DELETE", f"/v1/jobs/{id}").status == 204
     assert client.get(f"/v1/jobs/{id}").status == 404
-    assert not list(client.service.folder.iterdir())
+    until(lambda: not any(client.service.folder.iterdir()))
 
 
 def test_a_job_can_be_cancelled_and_one_that_fails_says_why() -> None:

@@ -24,6 +24,7 @@ import soundfile
 from frcrn.models.checkpoint import save
 from frcrn.serve.limits import Limits
 from frcrn.serve.models import Models
+from frcrn.serve.run import WAITING_MESSAGES
 from tests.networks import tiny
 from tests.serving import Client, serving, until, wav
 
@@ -211,12 +212,14 @@ def test_channels_and_samples_by_the_hundred_count_as_longer(models: Models) -> 
         assert client.enhance(wav(np.zeros((8, 2900)), 1000), name="a.wav").status == 200
 
 
-def test_messages_are_not_read_in_advance(client: Client) -> None:
+def test_a_stream_takes_more_messages_than_may_wait_for_it(client: Client) -> None:
     from websockets.sync.client import connect
 
     with connect(f"ws://127.0.0.1:{client.port}/v1/stream") as socket:
         socket.send(json.dumps({"rate": 16000}))
         assert json.loads(socket.recv())["ready"]
-        socket.send(b"\0\0" * 1600)
+        for _ in range(10 * WAITING_MESSAGES):
+            socket.send(b"\0\0" * 1600)
         socket.send('{"end": true}')
-        assert any(isinstance(message, str) and "ended" in message for message in socket)
+        ended = [json.loads(message) for message in socket if isinstance(message, str)]
+    assert ended == [{"ended": True, "samples": 10 * WAITING_MESSAGES * 1600}]

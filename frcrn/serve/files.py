@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,36 +56,31 @@ async def enhance(request: Request) -> Response:
         done.add_done_callback(begun.give_up)
         answer = await unless_left(request, begun, ticket)
     except BaseException:
-        leave(ticket, folder)
+        service.leave(ticket, folder)
         raise
     service.metrics.enhanced("file", answer.facts["seconds"])
     headers = described(upload.name, "clean", answer.suffix, answer.facts)
     if answer.size is not None:
         headers["Content-Length"] = str(answer.size)
-    return Sending(growing.follow(answer.path, done), headers, type_of(answer.suffix), ticket, folder)
+    kind = type_of(answer.suffix)
+    return Sending(growing.follow(answer.path, done), headers, kind, lambda: service.leave(ticket, folder))
 
 
 class Sending(StreamingResponse):
     """An answer that cleans up after itself, however it ends."""
 
     def __init__(
-        self, pieces: AsyncIterator[bytes], headers: dict[str, str], kind: str, ticket: Ticket, folder: Path
+        self, pieces: AsyncIterator[bytes], headers: dict[str, str], kind: str, leave: Callable[[], None]
     ) -> None:
         super().__init__(pieces, headers=headers, media_type=kind)
-        self._ticket, self._folder = ticket, folder
+        self._leave = leave
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Send it."""
         try:
             await super().__call__(scope, receive, send)
         finally:
-            leave(self._ticket, self._folder)
-
-
-def leave(ticket: Ticket, folder: Path) -> None:
-    """End the work of a request, and remove its files when it has ended."""
-    ticket.cancel()
-    ticket.afterwards(lambda: shutil.rmtree(folder, ignore_errors=True))
+            self._leave()
 
 
 def work(service: Service, upload: Upload, ticket: Ticket, begun: Begun) -> None:

@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from frcrn.serve.answers import described, type_of
-from frcrn.serve.files import leave
 from frcrn.serve.jobs import DONE, PARTS, Jobs, part_of
 from frcrn.serve.limits import Refusal
 from frcrn.serve.options import RAW, shown, suffix_of
@@ -28,7 +27,7 @@ async def begin(request: Request) -> Response:
             raise Refusal(400, "the parts of a job are files; ask for a format such as wav")
         job = jobs.start(upload, ticket)
     except BaseException:
-        leave(ticket, folder)
+        service.leave(ticket, folder)
         raise
     return JSONResponse({"id": job.id, "state": job.state}, 202, {"Location": f"/v1/jobs/{job.id}"})
 
@@ -61,7 +60,7 @@ async def fetch(request: Request) -> Response:
         raise Refusal(415, f"format {shown(form)}: the parts of a job are files; choose one such as wav")
     with as_refusals():
         suffix = await asyncio.to_thread(suffix_for, job.upload, asked)
-        path = await asyncio.to_thread(part_of, job, part, suffix, service.limits)
+        path = await asyncio.wrap_future(service.parts.submit(part_of, job, part, suffix, service.limits))
     if "," in request.headers.get("range", ""):
         # several ranges at once may be ignored; to sort thousands of them takes long
         headers = request.scope["headers"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -98,8 +97,7 @@ class Jobs:
             del self._jobs[job.id]
             job.gone = True
         job.end(CANCELLED)
-        job.ticket.cancel()
-        job.ticket.afterwards(lambda: shutil.rmtree(job.folder, ignore_errors=True))
+        self._service.leave(job.ticket, job.folder)
 
     def counts(self) -> dict[str, int]:
         """Return how many jobs are in which state."""
@@ -119,7 +117,7 @@ class Jobs:
     def _too_many(self, limits: Limits) -> Iterator[Job]:
         """Yield the jobs that must go so that one more has room, the oldest first."""
         ended = sorted((job for job in self._jobs.values() if job.ended), key=lambda job: job.finished)
-        count, size = len(self._jobs), size_of(self._service.folder)
+        count, size = len(self._jobs), sum(size_of(job.folder) for job in self._jobs.values())
         for job in ended:
             if count < limits.results and size < limits.kept_megabytes * MEGABYTE:
                 return
@@ -166,11 +164,8 @@ def conclude(job: Job, work: Future[None]) -> None:
             _log.error("a job failed", exc_info=error)
 
 
-_turn = threading.Lock()
-
-
 def part_of(job: Job, part: str, suffix: str, limits: Limits) -> Path:
-    """Return a file with a part of a finished job; written when it is first asked for."""
+    """Return a file with a part of a finished job; written when it is first asked for, by one thread at a time."""
     try:
         path = _written(job, part, suffix, limits)
     except (OSError, ValueError):
@@ -183,12 +178,11 @@ def part_of(job: Job, part: str, suffix: str, limits: Limits) -> Path:
 
 
 def _written(job: Job, part: str, suffix: str, limits: Limits) -> Path:
-    with opened(job.upload, limits, lambda: None) as source:
-        path = job.folder / f"{part}{suffix}"
-        with _turn:
-            if not path.exists():
-                write_part(job, source, part, path)
-        return path
+    path = job.folder / f"{part}{suffix}"
+    if not path.exists():
+        with opened(job.upload, limits, lambda: None) as source:
+            write_part(job, source, part, path)
+    return path
 
 
 def write_part(job: Job, source: Opened, part: str, path: Path) -> None:

@@ -6,8 +6,8 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,6 +33,9 @@ class Service:
     def __init__(self, models: Models, limits: Limits) -> None:
         self.models, self.limits, self.metrics = models, limits, Metrics()
         self.pool, self.streams = Pool(limits), StreamThreads(limits)
+        self.parts = ThreadPoolExecutor(1, "frcrn-part")
+        """Writes parts of jobs, one after another; who waits for one keeps no thread."""
+        self._removals = ThreadPoolExecutor(1, "frcrn-removal")
         self.folder = Path(tempfile.mkdtemp(prefix="frcrn-serve-"))
 
     def stop(self) -> None:
@@ -43,11 +46,23 @@ class Service:
         """End the threads, and remove all files."""
         self.pool.close()
         self.streams.close()
+        for each in (self.parts, self._removals):
+            each.shutdown(wait=True, cancel_futures=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def new_folder(self) -> Path:
         """Return an empty folder for one upload."""
         return Path(tempfile.mkdtemp(dir=self.folder))
+
+    def leave(self, ticket: Ticket, folder: Path) -> None:
+        """End the work of a request, and remove its files when it has ended."""
+        ticket.cancel()
+        ticket.afterwards(lambda: self.remove(folder))
+
+    def remove(self, folder: Path) -> None:
+        """Remove a folder soon; whoever calls need not wait for the disk."""
+        with suppress(RuntimeError):  # the service has been closed, which removes everything
+            self._removals.submit(shutil.rmtree, folder, ignore_errors=True)
 
     def network(self, upload: Upload) -> Network:
         """Return the network that an upload asks for, for the thread that calls."""

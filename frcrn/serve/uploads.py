@@ -67,7 +67,7 @@ async def _body(pieces: Pieces, file: BinaryIO, options: Options) -> int:
     size = 0
     async for piece in pieces:
         size += len(piece)
-        file.write(piece)
+        await asyncio.to_thread(file.write, piece)  # a slow disk keeps nobody else waiting
     finish(file, options, size)
     return size
 

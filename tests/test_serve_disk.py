@@ -1,0 +1,97 @@
+"""A disk that takes long keeps nobody waiting but those who wait for it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette", reason='the service needs pip install "frcrn[serve]"')
+pytest.importorskip("uvicorn")
+pytest.importorskip("websockets")
+pytest.importorskip("python_multipart")
+
+from frcrn.inference.one_file import Settings
+from frcrn.models.checkpoint import save
+from frcrn.serve import jobs, uploads
+from frcrn.serve.models import Models
+from frcrn.serve.options import Options
+from tests.networks import tiny
+from tests.serving import Client, multipart, serving, until, wav
+
+SOUND = wav(0.1 * np.ones(800))
+WAITING = 40  # more than there are threads for small tasks
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    path = tmp_path_factory.mktemp("models") / "small.safetensors"
+    save(tiny(causal=True), path)
+    with serving(Models([str(path)], runtime="torch")) as found:
+        yield found
+
+
+def done(client: Client) -> str:
+    id = client.begin(SOUND, name="a.wav")
+    assert client.ended(id)["state"] == "done"
+    return id
+
+
+def test_many_that_wait_for_a_part_keep_nobody_else_waiting(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready, write = threading.Event(), jobs.write_part
+    monkeypatch.setattr(jobs, "write_part", lambda *given: ready.wait(60) and write(*given))
+    id = done(client)
+    with ThreadPoolExecutor(WAITING) as threads:
+        waiting = [threads.submit(client.get, f"/v1/jobs/{id}/audio", part="removed") for _ in range(WAITING)]
+        try:
+            assert client.get("/v1/sample").status == 200
+            body, headers = multipart(SOUND, "a.wav")
+            assert client.ask("POST", "/v1/enhance", body, headers).status == 200
+            assert not any(each.done() for each in waiting)
+        finally:
+            ready.set()
+        assert {(each.result().status, each.result().body) for each in waiting} == {(200, waiting[0].result().body)}
+
+
+def test_removing_a_job_keeps_nobody_waiting(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(client.service.folder.iterdir())
+    id, ready, remove = done(client), threading.Event(), shutil.rmtree
+
+    def slow(*given: Any, **options: Any) -> None:
+        assert ready.wait(60)
+        remove(*given, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", slow)
+    try:
+        assert client.ask("DELETE", f"/v1/jobs/{id}").status == 204
+        assert client.get(f"/v1/jobs/{id}").status == 404
+        assert set(client.service.folder.iterdir()) > before
+    finally:
+        ready.set()
+    until(lambda: set(client.service.folder.iterdir()) == before)
+
+
+def test_an_upload_is_written_beside_what_else_goes_on() -> None:
+    went_on = threading.Event()
+
+    class Slow:
+        def write(self, piece: bytes) -> int:
+            assert went_on.wait(10), "nothing else went on"
+            return len(piece)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"piece"
+
+    async def both() -> int:
+        writing = asyncio.create_task(uploads._body(pieces(), Slow(), Options(Settings())))  # type: ignore[arg-type]
+        await asyncio.sleep(0.01)
+        went_on.set()
+        return await writing
+
+    assert asyncio.run(both()) == 5
