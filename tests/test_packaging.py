@@ -259,7 +259,7 @@ def test_in_an_empty_environment_without_a_compiler_it_runs_in_c(
 
     done = run("enhance", str(NOISY), "-o", "clean.flac", "-v")
     assert done.returncode == 0, done.stderr
-    assert b"frcrn: default: runtime native" in done.stderr
+    assert b"frcrn: offline: runtime native" in done.stderr
     assert not (tmp_path / "cache").exists()
     (tmp_path / "raw.s16").write_bytes(bytes(32_000))
     assert run("stream", "raw.s16").returncode == 0
