@@ -15,7 +15,7 @@ from frcrn.audio.formats import ACCEPTED, MEDIA_NAMES, AudioError, kind_of, need
 GAP = 0.1
 """Seconds that time stamps must leave out before silence fills them; less is rounding."""
 LONGEST_GAPS = 2.5 * 3600
-"""Seconds that time stamps can leave out in all; more is damage, such as MPEG's, which are back at zero after 26 hours."""
+"""Seconds that time stamps can leave out in all; more is damage, such as stamps of MPEG, which end at 26 hours."""
 _BLOCK = 1 << 16
 _DEMUXERS = "mov matroska asf avi mpegts flv mpeg aac amr ac3 eac3 mp3 ogg flac wav w64 aiff caf au"
 _ALONE = {"format_whitelist": ",".join(_DEMUXERS.split()), "protocol_whitelist": "none"}
