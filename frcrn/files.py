@@ -22,6 +22,9 @@ NAMES = "surrogateescape"
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet would run."""
 
+MOST_TEXT = 1 << 26
+"""Bytes of a configuration or a description; a device would have no end, and a file of holes costs nothing."""
+_PIECE = 1 << 20
 _PART_NAME = 255 - len("..01234567.part")
 
 
@@ -105,6 +108,22 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
 
 
+def content_of(path: Path, most: int) -> bytes:
+    """Return what a file holds, or refuse it where it is larger than any of its kind, whatever it says of its size."""
+    pieces: list[bytes] = []
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            pieces.append(piece)
+            if len(pieces) * _PIECE > most + _PIECE:
+                raise ValueError(f"{path}: larger than {most >> 20} MB, the most accepted of its kind")
+    return b"".join(pieces)
+
+
+def text_of(path: Path) -> str:
+    """Return the text of a configuration or a description."""
+    return content_of(path, MOST_TEXT).decode("utf-8")
+
+
 def from_json(text: str) -> Any:
     """Read JSON; what is nested beyond all measure is refused as what is none."""
     try:
@@ -124,7 +143,7 @@ def from_csv(text: str, name: str) -> list[dict[str, str]]:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; empty where there is none."""
     try:
-        values = from_json(path.read_text(encoding="utf-8"))
+        values = from_json(text_of(path))
     except (OSError, json.JSONDecodeError, UnicodeDecodeError):
         return {}
     return values if isinstance(values, dict) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from frcrn.data import Blend, HFRows, build
 from frcrn.data.blend import evenly
 from frcrn.data.dns import open_folder
+from frcrn.data.hf import HfConfig, open_rows
 from frcrn.data.segments import Segments
 from tests.made_audio import RATE, noise, save, speech
 
@@ -298,3 +300,15 @@ def test_parts_are_evenly_spread(weights, length):
         taken = np.cumsum(places == part)
         assert np.abs(taken - share * np.arange(1, length + 1)).max() <= len(weights)
         assert abs(taken[-1] - share * length) < 1
+
+
+def test_no_name_of_a_file_is_a_store_that_runs_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("datasets")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    code = "{{ cycler.__init__.__globals__.os.mkdir('%s') }}" % (tmp_path / "ran")
+    for name in ("reference::rows.csv", "rows.csv"):
+        Path(name).write_text(json.dumps({"version": 1, "templates": {"u": code}, "refs": {"a": "data"}}))
+    with pytest.raises((ValueError, OSError)):
+        open_rows(HfConfig("reference::rows.csv"))
+    assert not (tmp_path / "ran").exists()

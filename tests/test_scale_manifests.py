@@ -15,6 +15,7 @@ from frcrn.inference.one_file import Settings
 from frcrn.scale import dataset, tables
 from frcrn.scale.places import Place, named_in_row
 from frcrn.scale.planning import plan
+from frcrn.scale.work import Order, Worker
 
 
 @pytest.mark.parametrize(
@@ -139,3 +140,17 @@ def test_strange_addresses_are_problems_of_their_rows_and_no_folder_is_walked(
     pieces = plan(str(tmp_path / "rows.jsonl"), str(tmp_path / "out"))
     assert len(pieces) == len(names) and all(piece.problem for piece in pieces)
     assert not walked
+
+
+def test_an_object_with_a_strange_name_costs_no_other(tmp_path: Path) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    names = ["a::b.wav", "a::reference:.wav", "c.wav"]
+    for name in names:
+        MemoryFileSystem().pipe_file(f"/strange/{name}", b"planned, not opened")
+    pieces = plan("memory://strange", str(tmp_path / "out"))
+    assert sorted(piece.name for piece in pieces) == names
+    worker = Worker(Settings(), "", str(tmp_path / "out"))
+    rows = [row for piece in pieces if "::" in piece.name for row in worker.rows(Order(piece))]
+    assert [row.status for row in rows] == ["failed", "failed"]
+    assert all("names several stores with ::" in str(row.error) for row in rows)

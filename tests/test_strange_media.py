@@ -13,7 +13,7 @@ pytest.importorskip("av")
 from frcrn import audio, enhance_file
 from frcrn.audio import Audio, AudioError
 from tests.limits import bounded
-from tests.strange_media import cases
+from tests.strange_media import cases, made
 from tests.test_strange_audio import MODEL, all_of, as_array
 
 
@@ -68,6 +68,16 @@ def test_what_time_stamps_leave_out_is_silence_a_little_at_once(tmp_path: Path) 
         assert sum(block.shape[1] for block in audio.blocks(path)) == pytest.approx(7200.1 * 8000, abs=80)
 
 
-def test_what_leaves_out_years_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match="leave out 4000000 s"):
-        audio.read(with_a_gap(tmp_path / "a.mkv", 4_000_000))
+@pytest.mark.parametrize("seconds", [60_000, 4_000_000])
+def test_what_leaves_out_most_of_a_day_or_more_is_refused(seconds: int, tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=f"leave out {seconds} s"):
+        audio.read(with_a_gap(tmp_path / "a.mkv", seconds))
+
+
+def test_a_track_that_says_nothing_of_its_kind_is_refused(tmp_path: Path) -> None:
+    content = made(".mov")
+    place = content.index(b"smhd") + 12  # the size of the next box, which hides those that follow
+    path = tmp_path / "a.mov"
+    path.write_bytes(content[:place] + b"\xff\xff" + content[place + 2 :])
+    with pytest.raises(AudioError, match="of a kind that nothing here decodes"):
+        audio.read(path)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import frcrn
+from frcrn.evaluation.peers import describe
+from frcrn.export.native.standalone import find_program, read_about
+from frcrn.export.onnx.folder import described
+from frcrn.training import recipe
 from tests.limits import bounded
 from tests.strange_models import MODELS
 
@@ -27,3 +33,48 @@ def test_it_is_refused_in_a_sentence(name: str, tmp_path: Path, limited: None) -
         frcrn.load(place)
     assert 0 < len(str(caught.value)) < 500 and "\n" not in str(caught.value)
     assert not isinstance(caught.value, TimeoutError) and not (tmp_path / "ran").exists()
+
+
+def of_holes(path: Path) -> None:
+    """A file of 100 GB that takes no room."""
+    with path.open("wb") as file:
+        file.truncate(100 << 30)
+
+
+def endless(path: Path) -> None:
+    """A device without an end."""
+    path.symlink_to("/dev/zero")
+
+
+READERS: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "configuration": ("configuration.json", frcrn.load),
+    "program": ("program.json", lambda folder: read_about(folder / "program.json")),
+    "export": ("frcrn.json", described),
+    "peer": ("peer.json", lambda folder: describe(folder / "peer.json")),
+    "recipe": ("recipe.json", lambda folder: recipe.read(folder / "recipe.json")),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("made", [of_holes, endless])
+def test_no_description_fills_the_memory(
+    name: str, made: Callable[[Path], None], tmp_path: Path, limited: None
+) -> None:
+    file, read = READERS[name]
+    made(tmp_path / file)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="larger than 64 MB|expected a file in JSON") as caught:
+            read(tmp_path)
+        assert "\n" not in str(caught.value)
+        assert tracemalloc.get_traced_memory()[1] < 256 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_no_program_in_c_does_either(tmp_path: Path, limited: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frcrn.export.native.standalone.MOST_PROGRAM", 1 << 24)
+    of_holes(tmp_path / "model.frcrn")
+    (tmp_path / "program.json").write_text('{"trained": 1, "config": {}}')
+    with pytest.raises(ValueError, match="larger than 16 MB"):
+        find_program(tmp_path)

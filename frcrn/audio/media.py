@@ -14,8 +14,8 @@ from frcrn.audio.formats import ACCEPTED, MEDIA_NAMES, AudioError, kind_of, need
 
 GAP = 0.1
 """Seconds that time stamps must leave out before silence fills them; less is rounding."""
-LONGEST_GAPS = 24 * 3600.0
-"""Seconds that time stamps can leave out in all; more is damage."""
+LONGEST_GAPS = 2.5 * 3600
+"""Seconds that time stamps can leave out in all; more is damage, such as stamps of MPEG, which end at 26 hours."""
 _BLOCK = 1 << 16
 _DEMUXERS = "mov matroska asf avi mpegts flv mpeg aac amr ac3 eac3 mp3 ogg flac wav w64 aiff caf au"
 _ALONE = {"format_whitelist": ",".join(_DEMUXERS.split()), "protocol_whitelist": "none"}
@@ -88,7 +88,10 @@ def chosen(container: Any, name: str, track: int | None) -> Any:
         raise AudioError(f"{name}: has no sound; expected at least one audio track")
     if not 1 <= (track or 1) <= len(tracks):
         raise AudioError(f"{name}: track {track}: the file has {len(tracks)} audio tracks, counted from 1")
-    return tracks[(track or 1) - 1]
+    found = tracks[(track or 1) - 1]
+    if found.codec_context is None:
+        raise AudioError(f"{name}: its audio track is of a kind that nothing here decodes; it may be damaged")
+    return found
 
 
 class MediaSound:

@@ -15,7 +15,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 from frcrn.data.mixing import MixingConfig
-from frcrn.files import from_json
+from frcrn.files import from_json, text_of
 
 SECTION = "noisy_speech"
 ENDINGS = (".cfg", ".ini")
@@ -56,7 +56,7 @@ def read_plan(path: Path) -> Plan:
     if path.suffix.lower() in ENDINGS:
         return _of_challenge(path)
     try:
-        table = from_json(path.read_text(encoding="utf-8"))
+        table = from_json(text_of(path))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: expected a table in JSON, found {error}") from None
     if not isinstance(table, dict):
@@ -72,7 +72,7 @@ def read_plan(path: Path) -> Plan:
 def _of_challenge(path: Path) -> Plan:
     parser = configparser.ConfigParser(interpolation=None, inline_comment_prefixes=("#",), strict=False)
     try:
-        parser.read_string(path.read_text(encoding="utf-8"), str(path))
+        parser.read_string(text_of(path), str(path))
         section = parser[SECTION]
     except (configparser.Error, UnicodeDecodeError, KeyError):
         raise ValueError(f"{path}: expected a file with the section [{SECTION}], found none") from None

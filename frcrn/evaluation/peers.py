@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from frcrn import config
 from frcrn.audio import MissingPackage, exactly, resample
 from frcrn.export.onnx.sessions import inference_session
-from frcrn.files import from_json
+from frcrn.files import from_json, text_of
 
 Array = NDArray[np.float32]
 Spectrum = NDArray[np.complexfloating]
@@ -78,7 +78,7 @@ class Description:
 def describe(path: Path) -> Description:
     """Read a description; whatever is unknown, missing or not there is refused by name."""
     try:
-        values = from_json(path.read_text(encoding="utf-8"))
+        values = from_json(text_of(path))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: expected the description of a peer in JSON ({error})") from error
     description = config.build(Description, values, str(path))

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from frcrn.files import write_json
+from frcrn.files import text_of, write_json
 from frcrn.models import Enhancer, FRCRNConfig
 from frcrn.models.checkpoint import CheckpointError, load, save, save_directory
 from frcrn.models.directories import CONFIGURATION, WEIGHT_FILES
@@ -40,7 +40,7 @@ def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, f
 def write_released(model: Enhancer, folder: Path) -> Path:
     """Write a directory that the stock code loads: the released names of tensors, and its configuration."""
     save(model, folder / "pytorch_model.bin", official_form=True)
-    values = json.loads((folder.parent / CONFIGURATION).read_text(encoding="utf-8"))
+    values = json.loads(text_of(folder.parent / CONFIGURATION))
     write_json(
         folder / CONFIGURATION,
         {**values, "model": {"type": OFFICIAL_TYPE, **ARGUMENTS}, "pipeline": {"type": OFFICIAL_TYPE}},

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from frcrn.files import MOST_TEXT, content_of, text_of
 from frcrn.models.weight_files import CheckpointError
 
 CONFIGURATION = "configuration.json"
@@ -40,12 +41,17 @@ def read_configuration(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise CheckpointError(f"{file}: expected a file in JSON, found a pipe, a device or a folder")
     try:
-        part = json.loads(file.read_text(encoding="utf-8")).get("model", {})
+        part = json.loads(text_of(file)).get("model", {})
     except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{file}: not a JSON object ({error})") from error
     if not isinstance(part, dict):
         raise CheckpointError(f"{file}: expected an object under 'model', found {type(part).__name__}")
     return part
+
+
+def named_by(pointer: Path) -> str:
+    """Return the name of a file beside it, which is the text of a file."""
+    return Path(content_of(pointer, MOST_TEXT).decode("utf-8", "replace").strip()).name
 
 
 def weights_in(folder: Path) -> Path:
@@ -54,7 +60,7 @@ def weights_in(folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     for pointer in (folder / name for name in POINTERS):
-        if pointer.is_file() and (found := folder / Path(pointer.read_text("utf-8", "replace").strip()).name).is_file():
+        if pointer.is_file() and (found := folder / named_by(pointer)).is_file():
             return found
     raise CheckpointError(f"{folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from frcrn.files import from_json, write_json
+from frcrn.files import from_json, text_of, write_json
 from frcrn.models import Enhancer
 from frcrn.models.checkpoint import arguments_of, assemble, load
 from frcrn.models.directories import CONFIGURATION
@@ -148,7 +148,7 @@ class Run(Trainer):
 
 def add_sections(path: Path, sections: Mapping[str, Any]) -> None:
     """Add sections to a configuration, in one step."""
-    values = from_json(path.read_text(encoding="utf-8")) | sections
+    values = from_json(text_of(path)) | sections
     write_json(path, values)
 
 

@@ -41,11 +41,19 @@ def plan(source: str, destination: str) -> list[Piece]:
         raise AudioError(f"{source}: nothing to enhance; accepted are {ACCEPTED}, .tar shards, .parquet and .arrow")
     goal = Place(destination)
     inside = f"{goal.path.rstrip('/')}/"
-    paths = {piece: "" if piece.problem else Place(piece.source).path for piece in pieces}
+    paths = {piece: _path_of(piece) for piece in pieces}
     same = [piece for piece, path in paths.items() if path == inside + piece.name]
     if same:
         raise AudioError(f"{same[0].source}: is the input and the output; choose another destination")
     return list(_without_collisions(piece for piece in pieces if not paths[piece].startswith(inside)))
+
+
+def _path_of(piece: Piece) -> str:
+    """The path in its store; empty where there is none, of which its row will say why."""
+    try:
+        return "" if piece.problem else Place(piece.source).path
+    except ValueError:
+        return ""
 
 
 def wanted(name: str) -> bool:

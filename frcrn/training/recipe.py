@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from frcrn.config import build, require
-from frcrn.files import from_json
+from frcrn.files import from_json, text_of
 from frcrn.models.base import MODELS, Enhancer
 
 
@@ -149,7 +149,7 @@ def read(path: str | Path, changes: Iterable[str] = ()) -> Recipe:
 def tables(path: str | Path, changes: Iterable[str] = ()) -> dict[str, Any]:
     """Read a recipe's tables, stages and all, and carry out changes such as "stages.2.train.lr=0.001"."""
     try:
-        values = from_json(Path(path).read_text(encoding="utf-8"))
+        values = from_json(text_of(Path(path)))
     except FileNotFoundError:
         raise ValueError(f"{path}: expected a recipe in JSON, found no such file") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -22,6 +22,7 @@ FOLLOWED = (
     "frcrn.export.onnx.folder",
     "frcrn.inference.manifest",
     "frcrn.models",
+    "frcrn.scale.planning",
     "frcrn.training.recipe",
     "json",
     "safetensors",

@@ -26,6 +26,7 @@ from frcrn.export.onnx.folder import ABOUT, described
 from frcrn.inference.manifest import NAME, Manifest
 from frcrn.models.checkpoint import load
 from frcrn.models.directories import CONFIGURATION
+from frcrn.scale.planning import plan
 from frcrn.training import recipe
 from tests.limits import bounded
 from tests.strange_audio import BASES, made
@@ -74,6 +75,16 @@ def a_manifest() -> bytes:
     return "".join(json.dumps(line) + "\n" for line in lines).encode()
 
 
+def rows_of_json() -> bytes:
+    rows: list[dict[str, Any]] = [{"path": "a.wav", "id": "x", "start": 0.1, "end": None}, {"path": "file:///b.wav"}]
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def rows_of(name: str) -> Callable[[bytes, Path], None]:
+    """Plan what a list of recordings asks for."""
+    return of_folder(name, lambda folder: plan(str(folder / name), str(folder / "out")))
+
+
 def targets() -> list[tuple[str, list[bytes], Callable[[bytes, Path], None]]]:
     """Return what is attacked: its name, files that are right, and how a changed one is read."""
     recipes, networks = (
@@ -90,6 +101,8 @@ def targets() -> list[tuple[str, list[bytes], Callable[[bytes, Path], None]]]:
         ("configuration", [(CONFIGS.parent / CONFIGURATION).read_bytes()], of_folder(CONFIGURATION, load)),
         ("export", [json.dumps(ABOUT_IT).encode()], of_folder(ABOUT, described)),
         ("weights", [weights()], whole("model.safetensors", load)),
+        ("rows", [rows_of_json()], rows_of("rows.jsonl")),
+        ("table", [b"path,id,start,end\na.wav,x,0.1,0.5\nfile:///b.wav,,,\n"], rows_of("rows.csv")),
         ("manifest", [a_manifest()], of_folder(NAME, lambda place: Manifest(place).records)),
     ]
 

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frcrn.export.native.stream import NativeStep, Past
-from frcrn.files import from_json
+from frcrn.files import content_of, from_json, text_of
 
 if TYPE_CHECKING:
     from frcrn.audio.arrays import Wave
     from frcrn.inference.streaming import Stream
 
 ABOUT, PROGRAM = "program.json", "model.frcrn"
+MOST_PROGRAM = 1 << 31
 """The names of a description and of a program in a folder that `frcrn export --format c` wrote."""
 
 ENDINGS = ".json", ".frcrn"
@@ -143,7 +144,7 @@ def find_program(source: str | os.PathLike[str]) -> tuple[bytes, dict[str, Any]]
     """Return the program and description of a bundled model's name, or of a folder in C; None for anything else."""
     path = Path(source)
     if (path / PROGRAM).is_file() and (path / ABOUT).is_file():
-        return (path / PROGRAM).read_bytes(), read_about(path / ABOUT)
+        return content_of(path / PROGRAM, MOST_PROGRAM), read_about(path / ABOUT)
     return None if path.exists() or os.fspath(source) != path.name else _bundled(path.name)
 
 
@@ -158,7 +159,7 @@ def _bundled(name: str) -> tuple[bytes, dict[str, Any]] | None:
 def read_about(path: Path) -> dict[str, Any]:
     """Return a description, or refuse what is none."""
     try:
-        about: dict[str, Any] = from_json(path.read_text(encoding="utf-8"))
+        about: dict[str, Any] = from_json(text_of(path))
         _ = about["trained"], about["config"].keys()
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: not the description of a network in C ({error!r})") from error

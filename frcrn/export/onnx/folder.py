@@ -16,7 +16,7 @@ from frcrn import config
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED, Shapes, open_session, streamed
 from frcrn.export.onnx.traced import step_graph, whole_graph
 from frcrn.export.parity import checked, expected, speech
-from frcrn.files import from_json, held, replacing
+from frcrn.files import from_json, held, replacing, text_of
 from frcrn.models import Enhancer
 
 ABOUT = "frcrn.json"
@@ -61,7 +61,7 @@ def export(model: Enhancer, folder: str | os.PathLike[str], *, more: Callable[[G
 def graphs_in(folder: Path) -> set[str]:
     """Return the names of the graphs that an older export left in a folder."""
     try:
-        graphs = from_json((folder / ABOUT).read_text(encoding="utf-8"))["graphs"]
+        graphs = from_json(text_of(folder / ABOUT))["graphs"]
         names = {Path(graph["file"]) for graph in graphs.values()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return set()  # none, or not a description of ours
@@ -88,7 +88,7 @@ def written(model: Enhancer) -> Graphs:
 def described(folder: Path) -> dict[str, Any]:
     """Return the description of an exported folder."""
     try:
-        about: dict[str, Any] = from_json((folder / ABOUT).read_text(encoding="utf-8"))
+        about: dict[str, Any] = from_json(text_of(folder / ABOUT))
     except ValueError as error:
         raise ValueError(f"{folder / ABOUT}: expected the description of an export in JSON ({error})") from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
