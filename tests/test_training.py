@@ -691,16 +691,9 @@ def test_accelerate_launch_runs_the_command_in_two_processes(tmp_path: Path):
 
     mixing_recipe(tmp_path, max_steps=4, save_every=2)
     root = str(Path(__file__).parent.parent)
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
+    # on processors, too, this is what starts several processes by torchrun; with --cpu they want MPI
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
+    launch += ["--num_processes", "2", "--num_machines", "1"]
     launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(free_port())]
     done = subprocess.run(
         [*launch, "-m", "frcrn", "train", "small.json"],
