@@ -125,7 +125,10 @@ def test_strange_headers_are_refused_or_ignored(
 ) -> None:
     server: Client = request.getfixturevalue(which)
     for path, method, body in (("/v1/models", "GET", None), ("/v1/enhance", "POST", SOUND)):
-        assert server.ask(method, path, body, headers={name: value}).status < 500
+        try:
+            assert server.ask(method, path, body, headers={name: value}).status < 500
+        except ConnectionError:  # a body whose length is none is not read, and may cross the answer
+            assert name == "Content-Length"
 
 
 def test_the_name_of_a_model_need_not_be_english(client: Client) -> None:
