@@ -85,7 +85,9 @@ def test_what_is_changed_uses_every_operation() -> None:
 
 @EVERY_SHAPE
 def test_no_file_of_ours_is_refused(shape: str) -> None:
-    NativeModel(write_program(network(shape)))
+    model = network(shape)
+    opened = NativeModel(write_program(model))
+    assert (opened.hop, opened.delay, opened.lookahead) == (model.hop, model.latency - model.hop, model.lookahead)
 
 
 def words(content: bytes, **changes: int) -> bytes:

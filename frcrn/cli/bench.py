@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from frcrn.cli.common import progress_bar
+from frcrn.config import FOR_STREAMS
 
 DESCRIPTION = """Measure the speed of a model on this machine: parameters, multiplications per second of audio (GMAC),
 latency by design, the time of each frame (median, 99th
@@ -19,7 +20,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser("bench", help="measure the speed of models on this machine", description=DESCRIPTION)
     parser.add_argument(
-        "model", nargs="?", default="default", metavar="MODEL", help="a model or export (default: the bundled one)"
+        "model", nargs="?", default=FOR_STREAMS, metavar="MODEL", help=f"a model or export (default: {FOR_STREAMS})"
     )
     parser.add_argument(
         "--vs",

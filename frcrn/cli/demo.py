@@ -11,7 +11,7 @@ from shutil import which
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from frcrn.cli.common import add_model_option
-from frcrn.config import FOR_RECORDINGS
+from frcrn.config import FOR_RECORDINGS, FOR_STREAMS
 
 if TYPE_CHECKING:
     from frcrn.audio import Samples
@@ -40,7 +40,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     info.add_argument(
         "model",
         nargs="?",
-        default="default",
+        default=FOR_STREAMS,
         metavar="MODEL",
         help="a model's name, directory or checkpoint (default: bundled)",
     )

@@ -88,7 +88,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         type=int,
         metavar="N",
         help="run the network N times, each time with its frames elsewhere, and average: a little better, N times the "
-        "time (default: what the model asks for: 2 for the bundled one, else 1)",
+        "time (default: what the model asks for: 2 for the bundled ones, else 1)",
     )
     parser.add_argument(
         "--normalise", type=float, metavar="LUFS", help="set the loudness, such as -16 (default: unchanged)"

@@ -33,8 +33,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--model",
         "-m",
         default=FOR_RECORDINGS,
-        help="a model, the JSON of an ONNX model, or a folder of enhanced files (default: "
-        f"{FOR_RECORDINGS}, which is bundled)",
+        help=f"a model, the JSON of an ONNX model, or a folder of enhanced files (default: {FOR_RECORDINGS}, bundled)",
     )
     evaluate.add_argument("-o", "--output", type=Path, help="folder for scores.csv, summary.json and report.html")
     add_device_option(evaluate)

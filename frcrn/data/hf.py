@@ -59,9 +59,8 @@ def open_hf(config: HfConfig, sample_rate: int, seed: int) -> Segments:
 
 def open_rows(config: HfConfig) -> tuple[Any, Path]:
     """Open a dataset on disk: its rows, audio undecoded, and the folder where relative paths in them start."""
-    path = Path(
-        config.path
-    ).absolute()  # in other paths with :: fsspec, which opens them, may see a store that runs code
+    # in a relative path with :: fsspec, which opens it, may see a store that runs code
+    path = Path(config.path).absolute()
     return bare(one_split(_load(path), config.split)), path if path.is_dir() else path.parent
 
 

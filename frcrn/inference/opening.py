@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from frcrn.audio import MissingPackage
+from frcrn.config import FOR_STREAMS
 from frcrn.export.native.library import library
 from frcrn.export.native.standalone import NativeNetwork, find_program, names
 from frcrn.inference.network import Network
@@ -28,14 +29,14 @@ class Identity(NamedTuple):
 
 
 @overload
-def load(source: str | os.PathLike[str] = "default", *, runtime: None = None, **changes: Any) -> Enhancer: ...
+def load(source: str | os.PathLike[str] = FOR_STREAMS, *, runtime: None = None, **changes: Any) -> Enhancer: ...
 
 
 @overload
-def load(source: str | os.PathLike[str] = "default", *, runtime: str, **changes: Any) -> Network: ...
+def load(source: str | os.PathLike[str] = FOR_STREAMS, *, runtime: str, **changes: Any) -> Network: ...
 
 
-def load(source: str | os.PathLike[str] = "default", *, runtime: str | None = None, **changes: Any) -> Network:
+def load(source: str | os.PathLike[str] = FOR_STREAMS, *, runtime: str | None = None, **changes: Any) -> Network:
     """Return the network, ready for use, that a name, a model directory or a checkpoint file holds.
 
     Args:

@@ -14,13 +14,13 @@ import torch
 from safetensors.torch import save as serialized
 from torch import Tensor
 
+from frcrn.config import FOR_STREAMS
 from frcrn.files import replacing, write_text
 from frcrn.models import MODELS, Enhancer, FRCRNConfig, dtln_weights, released
 from frcrn.models.budget import Budget
 from frcrn.models.directories import (
     BUNDLED,
     CONFIGURATION,
-    DEFAULT,
     STREAMING,
     WEIGHT_FILES,
     known_name,
@@ -36,7 +36,7 @@ from frcrn.models.weight_files import CheckpointError as CheckpointError
 MODEL_TYPE = "frcrn-ans-16k"
 
 
-def load(source: str | os.PathLike[str] = DEFAULT, **changes: Any) -> Enhancer:
+def load(source: str | os.PathLike[str] = FOR_STREAMS, **changes: Any) -> Enhancer:
     """Return the network, ready for use, that a name, a model directory or a checkpoint file holds.
 
     Args:

@@ -8,11 +8,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from frcrn.config import FOR_STREAMS
 from frcrn.files import MOST_TEXT, content_of, text_of
 from frcrn.models.weight_files import CheckpointError
 
 CONFIGURATION = "configuration.json"
-DEFAULT = "default"
 BUNDLED = "bundled"
 """The key by which a model directory without weights of its own names the bundled model that it stands for."""
 STREAMING = "streaming"
@@ -30,7 +30,7 @@ def names() -> list[str]:
         if folder.is_dir()
         else []
     )
-    return sorted({DEFAULT, *bundled})
+    return sorted({FOR_STREAMS, *bundled})
 
 
 def read_configuration(folder: Path) -> dict[str, Any]:

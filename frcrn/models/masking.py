@@ -88,8 +88,7 @@ class MaskEnhancer(Enhancer):
         edge = 0 if self.causal else self.stft.overlap // self.hop
         seen = spec[..., edge : spec.shape[-1] - edge]
         masks, _ = self.masks(seen)
-        if self.late:
-            spec, masks = spec[..., : -self.late], [mask[..., self.late :] for mask in masks]
+        spec, masks = spec[..., : spec.shape[-1] - self.late], [mask[..., self.late :] for mask in masks]
         return self.estimate(spec, masks, edge, front, wave.shape[1])
 
     def margins(self, samples: int) -> tuple[int, int]:

@@ -97,7 +97,7 @@ def opener(sockets: list[socket.socket], public: bool) -> urllib.request.OpenerD
 
     def made(connection: http.client.HTTPConnection, connect: Callable[[], None]) -> None:
         if public:
-            refuse_private(found[4][0] for found in socket.getaddrinfo(connection.host, connection.port))
+            refuse_private(place[4][0] for place in socket.getaddrinfo(connection.host, connection.port))
         connect()
         sockets.append(connection.sock)
         if public:  # the name may have changed its address since it was looked up

@@ -42,13 +42,13 @@ def write_program(model: Enhancer) -> bytes:
     )
     seen = features(writer, described, spectrum)
     bound = program.weight(np.array([model.mask_bound]))
-    at = writer.held(spectrum, spectrum.size, model.late) if model.late else spectrum
+    late = writer.held(spectrum, spectrum.size, model.late)
     for number, head in enumerate(model.wire(writer, (seen,))):
         x = writer.one(head)
         program.emit(Bound(x=x.buffer, count=x.size, bound=bound, further=number, out=mask))
     program.emit(
         Apply(
-            spectrum=at,
+            spectrum=late,
             mask=mask,
             work=work(stft),
             past=program.state(stft.overlap),

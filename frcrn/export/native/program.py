@@ -67,19 +67,9 @@ class Program:
             words += [OPERATIONS.index(type(operation)), len(arguments), *arguments]
         state = self.state_count + SLACK  # a whole number of lines, so that states lie well one after the other
         table, stored = in_parts(np.concatenate(self.weights))
-        header = [
-            rate,
-            window,
-            hop,
-            state,
-            scratch,
-            len(words),
-            self.weight_count,
-            len(table),
-            *([late] if late else []),
-        ]
+        header = [rate, window, hop, state, scratch, len(words), self.weight_count, len(table)]
+        magic, header = (MAGIC_OF_LATE, [*header, late]) if late else (MAGIC, header)
         numbers = (np.array(part, "<i4") for part in (header, words, table))
-        magic = MAGIC_OF_LATE if late else MAGIC
         return magic + b"".join(part.tobytes() for part in (*numbers, *stored))
 
 

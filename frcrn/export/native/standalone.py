@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from frcrn.inference.streaming import Stream
 
 ABOUT, PROGRAM = "program.json", "model.frcrn"
-MOST_PROGRAM = 1 << 31
 """The names of a description and of a program in a folder that `frcrn export --format c` wrote."""
+
+MOST_PROGRAM = 1 << 31
+"""Bytes of a program; what is larger is none."""
 
 ENDINGS = ".json", ".frcrn"
 """Of a bundled model's description and its program, beside its weights."""

@@ -131,7 +131,9 @@ class FrameWriter(Writer):
         rows, _ = self.with_past(name, rows, (spec.order - 1, 4 * features), axis=0)
         taps = np.concatenate([spec.taps_f, spec.taps_f, spec.taps_g, spec.taps_g]).T
         memory = graph.op("ReduceSum", graph.op("Mul", rows, taps), np.array([0]), keepdims=1)
-        both = graph.op("Concat", memory, graph.reshape(self.held(name, spec, x).name, 1, 2 * features), axis=1)
+        both = graph.op(
+            "Concat", memory, graph.reshape(self.delayed(f"{name}.late", x, spec.ahead).name, 1, 2 * features), axis=1
+        )
         return self.mixed(both, OF_MEMORY[:, [0, 2, 1, 3, 4, 5]], x.channels, x.bins)
 
     def weigh(self, name: str, spec: AttentionSpec, x: Image) -> Image:

@@ -163,7 +163,7 @@ def mask(writer: Writer, model: MaskEnhancer, spec: str) -> str:
 
 def held(writer: Writer, model: MaskEnhancer, spec: str) -> str:
     """Spectrum [B, 2, T, F] -> the one of the frames that the mask is for."""
-    return writer.delayed("spectrum", Image(spec, 1, model.stft.bins), model.late).name if model.late else spec
+    return writer.delayed("spectrum", Image(spec, 1, model.stft.bins), model.late).name
 
 
 def features(graph: Graph, layer: FeaturesSpec, spec: str) -> Image:

@@ -56,7 +56,7 @@ class WholeWriter(Writer):
         p = graph.op("Conv", p, taps[:, None, None, :], group=4 * features, pads=[0, before, 0, 0])
         # [B, 4 C F, 1, T] -> [B, 4 C, T, F]
         p = graph.op("Transpose", graph.reshape(p, 0, 4 * x.channels, x.bins, -1), perm=[0, 1, 3, 2])
-        late = self.held(name, spec, x)
+        late = self.delayed(f"{name}.late", x, spec.ahead)
         return self.mixed(graph.op("Concat", p, late.name, axis=1), OF_MEMORY, x.channels, x.bins)
 
     def weigh(self, name: str, spec: AttentionSpec, x: Image) -> Image:

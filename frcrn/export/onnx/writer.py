@@ -59,15 +59,13 @@ class Writer(backend.Writer[Image]):
         """Images and their earlier frames by kernels that look equally far back -> [B, 2 out, T', F'] of each."""
 
     def delayed(self, name: str, x: Image, frames: int) -> Image:
-        """An image as it was some frames earlier."""
+        """An image as it was some frames earlier, or as it is."""
+        if not frames:
+            return x
         longer, before = self.with_past(name, x.name, (self.batch, 2 * x.channels, frames, x.bins), axis=2)
         if before:
             longer = self.graph.op("Pad", longer, np.array([0, 0, before, 0, 0, 0, 0, 0]))
         return x._replace(name=self.graph.part(longer, 2, 0, -frames))
-
-    def held(self, name: str, spec: MemorySpec, x: Image) -> Image:
-        """An image as it was when the frames were there that a memory answers now."""
-        return self.delayed(f"{name}.late", x, spec.ahead) if spec.ahead else x
 
     def sum(self, x: Image, y: Image) -> Image:
         """Two images, added."""
@@ -142,7 +140,7 @@ class Writer(backend.Writer[Image]):
         p = graph.op("Conv", hidden, weights.project)
         p, before = self.with_past(name, p, (self.batch, width, spec.order - 1, x.bins), axis=2)
         p = graph.op("Conv", p, weights.taps, group=width, pads=[before, 0, 0, 0])
-        return x._replace(name=graph.op("Add", self.held(name, spec, x).name, p))
+        return x._replace(name=graph.op("Add", self.delayed(f"{name}.late", x, spec.ahead).name, p))
 
     def gated(self, spec: AttentionSpec, means: str, squeeze: Array | None = None) -> str:
         """Means [N, 2C] -> gates [N, 4C]."""

@@ -116,11 +116,10 @@ class Eager:
         if isinstance(layer, FrequencyFsmn):
             along: Tensor = layer(x)
             return along
+        ahead = ahead_of(layer)
+        late = [self.later(f"{name}.late", x, ahead)] if ahead else []
         y: Tensor
-        if ahead := ahead_of(layer):
-            y, self.new[name] = layer(x, self.past.get(name), self.later(f"{name}.late", x, ahead))
-            return y
-        y, self.new[name] = layer(x, self.past.get(name))
+        y, self.new[name] = layer(x, self.past.get(name), *late)
         return y
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
