@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import soxr
 import torch
 from torch.testing import assert_close
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from frcrn.audio.sample import sample
 from frcrn.models import FRCRN, FRCRNConfig
@@ -404,3 +406,27 @@ def test_what_cannot_be_is_refused_in_one_sentence(entries: object, message: str
     with pytest.raises(ValueError, match=message) as caught:
         build_losses(entries, window=WINDOW, hop=HOP)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
+
+
+class Waits(TorchDispatchMode):
+    """Notes what a GPU would have to be waited for: values brought to the host, places of what is true."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if any(part in str(function) for part in ("_local_scalar_dense", "nonzero", "masked_select", "lift_fresh")):
+            self.found.append(str(function))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["compressed_spectrum", "stoi", "pesq", "noise_left", "snr", "si_snr"])
+def test_no_loss_of_the_recipes_waits_for_the_device(name: str):
+    noisy, clean = waves(samples=16000)
+    losses = build_losses({name: {}}, window=WINDOW, hop=HOP)
+    losses(estimate_of(noisy), noisy, clean)  # constants are made once
+    estimate = estimate_of(noisy.clone().requires_grad_(True))
+    with Waits() as waits:
+        losses(estimate, noisy, clean).total.backward()
+    assert waits.found == []

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
+from frcrn.models.layers.features import Features
 from frcrn.models.layers.stft import STFT
 from tests.networks import noise
 
@@ -85,3 +86,20 @@ def test_a_frame_adds_nothing_outside_its_window() -> None:
 def test_sizes_that_cannot_be_undone_are_refused(window: int, hop: int) -> None:
     with pytest.raises(ValueError, match=f"window {window}, hop {hop}: .* at least 2 hops"):
         STFT(window, hop)
+
+
+def test_a_spectrum_is_found_whole_where_training_runs_products_in_half_precision():
+    stft, wave = STFT(640, 320), 0.1 * torch.randn(2, 3200)
+    features = Features(stft.bins, 160, 16000, 0.3, magnitude=True)
+    spec = stft.analyse(wave)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.ones(2, 2).matmul(torch.ones(2, 2)).dtype == torch.bfloat16
+        assert_close(stft.analyse(wave), spec, rtol=0, atol=0)
+        assert_close(stft.synthesise(spec), wave_of(stft, spec), rtol=0, atol=0)
+        assert features(spec).dtype == features.to_bins(features(spec)).dtype == torch.float32
+
+
+def wave_of(stft: STFT, spec: torch.Tensor) -> torch.Tensor:
+    """Return what a spectrum sounds like, in single precision."""
+    with torch.autocast("cpu", enabled=False):
+        return stft.synthesise(spec)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from frcrn.models.layers.specs import FeaturesSpec, array
+from frcrn.models.layers.stft import in_full
 
 
 def band_matrix(bins: int, bands: int, sample_rate: int) -> Tensor:
@@ -82,7 +83,8 @@ class Features(nn.Module):
             return x
         if self.drop_top:
             return x[:, :, : self.bands]
-        return torch.einsum("bcft,fk->bckt", x, self.gather)
+        with in_full(x):
+            return torch.einsum("bcft,fk->bckt", x, self.gather)
 
     def to_bins(self, x: Tensor) -> Tensor:
         """[B, C, bands, T] -> [B, C, F, T]."""
@@ -90,4 +92,5 @@ class Features(nn.Module):
             return x
         if self.drop_top:
             return F.pad(x, (0, 0, 0, 1))
-        return torch.einsum("bckt,fk->bcft", x, self.spread)
+        with in_full(x):
+            return torch.einsum("bckt,fk->bcft", x, self.spread)

@@ -27,7 +27,7 @@ from frcrn.models.layers.stretches import in_stretches
 def with_present(taps: Tensor, ahead: int = 0) -> Tensor:
     """[C, 1, order, 1] -> the same with a block's own shortcut, one more in the present's tap, the last but `ahead`."""
     present = torch.zeros_like(taps[:1])
-    present[:, :, -1 - ahead] = 1
+    present[:, :, -1 - ahead].fill_(1)
     return taps + present
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -47,7 +49,8 @@ class STFT(nn.Module):
 
     def analyse(self, wave: Tensor) -> Tensor:
         """[B, T] -> [B, 2, F, N]: whole windows only, N = (T - window) // hop + 1."""
-        spec = torch.matmul(framed(wave, self.window, self.hop), self.forward_basis)
+        with in_full(wave):
+            spec = torch.matmul(framed(wave, self.window, self.hop), self.forward_basis)
         return spec.view(*spec.shape[:2], 2, self.bins).permute(0, 2, 3, 1)
 
     def synthesise(self, spec: Tensor) -> Tensor:
@@ -57,8 +60,17 @@ class STFT(nn.Module):
 
     def overlap_add(self, spec: Tensor, tail: Tensor | None) -> tuple[Tensor, Tensor]:
         """[B, 2, F, N], tail [B, window - hop] -> finished samples [B, N hop], new tail."""
-        frames = spec.permute(0, 3, 1, 2).flatten(2) @ self.inverse_basis
+        with in_full(spec):
+            frames = spec.permute(0, 3, 1, 2).flatten(2) @ self.inverse_basis
         return overlap_added(frames, tail, self.hop, self.gain)
+
+
+def in_full(x: Tensor) -> AbstractContextManager[None]:
+    """Compute what stands in it as precisely as its inputs are, where training runs products in half precision.
+
+    A spectrum found in bf16 has an error of -51 dB of its frame in every bin, which is all that quiet bins then hold.
+    """
+    return torch.autocast(x.device.type, enabled=False)
 
 
 def framed(wave: Tensor, window: int, hop: int) -> Tensor:

@@ -157,9 +157,9 @@ def gain(found: Tensor, target: Tensor, hearing: Ear) -> Tensor:
     ratio = (audible(target, hearing.threshold) + 5e3) / (audible(found, hearing.threshold) + 5e3)
     # P.862 smooths by g[n] = 0.2 g[n-1] + 0.8 r[n], so g[n] = sum over k of 0.8 * 0.2^k r[n-k]; the weights from k = 3
     # on sum to 0.2^3: four taps that sum to one, and no recursion
-    weights = ratio.new_tensor([0.2**3, 0.8 * 0.2**2, 0.8 * 0.2, 0.8])
-    longer = F.pad(ratio[:, None], (3, 0), mode="replicate")
-    return F.conv1d(longer, weights[None, None]).clamp(3e-4, 5)
+    weights = (0.2**3, 0.8 * 0.2**2, 0.8 * 0.2, 0.8)
+    earlier = F.pad(ratio[:, None], (3, 0), mode="replicate").unfold(2, len(weights), 1).unbind(dim=3)
+    return torch.stack([weight * part for weight, part in zip(weights, earlier, strict=True)]).sum(dim=0).clamp(3e-4, 5)
 
 
 def loudness(power: Tensor, hearing: Ear) -> Tensor:

@@ -44,11 +44,12 @@ class Reference:
 
     def compared(self, found: Tensor) -> Tensor:
         """Envelopes [B, 15, N] -> [B]."""
-        scores = [
-            correlation(mine[:, spoken], theirs[:, spoken]) if int(spoken.sum()) >= SEGMENT else 0 * mine.sum()
-            for mine, theirs, spoken in zip(found, self.target, self.spoken, strict=True)
-        ]
-        return torch.stack(scores)
+        # frames of speech first, in their order, and all else behind them; stretches that reach there do not count
+        order = (~self.spoken).to(torch.uint8).argsort(dim=1, stable=True)[:, None].expand_as(found)
+        scores = correlations(found.gather(2, order), self.target.gather(2, order))
+        last = self.spoken.sum(dim=1, keepdim=True) - SEGMENT
+        counts = (torch.arange(scores.shape[1], device=found.device) <= last).to(scores.dtype)
+        return (scores * counts).sum(dim=1) / counts.sum(dim=1).clamp(min=1)
 
 
 def frame_length(sample_rate: int) -> int:
@@ -70,12 +71,12 @@ def envelopes(wave: Tensor, sample_rate: int) -> Tensor:
     taper = torch.hann_window(window, device=wave.device)
     around = torch.nn.functional.pad(wave, (window // 2, window // 2))  # the transform is twice as long as the window
     spec = torch.stft(around, 2 * window, window // 2, window, taper, center=False, return_complex=True)
-    energy = thirds(sample_rate, 2 * window).to(wave.device) @ (spec.real.square() + spec.imag.square())
+    energy = thirds(sample_rate, 2 * window, wave.device) @ (spec.real.square() + spec.imag.square())
     return (energy + TINY_POWER).sqrt()
 
 
 @lru_cache(maxsize=16)
-def thirds(sample_rate: int, size: int) -> Tensor:
+def thirds(sample_rate: int, size: int, device: torch.device) -> Tensor:
     """Return which bins [15, F] belong to which third of an octave, edges at the nearest bins."""
     hertz = torch.arange(size // 2 + 1, dtype=torch.float64) * sample_rate / size
     centres = LOWEST_HZ * 2 ** (torch.arange(BANDS, dtype=torch.float64) / 3)
@@ -83,15 +84,16 @@ def thirds(sample_rate: int, size: int) -> Tensor:
         (hertz - edge[:, None]).abs().argmin(dim=1) for edge in (centres * 2 ** (-1 / 6), centres * 2 ** (1 / 6))
     )
     bins = torch.arange(len(hertz))
-    return ((bins >= low[:, None]) & (bins < high[:, None])).float()
+    return ((bins >= low[:, None]) & (bins < high[:, None])).float().to(device)
 
 
-def correlation(found: Tensor, target: Tensor) -> Tensor:
-    """[15, N], [15, N] envelopes -> their mean correlation over stretches of 30 frames."""
-    mine, theirs = (part.unfold(1, SEGMENT, 1) for part in (found, target))
-    scale = theirs.norm(dim=2, keepdim=True) / (mine.norm(dim=2, keepdim=True) + TINY_POWER)
+def correlations(found: Tensor, target: Tensor) -> Tensor:
+    """[B, 15, N], [B, 15, N] envelopes -> their correlation over each stretch of 30 frames [B, N - 29]."""
+    missing = max(0, SEGMENT - found.shape[2])
+    mine, theirs = (torch.nn.functional.pad(part, (0, missing)).unfold(2, SEGMENT, 1) for part in (found, target))
+    scale = theirs.norm(dim=3, keepdim=True) / (mine.norm(dim=3, keepdim=True) + TINY_POWER)
     bounded = torch.minimum(mine * scale, theirs * LARGEST)
-    return (centred(bounded) * centred(theirs)).sum(dim=2).mean()
+    return (centred(bounded) * centred(theirs)).sum(dim=3).mean(dim=1)
 
 
 def centred(segments: Tensor) -> Tensor:
