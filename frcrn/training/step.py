@@ -22,6 +22,9 @@ from frcrn.training.recipe import Train
 class Stepper:
     """A network, its optimizer and the average of its weights."""
 
+    keeps_casts = True
+    """Whether weights that were cast to half precision are kept for the rest of a pass."""
+
     def __init__(
         self, model: Enhancer, average: Average[Enhancer], losses: Losses, plan: Train, processes: Processes
     ) -> None:
@@ -37,14 +40,8 @@ class Stepper:
         """Take the `number`-th step over some batches; where the gradient is not finite, leave it out and say False."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        values: dict[str, Tensor] = {}
-        for place, batch in enumerate(parts, start=1):
-            with self.processes.together(self.network, place == len(parts)):
-                for name, value in self.accumulate(batch, len(parts)).items():
-                    values[name] = values[name] + value if name in values else value
-        limit = self.plan.clip_norm or math.inf
-        norm = values["grad_norm"] = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        if finite := bool(torch.isfinite(norm)):
+        values = self.gradients(parts)
+        if finite := bool(torch.isfinite(values["grad_norm"])):
             self.optimizer.step()
             self.average.update(number)
             self.note(values)
@@ -53,11 +50,22 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         return finite
 
+    def gradients(self, parts: Sequence[Batch]) -> dict[str, Tensor]:
+        """Compute the gradients of some batches, clip them, and return the losses and their norm before."""
+        values: dict[str, Tensor] = {}
+        for place, batch in enumerate(parts, start=1):
+            with self.processes.together(self.network, place == len(parts)):
+                for name, value in self.accumulate(batch, len(parts)).items():
+                    values[name] = values[name] + value if name in values else value
+        limit = self.plan.clip_norm or math.inf
+        values["grad_norm"] = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        return values
+
     def accumulate(self, batch: Batch, parts: int) -> dict[str, Tensor]:
         """Add the gradients of one batch out of `parts`, and return its share of the losses."""
         device, bf16 = self.processes.device, self.plan.precision == "bf16"
         noisy, clean = (batch[key].to(device, non_blocking=True) for key in ("noisy", "clean"))
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16, cache_enabled=self.keeps_casts):
             estimate = self.network(noisy)
         value = self.losses(estimate, noisy, clean)
         (value.total / parts).backward()
@@ -70,18 +78,27 @@ class Stepper:
         for name, value in values.items():
             self.sums[name] = self.sums[name] + value.detach() if name in self.sums else value.detach()
 
+    def gather(self) -> None:
+        """Bring the sums up to date, where they are kept elsewhere."""
+
+    def left_out(self) -> tuple[int, int] | None:
+        """Return how many steps were left out since the last call, and in a row by now; None where `step` says so."""
+        return None
+
     def totals(self) -> dict[str, float]:
         """Return the sums since the last record, as the mean over the processes."""
         return self.processes.mean({name: float(value) for name, value in self.sums.items()})
 
     def means(self) -> dict[str, float]:
         """Return the means since the last record, and start the next."""
+        self.gather()
         totals, counted = self.totals(), self.counted
         self.sums, self.counted = {}, 0
         return {name: value / counted for name, value in totals.items()}
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint must hold; every process must call it."""
+        self.gather()
         return {
             "sums": self.totals(),
             "counted": self.counted,
