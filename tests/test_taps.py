@@ -32,7 +32,12 @@ def plain(x: Tensor, w: Tensor, s: Tensor | None, ahead: int) -> Tensor:
 
 @pytest.mark.parametrize(
     ("shape", "order", "ahead", "short"),
-    [((3, 70, 1, 24), 26, 6, True), ((2, 20, 5, 16), 20, 0, False), ((2, 9, 2, 98), 5, 0, True), ((2, 3, 1, 5), 7, 6, True)],
+    [
+        ((3, 70, 1, 24), 26, 6, True),
+        ((2, 20, 5, 16), 20, 0, False),
+        ((2, 9, 2, 98), 5, 0, True),
+        ((2, 3, 1, 5), 7, 6, True),
+    ],
 )
 def test_values_and_gradients_are_those_of_a_convolution(
     interpreted: None, shape: tuple[int, ...], order: int, ahead: int, short: bool

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+Tensors = list[Tensor] | tuple[Tensor, ...]
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -48,14 +49,14 @@ class Average(Generic[Network]):
             blend(averages, weights, share)
 
     @torch.no_grad()
-    def mend(self, model: nn.Module) -> None:
+    def mend(self) -> None:
         """Replace buffers of the network that are no longer finite, say batch statistics after an overflow."""
-        known = dict(self.model.named_buffers())
-        for name, buffer in model.named_buffers():
-            buffer.copy_(torch.where(torch.isfinite(buffer).all(), buffer, known[name]))
+        for average, value in self.floats:
+            if not isinstance(value, nn.Parameter):
+                value.copy_(torch.where(torch.isfinite(value).all(), value, average))
 
 
-def blend(tensors: Sequence[Tensor], others: Sequence[Tensor], share: float | Tensor) -> None:
+def blend(tensors: Tensors, others: Tensors, share: float | Tensor) -> None:
     """Move tensors a part of the way towards others; a share on the device is not waited for."""
     if isinstance(share, float):
         torch._foreach_lerp_(tensors, others, share)

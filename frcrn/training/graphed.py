@@ -60,6 +60,7 @@ class Graphed(Stepper):
     def step(self, parts: Sequence[Batch], rate: float, number: int) -> bool:
         """Hand the `number`-th step over one batch to the device."""
         (batch,) = parts
+        self.lr = rate
         self.rate.fill_(rate)
         self.share.fill_(self.average.share(number))
         if self.replay is None:
@@ -82,7 +83,11 @@ class Graphed(Stepper):
         if not self.capture:
             return self.work
         own = [*tensors(self.model), *tensors(self.average.model), *moments, self.total, self.row]
-        return recorded(self.work, own)
+        try:
+            return recorded(self.work, own)
+        except RuntimeError as error:
+            why = str(error).partition("\n")[0]
+            raise ValueError(f"recipe.train.graph: a step could not be recorded ({why}); leave it out") from error
 
     def work(self) -> None:
         """Take a step over what lies in `inputs`, by values on the device alone."""
@@ -90,7 +95,7 @@ class Graphed(Stepper):
         values = self.gradients([self.inputs])
         fine = torch.isfinite(values["grad_norm"])
         self.optimizer.update(fine)
-        self.average.mend(self.model)
+        self.average.mend()
         self.average.update_where(fine, self.share)
         with torch.no_grad():
             seen = torch.stack([values[name].detach().float() for name in self.names])
@@ -112,10 +117,9 @@ class Graphed(Stepper):
         """Bring the sums up to date."""
         *values, counted, missed = self.total.tolist()
         self.total.zero_()
-        self.counted += round(counted)
         self.missed += round(missed)
         if counted:
-            self.note_sums({n: torch.tensor(value) for n, value in zip(self.names, values, strict=True)})
+            self.note(dict(zip(self.names, map(torch.tensor, values), strict=True)), round(counted))
 
     def left_out(self) -> tuple[int, int]:
         """Return how many steps were left out since the last call, and in a row by now."""
@@ -123,10 +127,33 @@ class Graphed(Stepper):
         missed, self.missed = self.missed, 0
         return missed, int(self.row)
 
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint must hold, as a stepper without a graph would."""
+        state = super().state()
+        for group in state["optimizer"]["param_groups"]:
+            group["lr"] = self.lr
+        return state
+
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go back to what `state` returned, and record anew what works on it."""
         self.replay = None
         super().restore(state)
+
+
+def check_graph(plan: Train, processes: Processes) -> None:
+    """Refuse a graph where none can be recorded."""
+    found = f"{processes.count} processes" if processes.count > 1 else processes.device.type
+    if plan.graph and found != "cuda":
+        raise ValueError(f"recipe.train.graph: expected one process on a CUDA device, found {found}; leave it out")
+
+
+def build_stepper(
+    model: Enhancer, average: Average[Enhancer], losses: Losses, plan: Train, processes: Processes
+) -> Stepper:
+    """Return what takes the steps of a run."""
+    if not plan.graph:
+        return Stepper(model, average, losses, plan, processes)
+    return Graphed(model, average, losses, plan, processes, capture=processes.device.type == "cuda")
 
 
 def recorded(work: Callable[[], None], own: Sequence[Tensor]) -> Callable[[], None]:

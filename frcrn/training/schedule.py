@@ -29,6 +29,18 @@ class Progress:
     skipped: int = 0
     skipped_in_a_row: int = 0
 
+    def learn(self, left_out: tuple[int, int] | None, limit: int) -> None:
+        """Note how many steps had no finite gradient, and in a row by now, if known; give up after many in a row."""
+        steps, in_a_row = left_out or (0, 0)
+        if left_out is not None:
+            self.skipped += steps
+            self.skipped_in_a_row = in_a_row
+        if in_a_row >= limit:
+            raise ValueError(
+                f"step {self.step}: the gradient was not finite {in_a_row} times in a row;"
+                " lower train.lr or train.clip_norm, or check the data"
+            )
+
 
 def share(train: Train, progress: Progress) -> float:
     """Return how much of the budget is used, 0 to 1: of the steps or of the minutes, whichever is further."""

@@ -35,9 +35,11 @@ class Stepper:
         self.network = processes.wrap(model)
         self.sums: dict[str, Tensor] = {}
         self.counted = 0
+        self.lr = plan.lr
 
     def step(self, parts: Sequence[Batch], rate: float, number: int) -> bool:
         """Take the `number`-th step over some batches; where the gradient is not finite, leave it out and say False."""
+        self.lr = rate
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         values = self.gradients(parts)
@@ -46,7 +48,7 @@ class Stepper:
             self.average.update(number)
             self.note(values)
         else:
-            self.average.mend(self.model)
+            self.average.mend()
         self.optimizer.zero_grad(set_to_none=True)
         return finite
 
@@ -72,9 +74,9 @@ class Stepper:
         named = {f"loss_{name}": part / parts for name, part in value.parts.items()}
         return {"loss": value.total.detach() / parts, **named}
 
-    def note(self, values: Mapping[str, Tensor]) -> None:
+    def note(self, values: Mapping[str, Tensor], steps: int = 1) -> None:
         """Add to what the next record says, without waiting for the device."""
-        self.counted += 1
+        self.counted += steps
         for name, value in values.items():
             self.sums[name] = self.sums[name] + value.detach() if name in self.sums else value.detach()
 

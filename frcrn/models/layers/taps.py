@@ -1,6 +1,6 @@
-"""Depthwise convolutions along one dimension, for training on CUDA: in the layout that products leave, without copies.
+"""Depthwise convolutions along one dimension, for training on CUDA: without copies into other layouts.
 
-    y[r, l, g, c] = shortcut[r, l - ahead, g, c] + sum_k taps[c, k] x[r, l + k - (K - 1), g, c]     zeros before the start
+    y[r, l, g, c] = shortcut[r, l - ahead, g, c] + sum_k taps[c, k] x[r, l + k - (K - 1), g, c]    zeros before l = 0
 
 Kernels in Triton, which comes with torch where that is made for CUDA. With torch's own convolutions a step of the
 bundled network takes 1.8 times as long on an H200.
@@ -34,7 +34,7 @@ def fits(x: Tensor, past: Tensor | None = None) -> bool:
 
 def along(x: Tensor, taps: Tensor, shortcut: Tensor | None = None, ahead: int = 0) -> Tensor:
     """[R, L, G, C] with taps [C, 1, K, 1] of single precision, and a shortcut like x -> [R, L, G, C] as above."""
-    y: Tensor = Along.apply(x, taps[:, 0, :, 0].T, shortcut, ahead)
+    y: Tensor = Along.apply(x, taps[:, 0, :, 0].T, shortcut, ahead)  # type: ignore[no-untyped-call]
     return y
 
 
