@@ -34,7 +34,7 @@ def plain(x: Tensor, w: Tensor, s: Tensor | None, ahead: int) -> Tensor:
     ("shape", "order", "ahead", "short"),
     [
         ((3, 70, 1, 24), 26, 6, True),
-        ((2, 20, 5, 16), 20, 0, False),
+        ((2, 20, 2, 16), 6, 0, False),
         ((2, 9, 2, 98), 5, 0, True),
         ((2, 3, 1, 5), 7, 6, True),
     ],
@@ -61,7 +61,7 @@ def test_a_network_learns_the_same_with_them(interpreted: None, monkeypatch: pyt
     for name, weight in model.named_parameters():
         if "project" in name:
             weight.data = noise(*weight.shape, seed=len(name), level=0.1)
-    wave, ways = noise(2, 1200, level=0.1), []
+    wave, ways = noise(1, 500, level=0.1), []
     for fits in (lambda *_: False, lambda x, past=None: past is None):
         monkeypatch.setattr(fsmn, "fits", fits)
         estimate = model(wave)
@@ -82,5 +82,21 @@ def test_a_stream_can_go_on_from_them(interpreted: None, monkeypatch: pytest.Mon
     assert_close(torch.cat([first, rest], dim=3), whole, rtol=1e-4, atol=1e-5)
 
 
-def test_nothing_of_a_processor_takes_them() -> None:
+def test_they_are_tried_before_they_are_used(interpreted: None) -> None:
+    assert taps.works.__wrapped__(torch.device("cpu"))
+
+
+def test_without_them_training_goes_on(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("Failed to find C compiler.\nMore.")
+
+    monkeypatch.setattr(taps, "filtered", fails)
+    monkeypatch.setattr(taps, "find_spec", lambda name: name)
+    assert not taps.works.__wrapped__(torch.device("cpu"))
+    assert caplog.messages == [
+        "training goes on without the faster kernels, which Triton could not make: Failed to find C compiler."
+    ]
+
+
+def test_nothing_on_a_processor_takes_them() -> None:
     assert not taps.fits(torch.zeros(1, requires_grad=True))

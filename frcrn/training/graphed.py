@@ -101,7 +101,7 @@ class Graphed(Stepper):
             seen = torch.stack([values[name].detach().float() for name in self.names])
             self.total[:-2].add_(torch.where(fine, seen, 0.0))
             self.total[-2:].add_(torch.stack([fine, ~fine]))
-            self.row.copy_(torch.where(fine, 0.0, self.row + 1))
+            self.row.copy_(torch.where(~fine, self.row + 1, 0.0))
 
     def keep_up(self) -> None:
         """Wait for the device where it is some steps behind."""

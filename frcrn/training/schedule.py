@@ -31,13 +31,13 @@ class Progress:
 
     def learn(self, left_out: tuple[int, int] | None, limit: int) -> None:
         """Note how many steps had no finite gradient, and in a row by now, if known; give up after many in a row."""
-        steps, in_a_row = left_out or (0, 0)
-        if left_out is not None:
-            self.skipped += steps
-            self.skipped_in_a_row = in_a_row
-        if in_a_row >= limit:
+        if left_out is None:
+            return
+        steps, self.skipped_in_a_row = left_out
+        self.skipped += steps
+        if self.skipped_in_a_row >= limit:
             raise ValueError(
-                f"step {self.step}: the gradient was not finite {in_a_row} times in a row;"
+                f"step {self.step}: the gradient was not finite {self.skipped_in_a_row} times in a row;"
                 " lower train.lr or train.clip_norm, or check the data"
             )
 

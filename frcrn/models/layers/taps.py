@@ -8,6 +8,7 @@ bundled network takes 1.8 times as long on an H200.
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -17,19 +18,29 @@ from torch import Tensor
 
 from frcrn.models.layers.taps_kernels import filter_kernel, shift_kernel, taps_kernel
 
+logger = logging.getLogger("frcrn")
+
 PARTS = 256
 """Sums over r and g that the gradient of taps is added up from."""
 
 
 @cache
-def installed() -> bool:
-    """Say whether Triton is there."""
-    return find_spec("triton") is not None
+def works(device: torch.device) -> bool:
+    """Say whether kernels can be made here: it takes Triton, a GPU that it knows, and a C compiler."""
+    if find_spec("triton") is None:
+        return False
+    try:
+        x, taps = torch.ones(1, 3, 1, 1, device=device), torch.ones(2, 1, device=device)
+        return filtered(x, taps, None, off=-1, ahead=0).flatten().tolist() == [1.0, 2.0, 2.0]
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        logger.warning("training goes on without the faster kernels, which Triton could not make: %s", reason)
+        return False
 
 
 def fits(x: Tensor, past: Tensor | None = None) -> bool:
     """Say whether `along` is the way to go: for x that is trained on, on CUDA, and has no past."""
-    return x.is_cuda and x.requires_grad and past is None and x.dtype != torch.float64 and installed()
+    return x.is_cuda and x.requires_grad and past is None and x.dtype != torch.float64 and works(x.device)
 
 
 def along(x: Tensor, taps: Tensor, shortcut: Tensor | None = None, ahead: int = 0) -> Tensor:
