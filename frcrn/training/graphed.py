@@ -158,6 +158,7 @@ def build_stepper(
 
 def recorded(work: Callable[[], None], own: Sequence[Tensor]) -> Callable[[], None]:
     """Return what does some work on a CUDA device again; what it changed of its `own` tensors so far is put back."""
+    torch.cuda.set_device(own[0].device)  # streams and events are the current device's
     kept = [value.detach().clone() for value in own]
     search, torch.backends.cudnn.benchmark = torch.backends.cudnn.benchmark, True
     side, here = torch.cuda.Stream(), torch.cuda.current_stream()

@@ -77,7 +77,8 @@ def filtered(x: Tensor, taps: Tensor, short: Tensor | None, *, off: int, ahead: 
     long, wide = block(l, c)
     y, shortcut = torch.empty_like(x), x if short is None else short
     grid = (r * g, -(-c // wide), -(-l // long))
-    filter_kernel()[grid](x, taps, y, shortcut, l, g, c, len(taps), off, ahead, long, wide, short is not None)
+    with torch.cuda.device_of(x):
+        filter_kernel()[grid](x, taps, y, shortcut, l, g, c, len(taps), off, ahead, long, wide, short is not None)
     return y
 
 
@@ -86,7 +87,8 @@ def shifted(x: Tensor, by: int) -> Tensor:
     r, l, g, c = x.shape  # noqa: E741
     long, wide = block(l, c)
     y = torch.empty_like(x)
-    shift_kernel()[(r * g, -(-c // wide), -(-l // long))](x, y, l, g, c, by, long, wide)
+    with torch.cuda.device_of(x):
+        shift_kernel()[(r * g, -(-c // wide), -(-l // long))](x, y, l, g, c, by, long, wide)
     return y
 
 
@@ -97,7 +99,8 @@ def of_taps(x: Tensor, d: Tensor, order: int) -> Tensor:
     each = max(1, -(-pairs // PARTS))
     parts = -(-pairs // each)
     out = torch.empty(parts, order, c, device=x.device)
-    taps_kernel()[(parts, -(-c // wide), -(-order // 4))](x, d, out, pairs, l, g, c, order, each, long, wide)
+    with torch.cuda.device_of(x):
+        taps_kernel()[(parts, -(-c // wide), -(-order // 4))](x, d, out, pairs, l, g, c, order, each, long, wide)
     return out.sum(0)
 
 
