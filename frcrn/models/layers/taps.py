@@ -3,7 +3,7 @@
     y[r, l, g, c] = shortcut[r, l - ahead, g, c] + sum_k taps[c, k] x[r, l + k - (K - 1), g, c]    zeros before l = 0
 
 Kernels in Triton, which comes with torch where that is made for CUDA. With torch's own convolutions a step of the
-bundled network takes 1.8 times as long on an H200.
+network of 1.3 M parameters, recorded as a graph, takes 1.8 times as long on an H200.
 """
 
 from __future__ import annotations
