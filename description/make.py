@@ -1,7 +1,8 @@
 """Make the pictures and the tables of figures again: python -m description.make [--scores OUT]
 
 After new weights: the comparison that description/results.py tells of, then this with `--scores OUT`, then
-`python -m notebooks.run`. In results.json `trained_minutes`, `trained_hours`, `clean_pesq`, `noise_falls_db`, speeds,
+`python -m notebooks.run`. In results.json `trained_minutes` (on a core), `trained_seconds`
+(on a GPU), `trained_hours`, `clean_pesq`, `noise_falls_db`, speeds,
 and the peers' sizes and latencies are edited by hand.
 
 description/model.png         the architecture, drawn from the configuration of the bundled model for live sound

@@ -67,7 +67,8 @@ def section(results: Mapping[str, Any], language: str) -> str:
     rows = [row(system, best, words) for system in results["systems"]]
     intro = words["intro"].format(clips=data["clips"], minutes=data["minutes"], low=low, high=high)
     clean = words["clean"].format(pesq=results["clean_pesq"], fall=results["noise_falls_db"])
-    notes = words["notes"].format(clean=clean, minutes=results["trained_minutes"], hours=results["trained_hours"])
+    trained = {key: results[f"trained_{key}"] for key in ("minutes", "seconds", "hours")}
+    notes = words["notes"].format(clean=clean, **trained)
     return "\n".join([intro, "", words["columns"], "|---|---|---|---|---|---|---|---|", *rows, "", notes.strip(), ""])
 
 

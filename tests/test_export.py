@@ -30,7 +30,7 @@ def whole(model: Enhancer, wave: Array) -> Array:
 
 def stepped(model: Enhancer, wave: Array) -> Array:
     step = step_graph(model)
-    return streamed(open_session(step.model), step.states, wave, model.latency, model.hop)
+    return streamed(open_session(step.model), step.states, wave, model.lag, model.hop)
 
 
 @EVERY_SHAPE

@@ -81,7 +81,7 @@ def quality(session: Session, model: Enhancer, graph: Written, pairs: Sequence[P
 def run(session: Session, model: Enhancer, graph: Written, wave: Samples) -> Samples:
     """[T] -> [T] through a graph of either kind."""
     if graph.states:
-        return streamed(session, graph.states, wave, model.latency, model.hop)
+        return streamed(session, graph.states, wave, model.lag, model.hop)
     return np.asarray(session.run({AUDIO: wave[None]})[ENHANCED][0])
 
 

@@ -67,8 +67,7 @@ class Steps(Exported):
 
     def forward(self, wave: Tensor) -> Estimate:
         """[B, T] -> Estimate with wave [B, T]."""
-        late = self.latency - self.hop
-        length = wave.shape[1]
+        length, late = wave.shape[1], self.lag
         padded = torch.nn.functional.pad(wave, (0, late + -(length + late) % self.hop))
         clean, _ = self.step(padded, self.initial_state(len(wave)))
         return Estimate(clean[:, late : late + length], ())
@@ -86,7 +85,7 @@ class NativeStream(Steps):
         return _tensors(self._steps.initial_state(batch))
 
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
-        """[B, k hop] -> [B, k hop], late by latency - hop samples; the state that goes in is used up."""
+        """[B, k hop] -> [B, k hop], late by `lag` samples; the state that goes in is used up."""
         if not all(each.is_cpu for each in (frame, *state.values())):
             raise ValueError("frame and state: the runtime native expects both on the CPU")
         past = _arrays(state)
@@ -132,7 +131,7 @@ class ExportedStream(Steps):
         return {name: torch.zeros(batch, *self._after_batch(name)) for name in self._shapes}
 
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
-        """[B, k hop] -> [B, k hop], late by latency - hop samples."""
+        """[B, k hop] -> [B, k hop], late by `lag` samples."""
         waves = np.ascontiguousarray(frame.cpu().numpy())
         past = {name: value.numpy() for name, value in state.items()}
         if not self._live:

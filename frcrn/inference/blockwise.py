@@ -57,7 +57,7 @@ def later(model: Network, blocks: Iterable[Samples], length: int, channels: int,
 
 def streamed(model: Network, queue: Queue, length: int, channels: int) -> Iterator[Samples]:
     """Step through the wave with the network's state, all channels side by side, its delay taken out."""
-    late = model.latency - model.hop
+    late = model.lag
     size = max(1, int(PIECE * model.sample_rate) // channels // model.hop) * model.hop
     at = runner(model)
     state = at.initial_state(channels)

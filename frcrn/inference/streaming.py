@@ -91,7 +91,7 @@ class Stream:
         self.model = inference_form(model)
         self._runner = runner(self.model)
         self.strength = strength
-        self._overlap = model.latency - model.hop
+        self._overlap = model.lag
         self.band = band
         self._route = route(self.rate, model.sample_rate, channels, band)
         self._pending, self._original = Fifo(channels), Fifo(channels)

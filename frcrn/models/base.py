@@ -60,6 +60,11 @@ class Enhancer(nn.Module):
         """Samples between a sound going in and coming out of a stream."""
         return self.window + self.lookahead
 
+    @property
+    def lag(self) -> int:
+        """Samples by which what comes out of `step` lies behind what goes in."""
+        return self.latency - self.hop
+
     # These two are the only imports upward, at the time of the call: a person finds them where the network is.
     def enhance(
         self,

@@ -48,7 +48,7 @@ def description(model: Enhancer, content: bytes) -> dict[str, Any]:
         "trained": model.trained,
         "sample_rate": model.sample_rate,
         "hop": model.hop,
-        "delay": model.latency - model.hop,
+        "delay": model.lag,
         "latency": model.latency,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "fingerprint": fingerprint(model),

@@ -43,8 +43,8 @@ class NativeNetwork:
     def __init__(self, content: bytes, about: dict[str, Any]) -> None:
         self._steps = NativeStep(content)  # which knows better than a description: C takes addresses, and trusts them
         self.sample_rate, self.hop = self._steps.sample_rate, self._steps.hop
-        self.lookahead = self._steps.lookahead
-        self.window = self.hop + self._steps.delay - self.lookahead
+        self.lookahead, self.lag = self._steps.lookahead, self._steps.delay
+        self.window = self.hop + self.lag - self.lookahead
         self.level_dbfs: float | None = about["config"].get("level_dbfs")
         self.trained, self.config, self.about = bool(about["trained"]), about["config"], about
         self.fingerprint = str(about.get("fingerprint") or hashlib.sha256(content).hexdigest())

@@ -77,7 +77,7 @@ def written(model: Enhancer) -> Graphs:
         step = step_graph(model)
         content = step.model.SerializeToString()
         states = {name: tuple(int(size) for size in shape) for name, shape in step.states.items()}
-        got = streamed(open_session(content, "onnx", 1), states, wave, model.latency, model.hop)
+        got = streamed(open_session(content, "onnx", 1), states, wave, model.lag, model.hop)
         made["step"] = Written(content, states, {"parity": checked("step", got, expected(model, wave, levelled=False))})
     content = whole_graph(model, levelled=True).SerializeToString()
     got = open_session(content, "onnx").run({AUDIO: wave[None]})[ENHANCED][0]

@@ -94,12 +94,12 @@ def open_session(model: Any, runtime: str = "onnx", threads: int | None = None) 
     raise ValueError(f"runtime {runtime!r}: choose {' or '.join(RUNTIMES)}")
 
 
-def streamed(session: Session, states: Shapes, wave: Samples, latency: int, hop: int) -> Samples:
+def streamed(session: Session, states: Shapes, wave: Samples, delay: int, hop: int) -> Samples:
     """[T] -> [T] through the graph of one hop, its delay taken out."""
-    late, length = latency - hop, len(wave)
-    padded = np.pad(wave, (0, late + -(length + late) % hop))
+    length = len(wave)
+    padded = np.pad(wave, (0, delay + -(length + delay) % hop))
     clean = np.concatenate([results[ENHANCED][0] for _, results in hops(session, states, padded, hop)])
-    return clean[late : late + length]
+    return clean[delay : delay + length]
 
 
 def hops(session: Session, states: Shapes, wave: Samples, hop: int) -> Iterator[tuple[Values, Values]]:
