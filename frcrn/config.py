@@ -16,6 +16,8 @@ FOR_STREAMS, FOR_RECORDINGS = "default", "offline"
 MOST_PASSES = 8
 """Runs of a network that may be averaged; more than four hardly gain."""
 
+LONGEST = 100
+"""Letters of a value in a sentence."""
 NAMES = {
     int: "a whole number",
     float: "a number",
@@ -29,7 +31,7 @@ NAMES = {
 def build(cls: type[Config], values: Any, where: str) -> Config:
     """Return `cls(**values)` after checking every key and type; `where` names the place in errors."""
     if not isinstance(values, Mapping):
-        raise ValueError(f"{where}: expected a table of settings, found {values!r}")
+        raise ValueError(f"{where}: expected a table of settings, found {shown(values)}")
     fields = [field.name for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
     for key in values:
         if key not in fields:
@@ -60,7 +62,7 @@ def convert(value: Any, hint: Any, where: str) -> Any:
                 convert(item, of, f"{where}[{i}]") for i, (item, of) in enumerate(zip(value, hints, strict=True))
             )
     if not fits(value, hint):
-        raise ValueError(f"{where}: expected {describe(hint)}, found {value!r}")
+        raise ValueError(f"{where}: expected {describe(hint)}, found {shown(value)}")
     return float(value) if hint is float else value
 
 
@@ -83,10 +85,10 @@ def fits(value: Any, hint: Any) -> bool:
         return any(fits(value, choice) for choice in get_args(hint))
     if get_origin(hint) is Literal:
         return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
+    if hint is float:
+        return fits(value, int) or isinstance(value, float) and math.isfinite(value)
     kind = get_origin(hint) or hint
     return isinstance(value, kind)
 
@@ -105,4 +107,10 @@ def describe(hint: Any) -> str:
 def require(condition: bool, key: str, accepted: str, found: Any) -> None:
     """Refuse an impossible value; `build` puts the place in front of the key."""
     if not condition:
-        raise ValueError(f"{key}: expected {accepted}, found {found!r}")
+        raise ValueError(f"{key}: expected {accepted}, found {shown(found)}")
+
+
+def shown(value: Any) -> str:
+    """Write a value into a sentence, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

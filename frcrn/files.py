@@ -51,6 +51,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def refuse_links(*paths: Path) -> None:
+    """Refuse links, pipes and devices where our own files are to be: what is written by their names goes elsewhere."""
+    for path in paths:
+        if path.is_symlink() or (path.exists() and not path.is_file() and not path.is_dir()):
+            raise ValueError(
+                f"{path}: is a link, a pipe or a device, by which what is written goes elsewhere; remove it"
+            )
+
+
 @contextmanager
 def held(folder: str | os.PathLike[str], patience: float = 0.0) -> Iterator[None]:
     """Be the only process that writes into a folder; where folders cannot be locked, trust.
@@ -125,11 +134,14 @@ def text_of(path: Path) -> str:
 
 
 def from_json(text: str) -> Any:
-    """Read JSON; what is nested beyond all measure is refused as what is none."""
+    """Read JSON; what is nested beyond all measure, or has numbers of thousands of digits, is refused as none."""
     try:
         return json.loads(text)
-    except RecursionError:
-        raise json.JSONDecodeError("nested too deeply", text[:1], 0) from None
+    except json.JSONDecodeError:
+        raise
+    except (RecursionError, ValueError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else "a number of too many digits"
+        raise json.JSONDecodeError(reason, text[:1], 0) from None
 
 
 def from_csv(text: str, name: str) -> list[dict[str, str]]:
@@ -142,6 +154,8 @@ def from_csv(text: str, name: str) -> list[dict[str, str]]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; empty where there is none."""
+    if not path.is_file():
+        return {}
     try:
         values = from_json(text_of(path))
     except (OSError, json.JSONDecodeError, UnicodeDecodeError):

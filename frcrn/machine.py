@@ -18,7 +18,8 @@ CPUINFO = Path("/proc/cpuinfo")
 LIMIT = "ONEDNN_MAX_CPU_ISA"
 """The variable by which torch's products are kept from units that do not work."""
 
-ATTEMPT = "import torch; a = torch.ones(64, 64, dtype=torch.bfloat16); a @ a"
+# the working folder, in which anybody may have left a torch.py, comes first in the path of `python -c`
+ATTEMPT = "import sys; del sys.path[0]; import torch; a = torch.ones(64, 64, dtype=torch.bfloat16); a @ a"
 
 
 def available_cores() -> int:

@@ -88,7 +88,20 @@ def linked(path: Path, name: str, target: str) -> None:
     (path / name).symlink_to(target)
 
 
+def stored(made: Callable[[], Any]) -> Callable[[Path], Any]:
+    """A PyTorch file with this under a name."""
+    return lambda at: torch.save({"w": made()}, at)
+
+
+def inside_itself(at: Path) -> None:
+    """A state dict that wraps itself."""
+    state: dict[str, Any] = {}
+    state["state_dict"] = state
+    torch.save(state, at)
+
+
 HUGE = 10**9
+MANY_DIGITS = "1" + 400 * "0"
 FC = {"kind": "fc", "size": 241, "activation": "sigmoid"}
 LEVEL = dict(CONFIG["levels"][0])
 BYTES: dict[str, Callable[[Path], bytes]] = {
@@ -157,6 +170,17 @@ PLACES: dict[str, Callable[[Path], Any]] = {
     "a folder whose configuration is a list": lambda at: folder(at, "[]", weights()),
     "a folder whose configuration is no text": lambda at: folder(at, b"\xff\xfe\xfd", weights()),
     "a folder that names a model elsewhere": lambda at: folder(at, '{"model": {"bundled": "../../etc/passwd"}}'),
+    "a folder of numbers of 400 digits": lambda at: folder(
+        at, f'{{"model": {{"mask_bound": {MANY_DIGITS}}}}}', bytes(save({"w": torch.zeros(1)}))
+    ),
+    "a folder of numbers of 5000 digits": lambda at: folder(
+        at, f'{{"model": {{"mask_bound": {MANY_DIGITS * 13}}}}}', bytes(save({"w": torch.zeros(1)}))
+    ),
+    "four terabytes of one value": stored(lambda: torch.zeros(1).expand(2**20, 2**20)),
+    "a sparse tensor of exabytes": stored(lambda: torch.sparse_coo_tensor([[0], [0]], [1.0], (2**30, 2**30))),
+    "a tensor without values": stored(lambda: torch.empty(4, device="meta")),
+    "numbers of eight bits": stored(lambda: torch.ones(3).to(torch.float8_e4m3fn)),
+    "a state dict that holds itself": inside_itself,
     "a folder of a network that nobody knows": lambda at: folder(at, '{"model": {"network": "os"}}', header({})),
 }
 MODELS: dict[str, Callable[[Path], Any]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 
@@ -11,7 +12,7 @@ import soundfile
 
 from frcrn.audio import AudioError
 from frcrn.data import cache, rooms
-from frcrn.data.cache import AudioCache, list_folders, open_cache
+from frcrn.data.cache import MAGIC, AudioCache, list_folders, open_cache
 from frcrn.data.speech_activity import active_frames, decibels, frame_powers
 from tests.made_audio import RATE, corpus, noise, save, speech
 
@@ -157,3 +158,51 @@ def test_a_missing_room_simulator_is_named(monkeypatch):
     with pytest.raises(ImportError, match=r"pip install \"frcrn\[train\]\""):
         rooms.make_bank(1, 0, RATE, (0.2, 0.3), "pyroomacoustics")
     assert rooms.make_bank(1, 0, RATE, (0.2, 0.3), "auto").shape[0] == 1
+
+
+def test_no_sound_makes_a_cache_that_a_shell_runs(tmp_path):
+    """A recipe may call its cache as it likes, and the samples in it are the stranger's, too."""
+    line = b"\ntouch ran\n" + b"#" * 20_000 + b"\n"
+    (tmp_path / "in").mkdir()
+    soundfile.write(tmp_path / "in" / "a.wav", np.frombuffer(line[: len(line) // 2 * 2], "<i2"), RATE, subtype="PCM_16")
+    cache = open_cache(tmp_path / "profile", [tmp_path / "in"], RATE)
+    assert cache.path and b"\0" in (tmp_path / "profile").read_bytes()[:16]
+    samples = soundfile.read(tmp_path / "in" / "a.wav", dtype="float32")[0]
+    np.testing.assert_allclose(cache.wave(0), samples, atol=2 / 32768)
+
+
+BENT = [
+    {"rate": 0},
+    {"rate": None},
+    {"lengths": [-5]},
+    {"lengths": [2**62]},
+    {"lengths": []},
+    {"names": 5},
+    {"head": -8},
+]
+
+
+@pytest.mark.parametrize("change", BENT)
+def test_an_index_that_lies_is_refused(change, tmp_path):
+    save(tmp_path / "in" / "a.wav", noise(0.3, 1))
+    path = tmp_path / "k"
+    open_cache(path, [tmp_path / "in"], RATE)
+    content = path.read_bytes()
+    size = int.from_bytes(content[-16:-8], "little")
+    text = json.dumps(json.loads(content[-16 - size : -16]) | change).encode()
+    path.write_bytes(content[: -16 - size] + text + len(text).to_bytes(8, "little") + MAGIC)
+    with pytest.raises(ValueError, match="not a whole cache") as caught:
+        open_cache(path, [tmp_path / "in"], RATE)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cache_of_before_there_was_a_head_is_read(tmp_path):
+    save(tmp_path / "in" / "a.wav", noise(0.3, 1))
+    path = tmp_path / "k"
+    new = open_cache(path, [tmp_path / "in"], RATE).wave(0).copy()
+    content = path.read_bytes()
+    size = int.from_bytes(content[-16:-8], "little")
+    index = json.loads(content[-16 - size : -16])
+    text = json.dumps({key: value for key, value in index.items() if key != "head"}).encode()
+    path.write_bytes(content[16 : -16 - size] + text + len(text).to_bytes(8, "little") + MAGIC)
+    np.testing.assert_array_equal(open_cache(path, [tmp_path / "in"], RATE).wave(0), new)

@@ -211,3 +211,36 @@ def test_a_configuration_that_says_nothing_is_refused(tmp_path: Path, name: str,
     with pytest.raises(ValueError, match="a\\.") as caught:
         read_plan(tmp_path / name)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("command", ["split", "balance", "cut"])
+def test_force_removes_only_what_a_command_wrote(
+    command: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, arguments = tmp_path / "project", ["data", command, str(folder), "-o", str(tmp_path / "project"), "--force"]
+    arguments += ["--seconds", "0.5"] if command == "cut" else []
+    out.mkdir()
+    (out / "files.csv").write_text("name,size\nthesis.txt,8\n")
+    (out / "thesis.txt").write_text("precious")
+    assert main(arguments) == 2
+    assert "thesis.txt: `frcrn data` did not write it" in capsys.readouterr().err
+    assert (out / "thesis.txt").read_text() == "precious"
+    (out / "thesis.txt").unlink()
+    assert main(arguments) == 0 and main(arguments) == 0
+    (out / "notes.txt").write_text("precious")
+    assert main(arguments) == 2 and (out / "notes.txt").exists()
+
+
+@pytest.mark.parametrize("command", ["split", "balance", "cut"])
+@pytest.mark.parametrize("above", [False, True])
+def test_a_corpus_does_not_take_the_place_of_its_own_recordings(
+    command: str, above: bool, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = tmp_path / "in" if not above else tmp_path / "in" / "en"
+    before = contents(folder)
+    (folder / "files.csv").write_text("file\n" + "".join(f"{name}\n" for name in before))
+    arguments = ["data", command, str(corpus), "-o", str(folder), "--force"]
+    arguments += ["--seconds", "0.5"] if command == "cut" else ["--link"]
+    assert main(arguments) == 2
+    assert "holds the input" in capsys.readouterr().err
+    assert {name: content for name, content in contents(folder).items() if name != "files.csv"} == before

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -436,3 +439,66 @@ def test_summaries_hold_plain_numbers() -> None:
     summary = summarise(rows, ("snr",))
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert summary["real_time_factor"] == 0.5 and summary["failed"] == [{"clip": "b", "metric": "snr", "reason": "why"}]
+
+
+def bent(text: str) -> str:
+    head, row, *rest = text.splitlines()
+    return "\n".join([head, row.rstrip(",") + ",[5]", *rest]) + "\n"
+
+
+TABLES = {
+    "other columns": lambda text: text.replace("clip,", "run,", 1),
+    "words for numbers": lambda text: text.replace("0.6", "much"),
+    "reasons that are none": bent,
+    "a cell without an end": lambda text: text + "x" * 200_000 + "\n",
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_scores_that_are_none_are_refused_by_name(name: str, tmp_path: Path) -> None:
+    run(Unprocessed(), PAIRS[:2], Options(names=NAMES, workers=1), tmp_path)
+    table = tmp_path / "scores.csv"
+    table.write_text(TABLES[name](table.read_text()))
+    with pytest.raises(ValueError, match="scores.csv") as caught:
+        run(Unprocessed(), PAIRS[:2], Options(names=NAMES, workers=1), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_harm_that_was_not_measured_is_measured(tmp_path: Path) -> None:
+    options = Options(names=NAMES, workers=1, probes=1)
+    harm = run(Unprocessed(), PAIRS[:2], options, tmp_path).summary["harm"]
+    path = tmp_path / "summary.json"
+    for change in ({"clean_speech": {}}, {"noise_alone": {"remaining_db": "<script>"}}, {"clean_speech": 5}):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"harm": harm | change}))
+        assert run(Unprocessed(), PAIRS[:2], options, tmp_path).summary["harm"] == harm
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "run.json", "summary.json", "report.html"])
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_scores_are_written_where_they_were_asked_for(name: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "out").mkdir()
+    if kind == "link":
+        (tmp_path / "out" / name).symlink_to(tmp_path / "victim")
+    else:
+        os.mkfifo(tmp_path / "out" / name)
+    with pytest.raises(ValueError, match=f"{name}: is a link, a pipe or a device"):
+        run(Unprocessed(), PAIRS[:1], Options(names=NAMES, workers=1), tmp_path / "out")
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_a_recogniser_of_the_working_folder_comes_after_installed_packages(tmp_path: Path) -> None:
+    """What lies in a folder of downloads is not run because somebody stands there."""
+    for name in ("pocketsphinx", "soxr", "pesq"):
+        (tmp_path / f"{name}.py").write_text("open('ran', 'w')")
+    (tmp_path / "mine.py").write_text("def hear(wave, rate):\n    return 'word'\n")
+    for part in ("noisy", "clean"):
+        save(tmp_path / "data" / part / "a.wav", speech(1.0, 3))
+    start = "import sys; del sys.path[0]; from frcrn.cli import main; sys.exit(main(sys.argv[1:]))"
+    rest = ["--data", "data", "--metrics", "si_sdr", "--workers", "1", "--probes", "0"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    for recogniser in ("pocketsphinx", "mine:hear"):
+        command = [sys.executable, "-c", start, "evaluate", "-m", "noisy", "--wer", recogniser, *rest]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert not (tmp_path / "ran").exists(), done.stderr
+        assert recogniser == "pocketsphinx" or done.returncode == 0, done.stderr

@@ -360,6 +360,13 @@ def test_bf16_is_refused_where_it_would_end_the_program(monkeypatch: pytest.Monk
     model.optimize("bf16")
 
 
+def test_a_module_of_the_working_folder_is_not_what_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torch.py").write_text("open('ran', 'w')")
+    monkeypatch.chdir(tmp_path)
+    machine.dies.__wrapped__(machine.ATTEMPT)
+    assert not (tmp_path / "ran").exists()
+
+
 def test_optimizing_leaves_the_model_as_it_was() -> None:
     model = FRCRN(FRCRNConfig.tiny()).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}

@@ -47,12 +47,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("frcrn.plugin.datasets.SECONDS", SECONDS)
 
 
-def trainer(directory: Path, work_dir: Path, **arguments: Any) -> Any:
+def trainer(directory: Path, work_dir: Path | None, **arguments: Any) -> Any:
     from modelscope.trainers import build_trainer
 
     import frcrn.plugin  # noqa: F401
 
-    usual = {"model": str(directory), "work_dir": str(work_dir), "train_dataset": DATA, "eval_dataset": DATA[:2]}
+    usual = {"model": str(directory), "work_dir": work_dir, "train_dataset": DATA, "eval_dataset": DATA[:2]}
     lengths = {"max_epochs": 2, "train_iters_per_epoch": 2, "device": "cpu", "seed": 3}
     return build_trainer("frcrn-ans-16k", default_args={**usual, **lengths, **arguments})
 
@@ -302,3 +302,40 @@ def test_predict_hands_over_what_the_network_makes_of_each_row(directory: Path, 
     alone = [{"noisy": {"array": np.zeros(3000, np.float32), "sampling_rate": 16000}}]
     made.predict(alone, lambda inputs, outputs: batches.append((inputs, outputs)))
     assert batches[-1][1]["wav_l2"].shape == (1, 3000)
+
+
+@pytest.mark.parametrize("plugins", [["pai-easycv"], "pai-easycv>0", ["evil"]])
+def test_packages_that_a_directory_names_are_not_installed(
+    plugins: Any, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modelscope.models import Model
+    from modelscope.models.base import base_model
+    from modelscope.pipelines import builder as pipelines
+    from modelscope.pipelines import pipeline
+    from modelscope.trainers import builder as trainers
+
+    import frcrn.plugin  # noqa: F401
+
+    asked: list[Any] = []
+    for module in (pipelines, trainers, base_model):
+        monkeypatch.setattr(module, "register_plugins_repo", lambda names: asked.append(names))
+    folder = Path(shutil.copytree(directory, tmp_path / "model"))
+    about = json.loads((folder / "configuration.json").read_text()) | {"plugins": plugins}
+    (folder / "configuration.json").write_text(json.dumps(about))
+    pipeline(TASK, model=str(folder), device="cpu")
+    trainer(folder, tmp_path / "run", cfg_file=str(directory / "configuration.json"))
+    if hasattr(base_model, "_CONFIG_ONLY_MODELS"):
+        Model.from_pretrained(str(folder), device="cpu")
+    assert not any(asked)
+
+
+@pytest.mark.parametrize("place", ["/tmp/elsewhere", "../elsewhere", "a/../../b"])
+def test_a_directory_does_not_choose_where_elsewhere_to_train(place: str, directory: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(directory, tmp_path / "model"))
+    about = json.loads((folder / "configuration.json").read_text())
+    about["train"]["work_dir"] = place
+    (folder / "configuration.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=r"train.work_dir: .* may not name"):
+        trainer(folder, None)
+    for work_dir, given in ((tmp_path, {}), (None, {"cfg_file": str(folder / "configuration.json")})):
+        assert trainer(folder, work_dir, **given) is not None

@@ -13,6 +13,7 @@ import frcrn
 from frcrn.evaluation.peers import describe
 from frcrn.export.native.standalone import find_program, read_about
 from frcrn.export.onnx.folder import described
+from frcrn.models.checkpoint import CheckpointError
 from frcrn.training import recipe
 from tests.limits import bounded
 from tests.strange_models import MODELS
@@ -33,6 +34,30 @@ def test_it_is_refused_in_a_sentence(name: str, tmp_path: Path, limited: None) -
         frcrn.load(place)
     assert 0 < len(str(caught.value)) < 500 and "\n" not in str(caught.value)
     assert not isinstance(caught.value, TimeoutError) and not (tmp_path / "ran").exists()
+
+
+KERAS: dict[str, Callable[[Any], Any]] = {
+    "terabytes of holes": lambda group: group.create_dataset("w", (2**20, 2**18), "f4", chunks=(1024, 1024)),
+    "a gigabyte often": lambda group: group.create_dataset("w", (2**14, 2**14), "f4", chunks=(1024, 1024)),
+    "bytes of another file": lambda group: group.create_dataset("w", (64,), "f4", external=[("/etc/passwd", 0, 256)]),
+    "text": lambda group: group.create_dataset("w", data="text"),
+    "nothing": lambda group: None,
+}
+
+
+@pytest.mark.parametrize("name", [*KERAS, "a link"])
+def test_weights_of_keras_hold_no_more_than_their_file(name: str, tmp_path: Path, limited: None) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "m.h5", "w") as file:
+        group = file.create_group("layer")
+        file.attrs["layer_names"], group.attrs["weight_names"] = ["layer"], ["w"] * 4000
+        if name == "a link":
+            group["w"] = h5py.ExternalLink("/dev/zero", "/")
+        else:
+            KERAS[name](group)
+    with pytest.raises(CheckpointError, match="not the weights of a DTLN") as caught:
+        frcrn.load(tmp_path / "m.h5")
+    assert "\n" not in str(caught.value)
 
 
 def of_holes(path: Path) -> None:

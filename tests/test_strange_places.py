@@ -274,3 +274,38 @@ def test_vorbis_above_what_it_knows_is_refused_before_libsndfile_is_asked(
     with pytest.raises(AudioError, match="at most 200000 Hz"):
         audio.write(tmp_path / "out.ogg", WAVE, rate, AudioFormat("OGG", "VORBIS"))
     assert not asked and os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("link", ["a.wav", "inside", "frcrn-manifest.jsonl"])
+def test_a_link_in_the_output_folder_leads_nothing_out_of_it(
+    link: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in" / "inside").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("a.wav", "inside/b.wav"):
+        sound(tmp_path / "in" / name)
+    victim = tmp_path / "elsewhere" / "victim"
+    victim.write_text("precious")
+    (tmp_path / "out" / link).symlink_to(tmp_path / "elsewhere" if link == "inside" else victim)
+    assert main(["enhance", str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 2
+    assert "a link" in capsys.readouterr().err
+    assert os.listdir(tmp_path / "elsewhere") == ["victim"] and victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize("made", ["pipe", "device", "holes"])
+def test_no_list_of_what_was_done_keeps_a_folder_waiting(made: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    sound(tmp_path / "in" / "a.wav")
+    path = tmp_path / "out" / "frcrn-manifest.jsonl"
+    if made == "pipe":
+        os.mkfifo(path)
+    elif made == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(1 << 28)
+    with bounded(seconds=20, gigabytes=2):
+        code = main(["enhance", str(tmp_path / "in"), "-o", str(tmp_path / "out")])
+    assert code == (0 if made == "holes" else 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from frcrn.audio import AudioError
+from frcrn.data.shards import pairs_in
 from frcrn.scale.shards import enhanced_shard
 from tests.limits import bounded
 
@@ -51,6 +53,60 @@ def test_what_claims_a_terabyte_is_refused(kind: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.tar").write_bytes(bytes(block) + bytes(1024))
     with bounded(seconds=10, gigabytes=1), pytest.raises(AudioError, match="a member of 1099511627776 bytes"):
         list(enhanced_shard(tmp_path / "a.tar", tmp_path / "b.tar", lambda content, name: (content, 1.0)))
+
+
+def block(name: bytes, size: bytes, kind: bytes = b"0") -> bytes:
+    """A header, whatever its size says."""
+    made = bytearray(tarfile.TarInfo(name.decode()).tobuf(tarfile.GNU_FORMAT))
+    made[124:136], made[156:157], made[148:156] = size, kind, b" " * 8
+    made[148:156] = b"%06o\0 " % sum(made)
+    return bytes(made)
+
+
+def facts(key: bytes, value: bytes) -> bytes:
+    """A member of four bytes with a fact about it before it."""
+    line = b" %s=%s\n" % (key, value)
+    length = next(size for size in range(len(line), 9000) if len(b"%d" % size) + len(line) == size)
+    record = b"%d" % length + line
+    before = block(b"facts", b"%011o\0" % len(record), b"x") + record + bytes(-len(record) % 512)
+    return before + block(b"a.noisy.wav", b"%011o\0" % 4) + b"abcd" + bytes(508 + 1024)
+
+
+MINUS, MUCH = b"\xff" * 4 + (2**64 - 1024).to_bytes(8, "big"), b"\x80\0\0\0" + (1 << 36).to_bytes(8, "big")
+HEADERS = {
+    "less than nothing": block(b"a.noisy.wav", MINUS),
+    "a name of less than nothing": block(b"a", MINUS, b"L"),
+    "a name of 64 GB": block(b"a", MUCH, b"L"),
+    "facts of 64 GB": block(b"a", MUCH, b"x"),
+    "a size of minus five": facts(b"size", b"-5"),
+    "holes that are none": facts(b"GNU.sparse.map", b"0,1,x"),
+    "three thousand headers in a row": block(b"a", b"%011o\0" % 0, b"x") * 3000,
+    "packed nothing": gzip.compress(block(b"a.noisy.wav", MUCH) + bytes(1 << 20)),
+    "packed and cut": gzip.compress(facts(b"comment", b"x"))[:60],
+}
+
+
+@pytest.mark.parametrize("which", HEADERS)
+def test_headers_that_lie_are_refused_by_name(which: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(HEADERS[which] + bytes(1024) * (not which.startswith("packed")))
+    with path.open("ab") as file:
+        file.truncate((1 << 36) + 4096)  # holes: all that is claimed is there, and costs nothing
+    for read in (lambda: list(pairs_in(str(path))), lambda: list(enhanced_shard(path, tmp_path / "b.tar", turned))):
+        with bounded(seconds=10, gigabytes=1), pytest.raises(ValueError, match="a.tar") as caught:
+            read()
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key, value", [(b"mtime", b"inf"), (b"mtime", b"nan"), (b"comment", b"x"), (b"size", b"4")])
+def test_facts_about_a_member_do_not_outlive_it(key: bytes, value: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(facts(key, value))
+    list(enhanced_shard(tmp_path / "a.tar", tmp_path / "b.tar", lambda content, name: (content * 3, 1.0)))
+    assert contents(tmp_path / "b.tar") == {"a.noisy.wav": b"abcd" * 3}
+
+
+def turned(content: bytes, name: str) -> tuple[bytes, float]:
+    return content[::-1], 1.0
 
 
 LISTS = {

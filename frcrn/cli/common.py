@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from frcrn.visible import OneLine, visible
+
 RUNTIMES = ["auto", "native", "onnx", "openvino", "torch"]
 """What `frcrn.inference.opening` knows, here so that options need not wait for numpy."""
 
@@ -49,15 +51,6 @@ def sentence(error: BaseException) -> str:
     else:
         text = str(error) or type(error).__name__
     return visible(" ".join(text.split()))
-
-
-def visible(text: str) -> str:
-    """Return a text with escapes in place of what moves a terminal's cursor or hides letters; names may hold that.
-
-    Bytes of names that are not UTF-8 stay what they are.
-    """
-    kept = (char if char.isprintable() or "\udc80" <= char <= "\udcff" else ascii(char)[1:-1] for char in text)
-    return "".join(kept)
 
 
 def report_error(error: BaseException) -> None:
@@ -171,7 +164,9 @@ def show_log() -> None:
     """Print what is logged to stderr, as --verbose asks for."""
     import logging
 
-    logging.basicConfig(level=logging.INFO, format="frcrn: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine("frcrn: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def choose_threads() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frcrn.cli import arrange
-from frcrn.cli.common import show_help, visible, watched
+from frcrn.cli.common import show_help, watched
+from frcrn.visible import visible
 
 if TYPE_CHECKING:
     from frcrn.data import MixingConfig

@@ -13,8 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from frcrn.cli.common import Bar, progress_bar, report_error, sentence, visible
+from frcrn.cli.common import Bar, progress_bar, report_error, sentence
 from frcrn.files import cell
+from frcrn.visible import visible
 
 if TYPE_CHECKING:
     from frcrn.inference.one_file import Outcome, Task

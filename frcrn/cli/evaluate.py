@@ -147,8 +147,9 @@ def _options(args: argparse.Namespace) -> Options:
             raise ValueError(f"--{flag} {value}: accepted are whole numbers from {int(flag == 'workers')}")
     if args.transcripts and not args.wer:
         raise ValueError(f"--transcripts {args.transcripts}: needs --wer, which says who recognises the words")
-    if args.wer:
-        sys.path.insert(0, os.getcwd())  # where a person keeps the module of a recogniser
+    if args.wer and ":" in args.wer:
+        # where a person keeps the module of a recogniser; last, so that nothing there passes for an installed package
+        sys.path.append(os.getcwd())
     return Options(
         names=_names(args) if args.metrics else NAMES,
         workers=args.workers,

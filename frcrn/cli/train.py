@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frcrn.cli.common import Bar, progress_bar
+from frcrn.visible import OneLine
 
 if TYPE_CHECKING:
     from frcrn.training.run import State, Watcher
@@ -127,6 +128,7 @@ def listening(handler: logging.Handler) -> Iterator[None]:
     """Give the training log to a handler for a while."""
     logger = logging.getLogger("frcrn.training")
     level = logger.level
+    handler.setFormatter(OneLine())
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:

@@ -1,8 +1,8 @@
 """Decoded audio of whole folders in one memory-mapped file that all workers share.
 
-Layout: int16 samples of all files, then their activity (one byte a 20 ms frame), then the index (JSON), then the
-index's length in eight bytes and a magic word. The file is written beside its place and renamed, so it is whole or
-absent.
+Layout: a head that is no text, int16 samples of all files, then their activity (one byte a 20 ms frame), then the
+index (JSON), then the index's length in eight bytes and a magic word. The file is written beside its place and renamed,
+so it is whole or absent.
 """
 
 from __future__ import annotations
@@ -21,12 +21,17 @@ from numpy.typing import NDArray
 
 from frcrn.audio import ACCEPTED, AudioError, find, read, replacing, resample
 from frcrn.data.speech_activity import Frames, Wave, active_frames, decibels, frame_length, frame_powers
+from frcrn.files import from_json
 
 logger = logging.getLogger(__name__)
 
 MAGIC = b"FRCRNau1"
+HEAD = MAGIC + bytes(8)
+"""With it, no sound makes a file that a shell or a desktop takes for its own, whatever a recipe calls it."""
 VERSION = 2
 FULL_SCALE = 32767.0
+COLUMNS = ("names", "sources", "folders", "lengths", "levels", "ranges", "clipped")
+"""Of the index: one entry a file."""
 BATCH = 64
 
 
@@ -80,7 +85,10 @@ class AudioCache:
     def __init__(self, path: str | Path) -> None:
         """Map an existing cache file; ValueError where it is not one."""
         self.path = str(path)
-        self._map(_read_index(Path(path)))
+        try:
+            self._map(_read_index(Path(path)))
+        except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+            raise ValueError(f"{path}: not a whole cache of decoded audio ({error}); delete it") from None
 
     def _map(self, index: dict[str, Any]) -> None:
         self.rate: int = index["rate"]
@@ -92,14 +100,18 @@ class AudioCache:
         self.levels: NDArray[np.float64] = np.array(index["levels"], dtype=np.float64)
         self.ranges: NDArray[np.float64] = np.array(index["ranges"], dtype=np.float64)
         self.clipped: NDArray[np.float64] = np.array(index["clipped"], dtype=np.float64)
+        if self.rate < 1 or self.lengths.min(initial=0) < 0 or len({len(index[name]) for name in COLUMNS}) != 1:
+            raise ValueError("its index is damaged")
+        head: int = index.get("head", 0)  # there was none in earlier ones
+        if head not in (0, len(HEAD)):
+            raise ValueError("its head is damaged")
         self._starts = np.concatenate([[0], np.cumsum(self.lengths)])
         frames = self.lengths // frame_length(self.rate)
         self._frame_starts = np.concatenate([[0], np.cumsum(frames)])
         samples, total = int(self._starts[-1]), int(self._frame_starts[-1])
-        self._samples = np.memmap(self.path, np.int16, "r", shape=(samples,))
-        self._activity = (
-            np.memmap(self.path, np.bool_, "r", offset=2 * samples, shape=(total,)) if total else np.zeros(0, bool)
-        )
+        self._samples = np.memmap(self.path, np.int16, "r", offset=head, shape=(samples,))
+        end = head + 2 * samples
+        self._activity = np.memmap(self.path, np.bool_, "r", offset=end, shape=(total,)) if total else np.zeros(0, bool)
 
     def __len__(self) -> int:
         """Return the number of files."""
@@ -141,7 +153,9 @@ def _read_index(path: Path) -> dict[str, Any]:
                 f"{path}: expected a cache of decoded audio, found something else; delete it or name another file"
             )
         file.seek(size - 16 - length)
-        index: dict[str, Any] = json.loads(file.read(length))
+        index: Any = from_json(file.read(length).decode("utf-8", "replace"))
+    if not isinstance(index, dict) or not isinstance(index.get("fingerprint"), str):
+        raise ValueError(f"{path}: expected a cache of decoded audio, found a damaged one; delete it")
     return index
 
 
@@ -184,6 +198,7 @@ def _write(
 ) -> None:
     decoded: list[Decoded] = []
     activity: list[Frames] = []
+    file.write(HEAD)
     with ThreadPoolExecutor(threads) as pool:
         for first in range(0, len(listing), BATCH):
             batch = [item.path for item in listing[first : first + BATCH]]
@@ -195,6 +210,7 @@ def _write(
                 progress(min(first + BATCH, len(listing)), len(listing))
     file.write(np.concatenate(activity).tobytes())
     index = {
+        "head": len(HEAD),
         "rate": rate,
         "fingerprint": key,
         "names": [item.name for item in listing],

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from frcrn.files import replacing, write_text
+from frcrn.files import NAMES, from_csv, replacing, uncelled, write_text
 
 MANIFEST = "files.csv"
 PLAN = ".plan"
@@ -36,7 +36,10 @@ def new_folder(out: Path, plan: str, force: bool) -> Iterator[Path]:
         old = out.with_name(f".{out.name}.{secrets.token_hex(4)}.old")
         os.replace(out, old)
         os.replace(beside, out)
-        shutil.rmtree(old)
+        if old.is_symlink():
+            old.unlink()
+        else:
+            shutil.rmtree(old)
     else:
         os.replace(beside, out)
 
@@ -67,6 +70,25 @@ def refuse_foreign(out: Path, force: bool) -> None:
         raise ValueError(f"{out}: expected an empty folder, or one written by `frcrn data`, found other files")
     if not force:
         raise ValueError(f"{out}: holds a corpus already; --force replaces it")
+    if (other := next(_others(out), None)) is not None:
+        raise ValueError(f"{other}: `frcrn data` did not write it, and --force would remove it; choose another folder")
+
+
+def refuse_inputs(out: Path, files: Iterable[Path]) -> None:
+    """Refuse a place that holds the recordings themselves: they would go with the folder that is replaced."""
+    place = out.resolve()
+    if (inside := next((path for path in files if path.resolve().is_relative_to(place)), None)) is not None:
+        raise ValueError(f"{out}: holds the input {inside}; choose another folder for the output")
+
+
+def _others(out: Path) -> Iterator[Path]:
+    """Yield what lies in a folder and not in its table."""
+    rows = from_csv((out / MANIFEST).read_text(encoding="utf-8", errors=NAMES), str(out / MANIFEST))
+    ours = {MANIFEST, *(uncelled(row.get("file") or "") for row in rows)}
+    for folder, _, names in os.walk(out):
+        for path in (Path(folder, name) for name in names):
+            if path.relative_to(out).as_posix() not in ours:
+                yield path
 
 
 def write_table(folder: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from frcrn.config import require
 from frcrn.data.hf import COLUMNS, cell_length, cell_wave
 from frcrn.data.segments import Segments
 from frcrn.data.speech_activity import Wave
+from frcrn.data.tar import opened
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,11 @@ def found(patterns: Sequence[str]) -> list[str]:
 def pairs_in(shard: str) -> Iterator[Pair]:
     """Yield the pairs of a shard in its order; other members are passed over."""
     samples: dict[str, dict[str, Extent]] = {}
-    try:
-        with tarfile.open(shard) as tar:
-            for info in tar:
-                key, column = parts_of(info.name)
-                if info.isfile() and column in COLUMNS:
-                    samples.setdefault(key, {})[column] = Extent(shard, info.offset_data, info.size)
-    except tarfile.TarError as error:
-        raise ValueError(f"{shard}: expected an uncompressed tar file, found {error}") from None
+    with opened(shard) as tar:
+        for info in tar:
+            key, column = parts_of(info.name)
+            if info.isfile() and not info.issparse() and column in COLUMNS:
+                samples.setdefault(key, {})[column] = Extent(shard, info.offset_data, info.size)
     for key, sample in samples.items():
         if len(sample) < len(COLUMNS):
             raise ValueError(f"{shard}: expected noisy and clean of {key}, found only {next(iter(sample))}")

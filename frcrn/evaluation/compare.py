@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 from frcrn.audio import Samples
 from frcrn.evaluation.evaluate import Options, Progress, run
 from frcrn.evaluation.metrics.scores import HEADLINE
-from frcrn.evaluation.report.page import write_report
+from frcrn.evaluation.report.page import REPORT, write_report
 from frcrn.evaluation.report.tables import about, between, differences, markdown
 from frcrn.evaluation.statistics import Report, paired_difference
 from frcrn.evaluation.systems import System
-from frcrn.files import write_json, write_text
+from frcrn.files import refuse_links, write_json, write_text
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
 COMPARISON = "comparison"
@@ -60,6 +60,7 @@ def compare(
     """
     options, folder = options or Options(probes=20), Path(out)
     folders = _folders([system.label for system in systems])
+    refuse_links(*(folder / name for name in (*folders, f"{COMPARISON}.json", f"{COMPARISON}.md", REPORT)))
     reports = tuple(
         _watched(system, pairs, options, folder / place, watch) for system, place in zip(systems, folders, strict=True)
     )

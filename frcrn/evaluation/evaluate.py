@@ -233,8 +233,9 @@ def _harm(
     if not (probes and work.system.live):
         return None
     same = all(known.get(key) == summary[key] for key in ("model", "data", "versions"))
-    if same and not work.options.fresh and (known.get("harm") or {}).get("probes") == probes:
-        return dict(known["harm"])
+    harm: Any = known.get("harm")
+    if same and not work.options.fresh and side_effects.is_measured(harm) and harm.get("probes") == probes:
+        return dict(harm)
     places = np.unique(np.linspace(0, len(pairs) - 1, probes).astype(int))
     found = side_effects.measure(work.system, (pairs[place] for place in places), work.scorers, work.options.rate)
     return found | {"probes": probes}

@@ -12,12 +12,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
 
+from frcrn.config import shown
 from frcrn.evaluation.metrics.scores import Scores
 from frcrn.evaluation.statistics import Row
-from frcrn.files import NAMES, cell, held, read_json, uncelled, write_json, write_text
+from frcrn.files import (
+    NAMES,
+    cell,
+    from_csv,
+    from_json,
+    held,
+    read_json,
+    refuse_links,
+    uncelled,
+    write_json,
+    write_text,
+)
 
 SCORES = "scores.csv"
 RUN = "run.json"
+FILES = (SCORES, RUN, "summary.json", "report.html")
+"""All that an evaluation leaves in its folder."""
 FACTS = ("clip", "seconds", "digest", "input_snr", "processing")
 FAILURES = "failures"
 
@@ -30,6 +44,7 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(held(folder))
+            refuse_links(*(folder / name for name in FILES))
             if fresh:
                 for name in (SCORES, RUN):
                     (folder / name).unlink(missing_ok=True)
@@ -90,13 +105,17 @@ def _read(path: Path, columns: Sequence[str]) -> list[Row]:
     if not path.exists():
         return []
     text = path.read_text(encoding="utf-8", errors=NAMES)
-    whole = text[: text.rfind("\n") + 1]
-    cells = list(csv.DictReader(io.StringIO(whole, newline="")))
-    return [_row(values, columns) for values in cells if values.get(FAILURES) is not None]
+    cells = from_csv(text[: text.rfind("\n") + 1], str(path))
+    try:
+        return [_row(values, columns) for values in cells if values.get(FAILURES) is not None]
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{path}: not a table of scores ({error}); choose another folder or start fresh") from None
 
 
 def _row(cells: Mapping[str, str], columns: Sequence[str]) -> Row:
     values = {name: float(cells[name]) for name in columns if cells.get(name)}
-    failures = json.loads(cells[FAILURES]) if cells[FAILURES] else {}
+    failures = from_json(cells[FAILURES]) if cells[FAILURES] else {}
+    if not isinstance(failures, dict) or not all(isinstance(reason, str) for reason in failures.values()):
+        raise ValueError(f"expected reasons by metric, found {shown(failures)}")
     seconds, ratio, processing = (float(cells[name] or math.nan) for name in ("seconds", "input_snr", "processing"))
     return Row(uncelled(cells["clip"]), seconds, cells["digest"], ratio, processing, Scores(values, failures))

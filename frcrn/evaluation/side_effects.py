@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from frcrn import config
 from frcrn.audio import Samples
 from frcrn.evaluation.metrics.pool import Scorers
 from frcrn.evaluation.metrics.scores import energy, ratio_db
@@ -48,3 +49,14 @@ def measure(
         "clean_speech": speech | {"removed_db": describe(removed)},
         "noise_alone": {"clips": len(remaining), "remaining_db": describe(remaining)},
     }
+
+
+def is_measured(found: Any) -> bool:
+    """Tell whether something read from a file has the form of what `measure` returns."""
+    try:
+        speech, noise = found["clean_speech"], found["noise_alone"]
+        columns = [speech["speech_level"], *speech.values(), noise["remaining_db"]]
+        numbers = [each[name] for each in columns for name in ("mean", "low", "high")]
+    except (LookupError, TypeError, AttributeError):
+        return False
+    return "removed_db" in speech and all(number is None or config.fits(number, float) for number in numbers)

@@ -11,9 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
-from frcrn.files import part_name
+from frcrn.files import part_name, refuse_links
 
 NAME = "frcrn-manifest.jsonl"
+LONGEST_LINE = 1 << 16
+"""Letters; a file of holes is one line without an end."""
 _PART = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.(part|tags)")
 
 
@@ -48,6 +50,9 @@ class Manifest:
 
     def __enter__(self) -> Manifest:
         self.folder.mkdir(parents=True, exist_ok=True)
+        refuse_links(self.path)
+        if self.path.exists() and not self.path.is_file():
+            raise ValueError(f"{self.path}: expected the list of what was enhanced, found a pipe, a device or a folder")
         self._file = self.path.open("a+", encoding="utf-8")
         _lock(self._file, self.folder)
         self._mend()
@@ -71,7 +76,10 @@ class Manifest:
 
     def _mend(self) -> None:
         """End a line that a killed run left torn."""
-        if self._file is not None and self.path.read_bytes()[-1:] not in (b"", b"\n"):
+        with self.path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            torn = file.read() not in (b"", b"\n")
+        if self._file is not None and torn:
             self._file.write("\n")
 
 
@@ -93,7 +101,7 @@ def _read(path: Path) -> Iterator[tuple[str, Record]]:
     if not path.is_file():
         return
     with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
+        while line := file.readline(LONGEST_LINE):
             with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
                 values = json.loads(line)
                 yield str(values["file"]), Record(*(str(values[field]) for field in Record._fields))

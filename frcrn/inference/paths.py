@@ -35,7 +35,7 @@ def plan(inputs: Sequence[Place], output: Place, listed: Sequence[Place] = ()) -
     if len(inputs) == 1 and not listed and _is_file(inputs[0]) and not is_folder(output):
         jobs = [Job(Path(inputs[0]), Path(output))]
     else:
-        jobs = _into_folder(inputs, Path(output), listed)
+        jobs = list(_within(Path(output), _into_folder(inputs, Path(output), listed)))
     return list(_without_overwriting(list(_without_collisions(jobs))))
 
 
@@ -134,6 +134,16 @@ def _listed(paths: Sequence[Path], folder: Path) -> list[Job]:
         return []
     shared = os.path.commonpath([full.parent for _, full in files])
     return [Job(path, folder / full.relative_to(shared)) for path, full in files]
+
+
+def _within(folder: Path, jobs: Iterable[Job]) -> Iterator[Job]:
+    """Name each job whose target is elsewhere by a link in the folder: nobody asked for a file there."""
+    root = os.path.realpath(folder)
+    for job in jobs:
+        if not job.problem and not Path(os.path.realpath(job.target)).is_relative_to(root):
+            yield job._replace(problem=f"{job.source}: {job.target} would be written elsewhere, as a link there leads")
+        else:
+            yield job
 
 
 def _without_collisions(jobs: Iterable[Job]) -> Iterator[Job]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from frcrn.config import FOR_STREAMS
-from frcrn.files import MOST_TEXT, content_of, text_of
+from frcrn.files import MOST_TEXT, content_of, from_json, text_of
 from frcrn.models.weight_files import CheckpointError
 
 CONFIGURATION = "configuration.json"
@@ -41,8 +41,8 @@ def read_configuration(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise CheckpointError(f"{file}: expected a file in JSON, found a pipe, a device or a folder")
     try:
-        part = json.loads(text_of(file)).get("model", {})
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, RecursionError) as error:
+        part = from_json(text_of(file)).get("model", {})
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
         raise CheckpointError(f"{file}: not a JSON object ({error})") from error
     if not isinstance(part, dict):
         raise CheckpointError(f"{file}: expected an object under 'model', found {type(part).__name__}")

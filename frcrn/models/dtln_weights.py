@@ -127,24 +127,41 @@ def from_keras(path: Path) -> DTLN:
         import h5py
     except ImportError as error:
         raise MissingPackage('reading a DTLN from Keras weights needs h5py: pip install "frcrn[keras]"') from error
+    if not path.is_file():
+        raise CheckpointError(f"{path}: expected a file of weights, found a pipe, a device or a folder")
     try:
         with h5py.File(path, "r") as file:
-            layers = list(keras_layers(file.get("model_weights", file)))
+            named = file.get("model_weights", getlink=True) is not None
+            layers = list(keras_layers(inside(file, "model_weights") if named else file, path.stat().st_size))
+        return assembled(of_layers(layers), str(path))
     except OSError as error:
         raise CheckpointError(f"{path}: not a readable HDF5 file") from error
-    try:
-        return assembled(of_layers(layers), str(path))
-    except (LookupError, ValueError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: not the weights of a DTLN ({error})") from error
 
 
-def keras_layers(group: Any) -> Iterator[list[Array]]:
-    """Yield the weights of each layer that has any, in the order in which Keras kept them."""
+def keras_layers(group: Any, size: int) -> Iterator[list[Array]]:
+    """Yield the weights of each layer that has any, in the order in which Keras kept them; `size` is the file's."""
+    left = size
     for layer in group.attrs["layer_names"]:
-        inner = group[layer]
-        weights = [np.asarray(inner[name]) for name in inner.attrs["weight_names"]]
+        inner = inside(group, layer)
+        weights = []
+        for each in (inside(inner, name) for name in inner.attrs["weight_names"]):
+            left -= each.nbytes
+            if left < 0 or each.external or each.dtype.kind != "f":
+                raise ValueError("expected weights that the file itself holds")
+            weights.append(np.asarray(each))
         if weights:
             yield weights
+
+
+def inside(group: Any, name: str | bytes) -> Any:
+    """Return what is called so in a group of this file; links, which may lead to any file, are not followed."""
+    for part in (name.decode() if isinstance(name, bytes) else name).split("/"):
+        if type(group.get(part, getlink=True)).__name__ != "HardLink":
+            raise ValueError(f"{part[:40]!r} is not in it")
+        group = group[part]
+    return group
 
 
 def of_layers(layers: Sequence[list[Array]]) -> Entries:

@@ -17,6 +17,8 @@ from torch import Tensor
 
 WRAPPERS = ("state_dict", "average", "model")
 """The keys under which trainers store a network's tensors: the framework's, our own's averaged ones, ClearerVoice's."""
+MOST_WRAPPERS = 8
+"""One in another; a file can say that one holds itself."""
 UNPICKLING = Lock()
 """What a pickle may name is a setting of the whole process."""
 METADATA = "frcrn"
@@ -42,15 +44,17 @@ def read_entries(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not isinstance(metadata, dict):
         raise CheckpointError(f"{path}: expected an object under {METADATA!r}, found {type(metadata).__name__}")
     if not isinstance(entries, dict) or not entries or not all(map(is_entry, entries.items())):
-        raise CheckpointError(f"{path}: expected a state dict of tensors, bare or under 'state_dict'")
+        raise CheckpointError(f"{path}: expected a state dict of plain tensors, bare or under 'state_dict'")
     if strange := next((name for name, value in entries.items() if not is_finite(value)), None):
         raise CheckpointError(f"{path}: {strange} holds values that are not finite numbers")
     return entries, metadata
 
 
 def is_finite(value: Tensor) -> bool:
-    """Say whether all of a tensor's values are numbers."""
-    return not value.is_floating_point() or bool(value.isfinite().all())
+    """Say whether all of a tensor's values are numbers; those of eight bits and less can only be asked as others."""
+    if not value.is_floating_point():
+        return True
+    return bool((value if value.element_size() > 1 else value.float()).isfinite().all())
 
 
 def read_safetensors(path: Path) -> tuple[Any, Any]:
@@ -66,8 +70,9 @@ def read_pickle(path: Path) -> tuple[Any, Any]:
         warnings.simplefilter("ignore")  # of a pickle's version: what cannot be read is said by an error
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     metadata = loaded.get(METADATA, {}) if isinstance(loaded, dict) else {}
-    while (inner := wrapped(loaded)) is not None:
-        loaded = inner
+    for _ in range(MOST_WRAPPERS):
+        inner = wrapped(loaded)
+        loaded = loaded if inner is None else inner
     return loaded, metadata
 
 
@@ -90,8 +95,15 @@ def wrapped(loaded: Any) -> dict[str, Any] | None:
 
 
 def is_entry(item: tuple[Any, Any]) -> bool:
-    """Say whether something is a named tensor."""
-    return isinstance(item[0], str) and isinstance(item[1], Tensor)
+    """Say whether something is a named tensor, whose values are all there."""
+    return isinstance(item[0], str) and isinstance(item[1], Tensor) and is_plain(item[1])
+
+
+def is_plain(value: Tensor) -> bool:
+    """Say whether a tensor keeps each of its values; one that repeats some or leaves out zeros can claim terabytes."""
+    if value.layout is not torch.strided or value.device.type != "cpu" or value.is_quantized or value.is_nested:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def reason(start: bytes, error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -81,3 +82,9 @@ def take_added_hooks(values: dict[str, Any]) -> list[dict[str, Any]]:
     section = values.get("train") or {}
     section["hooks"], added = split(section.get("hooks") or ())
     return added
+
+
+def refuse_place_elsewhere(work_dir: Any) -> None:
+    """Refuse a run's folder outside of the working folder, where a model directory names it, which may be anybody's."""
+    if isinstance(work_dir, str) and (os.path.isabs(work_dir) or ".." in Path(work_dir).parts):
+        raise ValueError(f"train.work_dir: a model's own configuration may not name {work_dir!r}; give work_dir=...")

@@ -67,11 +67,11 @@ def found_or_plain(original: Callable[..., bool], path: Any, revision: str | Non
 
 
 def without_remote_code(original: Callable[..., Any], path: Any, revision: str | None = DEFAULT_MODEL_REVISION) -> Any:
-    """Read a configuration; a directory of ours needs none of the code in it, since the plugin is here already."""
+    """Read a configuration; a directory of ours needs no code or packages of its own, since the plugin is here."""
     kept = in_use.get((path, revision))
     configuration = original(path if kept is None else str(kept), revision=revision)
     if configuration is not None and (configuration.safe_get("pipeline") or {}).get("type") == MODEL_TYPE:
-        configuration.merge_from_dict({"allow_remote": False})
+        configuration.merge_from_dict({"allow_remote": False, "plugins": None})
     return configuration
 
 

@@ -20,6 +20,7 @@ from frcrn.plugin.arguments import (
     modified,
     network_of,
     override,
+    refuse_place_elsewhere,
     refuse_unused,
     take_added_hooks,
 )
@@ -79,6 +80,8 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
         refuse_unused(others)
         folder = directory_of(model, model_revision) if isinstance(model, (str, os.PathLike)) else None
         BaseTrainer.__init__(self, os.fspath(cfg_file or configuration_of(model, folder)))
+        if cfg_file is None and work_dir is None:
+            refuse_place_elsewhere(self.cfg.safe_get("train.work_dir"))
         self.cfg = modified(self.cfg, cfg_modify_fn)
         self.cfg.merge_from_dict(dict(cfg_options or {}))
         values = plain(self.cfg._cfg_dict)

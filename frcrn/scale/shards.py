@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from frcrn.audio import AudioError, is_audio_name, is_media_name
+from frcrn.data.tar import opened
 
 LARGEST = 1 << 32
 """Bytes of a member, which is held in memory."""
@@ -27,7 +29,7 @@ class Part(NamedTuple):
 
 def enhanced_shard(source: Path, target: Path, enhance: Enhance) -> Iterator[Part]:
     """Write the clean form of a shard; yield what became of each recording in it."""
-    with tarfile.open(source) as noisy, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as clean:
+    with opened(source) as noisy, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as clean:
         for sample in samples(noisy):
             members, parts = enhanced_sample(sample, enhance)
             for info, content in members:
@@ -68,6 +70,14 @@ def enhanced_sample(sample: list[Member], enhance: Enhance) -> tuple[list[Member
                 parts.append(Part(info.name, seconds))
             except (ValueError, OSError, RuntimeError, ImportError) as error:
                 parts.append(Part(info.name, error=str(error)))
-        info.size = len(content)
+        mend(info, len(content))
         members.append((info, content))
     return ([] if any(part.error for part in parts) else members), parts
+
+
+def mend(info: tarfile.TarInfo, size: int) -> None:
+    """Let a header say how large its member is now; facts that came with it count more than the header, and go."""
+    info.size = size
+    info.pax_headers = {key: value for key, value in info.pax_headers.items() if key not in ("size", "mtime")}
+    if not math.isfinite(info.mtime):
+        info.mtime = 0

@@ -9,12 +9,14 @@ import hashlib
 import io
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from frcrn.files import replacing
+from frcrn.models.weight_files import is_plain
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,8 @@ FIRST_MAGIC = b"frcrn checkpoint 1\n"
 """Of the first form, which has mark and checksum in front."""
 SUFFIX = ".ckpt"
 DIGEST = hashlib.sha256().digest_size
+LARGEST = 1 << 34
+"""Bytes; a network has at most 2^28 values, and its optimizer twice as many."""
 
 
 class Damaged(ValueError):
@@ -58,15 +62,35 @@ def found(folder: Path) -> list[Path]:
 
 def load(path: Path) -> dict[str, Any]:
     """Return what a checkpoint holds, or say why it cannot be used."""
-    content = path.read_bytes()
-    parts = taken_apart(content)
+    parts = None
+    if path.is_file() and path.stat().st_size <= LARGEST and is_one(path):
+        parts = taken_apart(path.read_bytes())
     if parts is None:
         raise Damaged(f"{path}: expected a training checkpoint, found a file of another kind or one cut short")
     payload, digest = parts
     if hashlib.sha256(payload).digest() != digest:
         raise Damaged(f"{path}: damaged, its checksum does not match")
-    state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    try:
+        state: Any = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except Exception as error:  # a parser in the middle of garbage may raise anything
+        raise Damaged(
+            f"{path}: it holds Python objects besides tensors, which could run code, or is damaged"
+        ) from error
+    if not isinstance(state, dict) or not all(is_plain(value) for value in tensors_in(state)):
+        raise Damaged(f"{path}: expected a table of plain tensors and numbers")
     return state
+
+
+def tensors_in(state: Any) -> Iterator[torch.Tensor]:
+    """Yield all tensors of a state, however deep; each thing is looked at once, as one may hold itself."""
+    left, seen = [state], set[int]()
+    while left:
+        value = left.pop()
+        if isinstance(value, torch.Tensor):
+            yield value
+        elif isinstance(value, (dict, list, tuple)) and id(value) not in seen:
+            seen.add(id(value))
+            left += value.values() if isinstance(value, dict) else value
 
 
 def taken_apart(content: bytes) -> tuple[memoryview, bytes] | None:

@@ -14,6 +14,7 @@ from frcrn.audio import MissingPackage
 from frcrn.files import write_json, write_text
 from frcrn.training.losses.spectra import power, spectrum
 from frcrn.training.recipe import Recipe
+from frcrn.visible import OneLine
 
 logger = logging.getLogger("frcrn.training")
 
@@ -25,7 +26,7 @@ class Tracker:
         folder.mkdir(parents=True, exist_ok=True)
         self.board = open_board(folder / "tensorboard", step) if tensorboard else None
         self.handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
-        self.handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        self.handler.setFormatter(OneLine("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         forget_after(folder / "log.jsonl", step)
         self.lines = open(folder / "log.jsonl", "a", encoding="utf-8")  # noqa: SIM115
 
@@ -60,6 +61,13 @@ class Tracker:
         for name, wave in waves.items():
             self.board.add_audio(f"{group}/{name}", wave.clamp(-1, 1).unsqueeze(0), step, sample_rate=rate)
             self.board.add_image(f"{group}/{name}", picture(wave), step)
+
+
+def files_of(folder: Path) -> list[Path]:
+    """Return what a run writes in its folder, by the names that are there or will be."""
+    names = ("recipe.json", "train.log", "log.jsonl", "tensorboard", "checkpoints", "output")
+    within = [path for name in ("checkpoints", "output") for path in sorted((folder / name).glob("*"))]
+    return [*(folder / name for name in names), *within]
 
 
 def in_words(numbers: Mapping[str, float], start: Mapping[str, float]) -> str:

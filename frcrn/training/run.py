@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from frcrn.files import write_json
+from frcrn.files import from_json, refuse_links, text_of, write_json
 from frcrn.models.base import Enhancer
 from frcrn.models.checkpoint import load, save_directory
 from frcrn.training.build import build_data, choose_model
@@ -71,6 +70,7 @@ def train(
     if not resume and folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: not empty; resume the run in it (--resume) or choose another folder")
     check(stages, parts)
+    refuse_links(folder / "output", *(folder / stage.folder for stage in stages))
     return Series(stages, folder, watcher, parts).train(resume)
 
 
@@ -95,7 +95,7 @@ def started_as(folder: Path, recipe: Recipe) -> Recipe:
 def recipe_in(folder: Path) -> Recipe | None:
     """Return the recipe that a run left in its folder, where it is readable."""
     try:
-        return parse(json.loads((folder / "recipe.json").read_text(encoding="utf-8")))
+        return parse(from_json(text_of(folder / "recipe.json")))
     except (OSError, ValueError):
         return None
 
@@ -136,8 +136,7 @@ class Series:
             done = self.folder / stage.folder / DONE
             if resume and done.exists():
                 self.warn_of_changes(stage)
-                known = json.loads(done.read_text(encoding="utf-8"))["result"]
-                result = Result(**{**known, "output": self.folder / "output"})
+                result = result_in(done)._replace(output=self.folder / "output")
                 continue
             trainer = self.trainer(place, resume)
             result = trainer.train(resume=resume)
@@ -219,6 +218,14 @@ class Series:
         if before is not None:
             for name in differences(before.to_dict(), stage.recipe.to_dict()):
                 logger.warning("%s: %s differs from what it was trained with; the stage is done", stage.name, name)
+
+
+def result_in(done: Path) -> Result:
+    """Return how a stage ended, as it was noted."""
+    try:
+        return Result(**{**from_json(text_of(done))["result"], "output": done.parent})
+    except (ValueError, LookupError, TypeError) as error:
+        raise ValueError(f"{done}: expected how the stage ended; remove the file to train it again") from error
 
 
 def amounts_of(stages: Sequence[RecipeStage]) -> list[float]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from frcrn.config import shown
 from frcrn.training.recipe import Train
 
 
@@ -40,6 +43,16 @@ class Progress:
                 f"step {self.step}: the gradient was not finite {self.skipped_in_a_row} times in a row;"
                 " lower train.lr or train.clip_norm, or check the data"
             )
+
+
+def progress_of(values: Mapping[str, Any]) -> Progress:
+    """Return the progress in a checkpoint, or refuse what cannot be one."""
+    progress = Progress(**values)
+    for name, value in values.items():
+        known = isinstance(value, dict) if name == "start" else isinstance(value, (int, float))
+        if not (known or value is None) or (name in ("step", "examples") and not 0 <= value < 2**53):
+            raise ValueError(f"progress.{name}: expected a number of 0 or more, found {shown(value)}")
+    return progress
 
 
 def share(train: Train, progress: Progress) -> float:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from frcrn.export.fixed.training import train_rounded
-from frcrn.files import held
+from frcrn.files import held, refuse_links
 from frcrn.models.base import Enhancer
 from frcrn.models.checkpoint import arguments_of, save_directory
 from frcrn.models.weight_files import METADATA
@@ -22,11 +22,11 @@ from frcrn.training.build import build_data, check_packages, check_plan, choose_
 from frcrn.training.distributed import Processes
 from frcrn.training.ema import Average
 from frcrn.training.graphed import build_stepper, check_graph
-from frcrn.training.logs import Tracker, write_recipe
+from frcrn.training.logs import Tracker, files_of, write_recipe
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.outcome import Held, Result, held_by, result_of, strays
 from frcrn.training.recipe import Recipe, differences, parse
-from frcrn.training.schedule import Progress, learning_rate, note_score, seconds_left, share
+from frcrn.training.schedule import Progress, learning_rate, note_score, progress_of, seconds_left, share
 from frcrn.training.scoring import Scoring
 from frcrn.training.signals import StopRequest
 
@@ -101,6 +101,7 @@ class Trainer(Scoring):
         with contextlib.ExitStack() as stack:
             if self.processes.first:
                 self.folder.mkdir(parents=True, exist_ok=True)
+                refuse_links(*files_of(self.folder))
                 stack.enter_context(held(self.folder, PATIENCE))
             return self.train_alone(self.claim_folder(resume))
 
@@ -285,13 +286,15 @@ class Trainer(Scoring):
         """Go back to a checkpoint, exactly."""
         try:
             self.stepper.restore(saved)
-        except ValueError as error:
-            raise ValueError(f"{self.folder}: {error}") from None
-        for network in (self.model, self.average.model):
-            take_settings(network, saved.get("network", {}), self.recipe.model)
-        self.progress = Progress(**saved["progress"])
+            for network in (self.model, self.average.model):
+                take_settings(network, saved.get("network", {}), self.recipe.model)
+            self.progress = progress_of(saved["progress"])
+            changed = differences(saved["recipe"], self.recipe.to_dict())
+            if len(saved["generators"]) == self.processes.count:
+                random_state.restore(saved["generators"][self.processes.rank])
+        except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
+            why = error if isinstance(error, ValueError) else f"its checkpoint is not one of this version ({error!r})"
+            raise ValueError(f"{self.folder}: {why}") from None
         self.saved = self.progress.step
-        for name in differences(saved["recipe"], self.recipe.to_dict()):
+        for name in changed:
             logger.warning("%s differs from the run that is resumed; what follows is not what it would have been", name)
-        if len(saved["generators"]) == self.processes.count:
-            random_state.restore(saved["generators"][self.processes.rank])
