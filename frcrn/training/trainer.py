@@ -73,10 +73,8 @@ class Trainer(Scoring):
         self.model = choose_model(self.recipe, model)
         if self.recipe.train.whole_numbers:
             train_rounded(self.model)
-        network = self.model
-        self.losses = build_losses(
-            self.recipe.loss, window=network.window, hop=network.hop, sample_rate=network.sample_rate
-        )
+        sizes = {"window": self.model.window, "hop": self.model.hop, "sample_rate": self.model.sample_rate}
+        self.losses = build_losses(self.recipe.loss, **sizes)
         self.train_data = build_data(self.recipe, "data", self.model.sample_rate, train_data)
         self.valid_data = build_data(self.recipe, "valid", self.model.sample_rate, valid_data)
         check_plan(self.recipe, self.model.sample_rate, has_valid=self.valid_data is not None)
