@@ -137,6 +137,8 @@ def balance(
     refuse_inputs(Path(out), (path for items in by_source.values() for item in items for path in item.files))
     smallest = min(by_source, key=lambda source: Share(by_source[source]).seconds)
     least = Share(by_source[smallest]).seconds
+    if hours is not None and not hours > 0:
+        raise ValueError(f"hours: expected more than 0, found {hours}")
     wanted = least if hours is None else hours * 3600 / len(by_source)
     if wanted > least + 1e-6:
         found = f"{least / 3600:.2f} h in {smallest}"
