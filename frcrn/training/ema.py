@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+Tensors = list[Tensor] | tuple[Tensor, ...]
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -23,23 +24,46 @@ class Average(Generic[Network]):
         self.floats = [pair for pair in pairs if pair[0].is_floating_point()]
         self.others = [pair for pair in pairs if not pair[0].is_floating_point()]
 
+    def share(self, step: int) -> float:
+        """Return how far the average moves towards the network's weights after its `step`-th step, 0 to 1."""
+        return 1 - min(self.decay, step / (step + 10))
+
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move towards the network's weights after its `step`-th step."""
-        decay = min(self.decay, step / (step + 10))
-        if self.floats:
-            averages, weights = zip(*self.floats, strict=True)
-            torch._foreach_lerp_(averages, weights, 1 - decay)
+        self.follow(self.share(step))
         for average, value in self.others:
             average.copy_(value)
 
     @torch.no_grad()
-    def mend(self, model: nn.Module) -> None:
+    def update_where(self, fine: Tensor, share: Tensor) -> None:
+        """Do the same by values on the device, where `fine` is true."""
+        self.follow(share * fine)
+        for average, value in self.others:
+            average.copy_(torch.where(fine, value, average))
+
+    def follow(self, share: float | Tensor) -> None:
+        """Move a part of the way."""
+        if self.floats:
+            averages, weights = zip(*self.floats, strict=True)
+            blend(averages, weights, share)
+
+    @torch.no_grad()
+    def mend(self) -> None:
         """Replace buffers of the network that are no longer finite, say batch statistics after an overflow."""
-        known = dict(self.model.named_buffers())
-        for name, buffer in model.named_buffers():
-            if not torch.isfinite(buffer).all():
-                buffer.copy_(known[name])
+        for average, value in self.floats:
+            if not isinstance(value, nn.Parameter):
+                value.copy_(torch.where(torch.isfinite(value).all(), value, average))
+
+
+def blend(tensors: Tensors, others: Tensors, share: float | Tensor) -> None:
+    """Move tensors a part of the way towards others; a share on the device is not waited for."""
+    if isinstance(share, float):
+        torch._foreach_lerp_(tensors, others, share)
+        return
+    way = torch._foreach_sub(others, tensors)
+    torch._foreach_mul_(way, share)
+    torch._foreach_add_(tensors, way)
 
 
 def tensors(model: nn.Module) -> list[Tensor]:

@@ -38,6 +38,8 @@ class Train:
     clip_norm: float | None = 3.0
     ema_decay: float = 0.998
     precision: Literal["fp32", "bf16"] = "fp32"
+    graph: bool = False
+    """Record a step on a CUDA device once and start it by one call; with muon and without accumulation."""
     seed: int = 0
     workers: int = 0
     device: str = "auto"
@@ -71,6 +73,8 @@ class Train:
         for name in ("max_steps", "max_minutes", "clip_norm", "patience", "lr", "taps_lr"):
             value = getattr(self, name)
             require(value is None or value > 0, name, "more than 0", value)
+        graphed = self.optimizer == "muon" and self.accumulate == 1
+        require(graphed or not self.graph, "graph", "false unless optimizer is muon and accumulate is 1", self.graph)
         for name in ("decay_from", "final_lr", "plateau_factor"):
             require(0 <= getattr(self, name) <= 1, name, "0 to 1", getattr(self, name))
         require(0 <= self.ema_decay < 1, "ema_decay", "0 or more, below 1", self.ema_decay)
@@ -211,7 +215,7 @@ def value_of(text: str) -> Any:
 
 FREE = {
     f"recipe.train.{key}"
-    for key in ("keep", "save_every", "workers", "tensorboard", "patience", "init_from", "keep_last")
+    for key in ("keep", "save_every", "workers", "tensorboard", "patience", "init_from", "keep_last", "graph")
 }
 
 

@@ -32,6 +32,18 @@ class Progress:
     skipped: int = 0
     skipped_in_a_row: int = 0
 
+    def learn(self, left_out: tuple[int, int] | None, limit: int) -> None:
+        """Note how many steps had no finite gradient, and in a row by now, if known; give up after many in a row."""
+        if left_out is None:
+            return
+        steps, self.skipped_in_a_row = left_out
+        self.skipped += steps
+        if self.skipped_in_a_row >= limit:
+            raise ValueError(
+                f"step {self.step}: the gradient was not finite {self.skipped_in_a_row} times in a row;"
+                " lower train.lr or train.clip_norm, or check the data"
+            )
+
 
 def progress_of(values: Mapping[str, Any]) -> Progress:
     """Return the progress in a checkpoint, or refuse what cannot be one."""

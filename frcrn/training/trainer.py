@@ -21,6 +21,7 @@ from frcrn.training.batches import Batch, BatchOrder, batches
 from frcrn.training.build import build_data, check_packages, check_plan, choose_model, take_settings
 from frcrn.training.distributed import Processes
 from frcrn.training.ema import Average
+from frcrn.training.graphed import build_stepper, check_graph
 from frcrn.training.logs import Tracker, files_of, write_recipe
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.outcome import Held, Result, held_by, result_of, strays
@@ -28,7 +29,6 @@ from frcrn.training.recipe import Recipe, differences, parse
 from frcrn.training.schedule import Progress, learning_rate, note_score, progress_of, seconds_left, share
 from frcrn.training.scoring import Scoring
 from frcrn.training.signals import StopRequest
-from frcrn.training.step import Stepper
 
 logger = logging.getLogger("frcrn.training")
 
@@ -68,14 +68,13 @@ class Trainer(Scoring):
         self.folder, self.watcher = Path(work_dir), watcher
         check_packages(self.recipe)
         self.processes = Processes(self.recipe.train.device)
+        check_graph(self.recipe.train, self.processes)
         random_state.seed_everything(self.recipe.train.seed)
         self.model = choose_model(self.recipe, model)
         if self.recipe.train.whole_numbers:
             train_rounded(self.model)
-        network = self.model
-        self.losses = build_losses(
-            self.recipe.loss, window=network.window, hop=network.hop, sample_rate=network.sample_rate
-        )
+        sizes = {"window": self.model.window, "hop": self.model.hop, "sample_rate": self.model.sample_rate}
+        self.losses = build_losses(self.recipe.loss, **sizes)
         self.train_data = build_data(self.recipe, "data", self.model.sample_rate, train_data)
         self.valid_data = build_data(self.recipe, "valid", self.model.sample_rate, valid_data)
         check_plan(self.recipe, self.model.sample_rate, has_valid=self.valid_data is not None)
@@ -107,7 +106,7 @@ class Trainer(Scoring):
     def train_alone(self, saved: dict[str, Any] | None) -> Result:
         """Train in a folder that nobody else writes to, from a checkpoint on or from the start."""
         plan = self.recipe.train
-        self.stepper = Stepper(self.model.train(), self.average, self.losses, plan, self.processes)
+        self.stepper = build_stepper(self.model.train(), self.average, self.losses, plan, self.processes)
         random_state.seed_everything(plan.seed + 7919 * (1 + self.processes.rank))
         if saved is not None:
             self.restore(saved)
@@ -164,13 +163,8 @@ class Trainer(Scoring):
         progress, everyone = self.progress, self.processes.count
         progress.examples += everyone * sum(len(batch["noisy"]) for batch in parts)
         progress.audio += everyone * sum(batch["noisy"].numel() for batch in parts) / self.model.sample_rate
-        progress.skipped += not finite
-        progress.skipped_in_a_row = 0 if finite else progress.skipped_in_a_row + 1
-        if progress.skipped_in_a_row >= self.recipe.train.nonfinite_limit:
-            raise ValueError(
-                f"step {progress.step}: the gradient was not finite {progress.skipped_in_a_row} times in a row;"
-                " lower train.lr or train.clip_norm, or check the data"
-            )
+        row = 0 if finite else progress.skipped_in_a_row + 1
+        progress.learn((not finite, row), self.recipe.train.nonfinite_limit)
 
     def after_step(self) -> None:
         """Log, evaluate and save where they are due."""
@@ -186,9 +180,10 @@ class Trainer(Scoring):
 
     def log(self) -> None:
         """Record the means since the last record."""
+        self.progress.learn(self.stepper.left_out(), self.recipe.train.nonfinite_limit)
         progress, seconds = self.progress, time.monotonic() - self.started
         self.shown = self.stepper.means() | {
-            "lr": self.stepper.optimizer.param_groups[0]["lr"],
+            "lr": self.stepper.lr,
             "epoch": progress.examples / len(self.train_data),
             "hours": progress.audio / 3600,
             "skipped": progress.skipped,
@@ -246,6 +241,7 @@ class Trainer(Scoring):
 
     def save(self) -> None:
         """Write a checkpoint; without a validation set the output follows the newest weights."""
+        self.progress.learn(self.stepper.left_out(), self.recipe.train.nonfinite_limit)
         self.progress.elapsed = time.monotonic() - self.started
         self.saved = self.progress.step
         state = {

@@ -28,6 +28,11 @@ def with_past(x: Tensor, past: Tensor | None, frames: int) -> tuple[Tensor, Tens
     return x, x[..., -frames:].clone()  # a view would keep all of x
 
 
+def last(x: Tensor, frames: int) -> Tensor:
+    """Return the last `frames` of x [..., T], with zeros before its start, as a copy."""
+    return with_past(x[..., -frames:], None, frames)[1]
+
+
 def delayed(x: Tensor, past: Tensor | None, frames: int) -> tuple[Tensor, Tensor]:
     """Return x [..., T] as it was `frames` earlier (zeros before the start), and the last `frames` of it."""
     longer, past = with_past(x, past, frames)

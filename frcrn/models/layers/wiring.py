@@ -7,8 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor, nn
 
-from frcrn.models.layers.complex import complex_cat, delayed
-from frcrn.models.layers.fsmn import FrequencyFsmn
+from frcrn.models.layers.complex import complex_cat, delayed, last
+from frcrn.models.layers.fsmn import BinFsmn, FrequencyFsmn
 
 X = TypeVar("X")
 Layers = list[tuple[str, nn.Module]]
@@ -116,10 +116,14 @@ class Eager:
         if isinstance(layer, FrequencyFsmn):
             along: Tensor = layer(x)
             return along
-        ahead = ahead_of(layer)
-        late = [self.later(f"{name}.late", x, ahead)] if ahead else []
+        past, ahead = self.past.get(name), ahead_of(layer)
+        late: list[Tensor] = []
+        if ahead and isinstance(layer, BinFsmn) and layer.holds_back(x, past):
+            self.new[f"{name}.late"] = last(x, ahead)
+        elif ahead:
+            late = [self.later(f"{name}.late", x, ahead)]
         y: Tensor
-        y, self.new[name] = layer(x, self.past.get(name), *late)
+        y, self.new[name] = layer(x, past, *late)
         return y
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
