@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -278,3 +279,16 @@ def test_numbers_beyond_reason_are_refused(
     assert main(["data", command, str(folder), "-o", str(tmp_path / "out"), *rest]) == 2
     told = capsys.readouterr().err
     assert "expected" in told and told.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_corpus_has_names_that_are_not_utf_8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for speaker in ("ann", "ben"):
+        for number in range(3):
+            save(tmp_path / "in" / speaker / f"{number}.wav", noise(0.3, number))
+    os.rename(tmp_path / "in" / "ann", tmp_path / "in" / "ann\udcff")
+    for command, more in (("split", ["--share", "0.5"]), ("balance", []), ("cut", ["--seconds", "0.2"])):
+        out = tmp_path / command
+        assert main(["data", command, str(tmp_path / "in"), "-o", str(out), *more]) == 0, capsys.readouterr().err
+        assert list(out.rglob("*.wav"))
+        assert main(["data", command, str(tmp_path / "in"), "-o", str(out), *more, "--force"]) == 0
