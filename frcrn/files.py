@@ -106,6 +106,11 @@ def _pour(source: Path, device: Path) -> None:
         shutil.copyfileobj(stream, sink)
 
 
+def native(path: Path) -> str | bytes:
+    """Return a name as libraries in C take it, which may be no UTF-8."""
+    return str(path) if os.name == "nt" else os.fsencode(path)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole file or none of it."""
     with replacing(path) as beside:

@@ -225,6 +225,7 @@ def test_markdown_says_what_was_measured() -> None:
     [
         (["--runtimes", "tflite"], "runtime 'tflite'"),
         (["--threads", "0"], "threads [0]"),
+        (["--threads", "1", "100000"], "threads [1, 100000]: accepted are whole numbers from 1 to 1024"),
         (["--seconds", "nan"], "nan seconds"),
         (["--vs", "missing"], "missing: no such model"),
     ],

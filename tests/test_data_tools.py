@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -244,3 +245,50 @@ def test_a_corpus_does_not_take_the_place_of_its_own_recordings(
     assert main(arguments) == 2
     assert "holds the input" in capsys.readouterr().err
     assert {name: content for name, content in contents(folder).items() if name != "files.csv"} == before
+
+
+def test_a_planted_half_written_folder_leads_nowhere(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("frcrn.data.corpus._plan", lambda moves, link: "foreseen")
+    beside, elsewhere = tmp_path / ".out.part", tmp_path / "elsewhere"
+    beside.mkdir()
+    elsewhere.mkdir()
+    (beside / ".plan").write_text("foreseen")
+    (beside / "train").symlink_to(elsewhere)
+    assert main(["data", "split", str(folder), "-o", str(tmp_path / "out")]) == 2
+    assert ".out.part/train: is a link" in capsys.readouterr().err
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["balance", "--hours", "nan"],
+        ["balance", "--hours", "-1"],
+        ["cut", "--seconds", "1e-9"],
+        ["cut", "--seconds", "nan"],
+        ["cut", "--seconds", "0.5", "--pause", "1e18"],
+        ["cut", "--seconds", "0.5", "--pause", "nan"],
+    ],
+)
+def test_numbers_beyond_reason_are_refused(
+    arguments: list[str], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, *rest = arguments
+    assert main(["data", command, str(folder), "-o", str(tmp_path / "out"), *rest]) == 2
+    told = capsys.readouterr().err
+    assert "expected" in told and told.count("\n") == 1 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names are text there")
+def test_a_corpus_has_names_that_are_not_utf_8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for speaker in ("ann", "ben"):
+        for number in range(3):
+            save(tmp_path / "in" / speaker / f"{number}.wav", noise(0.3, number))
+    os.rename(tmp_path / "in" / "ann", tmp_path / "in" / "ann\udcff")
+    for command, more in (("split", ["--share", "0.5"]), ("balance", []), ("cut", ["--seconds", "0.2"])):
+        out = tmp_path / command
+        assert main(["data", command, str(tmp_path / "in"), "-o", str(out), *more]) == 0, capsys.readouterr().err
+        assert list(out.rglob("*.wav"))
+        assert main(["data", command, str(tmp_path / "in"), "-o", str(out), *more, "--force"]) == 0

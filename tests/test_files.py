@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from frcrn import files
+from frcrn.export.native.folder import export_program
 from frcrn.models import checkpoint
 from tests.networks import tiny
 
@@ -41,3 +42,22 @@ def test_what_is_written_is_as_readable_as_the_umask_says(tmp_path: Path) -> Non
     finally:
         os.umask(before)
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "model").iterdir()} == {0o644}
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "configuration.json", "ms_wrapper.py"])
+def test_a_model_directory_is_not_written_through_a_link(name: str, tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / name).symlink_to(tmp_path / "victim")
+    with pytest.raises(ValueError, match=f"{name}: is a link"):
+        checkpoint.save_directory(tiny(), tmp_path / "model")
+    assert (tmp_path / "victim").read_text() == "precious"
+
+
+def test_an_export_is_not_written_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "frcrn.h").symlink_to(tmp_path / "victim")
+    with pytest.raises(ValueError, match="frcrn.h: is a link"):
+        export_program(tiny(causal=True), tmp_path / "out")
+    assert (tmp_path / "victim").read_text() == "precious"

@@ -17,7 +17,7 @@ from frcrn.audio.formats import AudioError, AudioFormat, format_for, holding
 from frcrn.audio.reading import Samples, finite, media_installed
 from frcrn.audio.remux import MediaEncoder, Origin, kept_tags
 from frcrn.audio.tagging import put_tags
-from frcrn.files import replacing
+from frcrn.files import native, replacing
 
 Append = Callable[[Samples], None]
 
@@ -109,7 +109,7 @@ class _Encoder:
     def confirm(self) -> None:
         """Open what was written once more: an encoder that fails while closing does not say so."""
         try:
-            name = str(self.beside) if os.name == "nt" else os.fsencode(self.beside)  # it may be no UTF-8
+            name = native(self.beside)
             found = soundfile.info(name).frames if self.written else 0
         except soundfile.LibsndfileError:
             found = 0

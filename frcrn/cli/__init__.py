@@ -65,6 +65,8 @@ def open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    if getattr(sys.stdout, "errors", None) == "strict":  # a name that cannot be written there ends no work
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from frcrn.audio import ACCEPTED, AudioError, find, read, replacing, resample
 from frcrn.data.speech_activity import Frames, Wave, active_frames, decibels, frame_length, frame_powers
-from frcrn.files import from_json
+from frcrn.files import NAMES, from_json
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ def fingerprint(listing: Sequence[Listed], rate: int) -> str:
     digest = hashlib.sha256(f"{VERSION} {rate}\n".encode())
     for item in listing:
         stat = item.path.stat()
-        digest.update(f"{item.folder}\t{item.name}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode())
+        digest.update(f"{item.folder}\t{item.name}\t{stat.st_size}\t{stat.st_mtime_ns}\n".encode(errors=NAMES))
     return digest.hexdigest()
 
 

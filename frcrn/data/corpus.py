@@ -17,7 +17,7 @@ from frcrn.data.dns import open_folder
 from frcrn.data.new_folder import new_folder, place, refuse_foreign, refuse_inputs, write_table
 from frcrn.data.pairs import match
 from frcrn.data.sampling import groups_of, held_out
-from frcrn.files import NAMES, cell
+from frcrn.files import NAMES, cell, native
 
 COLUMNS = ("file", "side", "source", "speaker", "seconds")
 Progress = Callable[[int, int], None]
@@ -72,7 +72,7 @@ def _dns_items(root: Path, speaker: str) -> list[Item]:
 
 def _seconds(path: Path) -> float:
     try:
-        return float(soundfile.info(path).duration)
+        return float(soundfile.info(native(path)).duration)
     except (soundfile.LibsndfileError, OSError) as error:
         raise AudioError(f"{path}: cannot be read ({error}); `frcrn data check` lists all such files") from None
 
@@ -137,6 +137,8 @@ def balance(
     refuse_inputs(Path(out), (path for items in by_source.values() for item in items for path in item.files))
     smallest = min(by_source, key=lambda source: Share(by_source[source]).seconds)
     least = Share(by_source[smallest]).seconds
+    if hours is not None and not hours > 0:
+        raise ValueError(f"hours: expected more than 0, found {hours}")
     wanted = least if hours is None else hours * 3600 / len(by_source)
     if wanted > least + 1e-6:
         found = f"{least / 3600:.2f} h in {smallest}"

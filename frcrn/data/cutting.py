@@ -20,6 +20,8 @@ from frcrn.files import NAMES, cell
 
 COLUMNS = ("file", "source", "speaker", "seconds", "from")
 JOURNAL = ".clips.jsonl"
+LEAST, MOST = 0.01, 3600.0
+"""Seconds of a clip; a pause may be shorter."""
 
 
 class Cutting(NamedTuple):
@@ -57,8 +59,10 @@ def cut(
     are counted from the lengths that the files' headers tell.
     """
     how, root, place = how or Cutting(), Path(folder), Path(out)
-    if how.seconds <= 0 or how.pause < 0 or how.rate < 1:
-        raise ValueError(f"clips of {how.seconds:g} s, pauses of {how.pause:g} s: expected more than 0, and 0 or more")
+    if not (LEAST <= how.seconds <= MOST and 0 <= how.pause <= MOST) or how.rate < 1:
+        raise ValueError(
+            f"clips of {how.seconds:g} s, pauses of {how.pause:g} s: expected {LEAST:g} to {MOST:g}, and 0 to {MOST:g}"
+        )
     if (root / "clean").is_dir() and ((root / "noisy").is_dir() or (root / "noise").is_dir()):
         raise ValueError(f"{folder}: expected folders of recordings, found a set in DNS form")
     voices = voices_of(items_of(root, speaker))

@@ -19,6 +19,7 @@ from frcrn.data.pairs import match
 from frcrn.data.sampling import groups_of, held_out
 from frcrn.data.segments import Segments
 from frcrn.data.speech_activity import Wave
+from frcrn.files import native
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class FileRows:
 
     def _length(self, path: Path) -> int:
         try:
-            info = soundfile.info(path)
+            info = soundfile.info(native(path))
         except (soundfile.LibsndfileError, OSError):
             return int(read(path).samples.shape[1])
         return int(resampled_length(info.frames, info.samplerate, self.rate))
@@ -98,7 +99,7 @@ class FileRows:
 
     def _cut(self, path: Path, start: int, stop: int) -> Wave:
         try:
-            with soundfile.SoundFile(path) as file:
+            with soundfile.SoundFile(native(path)) as file:
                 if file.samplerate == self.rate:
                     file.seek(start)
                     samples = file.read(stop - start, dtype="float32", always_2d=True)

@@ -17,6 +17,7 @@ from frcrn.audio.resampling import resampled_length
 from frcrn.config import require
 from frcrn.data.segments import Segments
 from frcrn.data.speech_activity import Wave
+from frcrn.files import native
 
 COLUMNS = ("noisy", "clean")
 LOADERS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".json": "json", ".jsonl": "json"}
@@ -155,7 +156,7 @@ def cell_length(cell: Any, rate: int, folder: Path) -> int:
     if not isinstance(content, Path | bytes | bytearray):
         return resampled_length(np.shape(content)[-1], found or rate, rate)
     try:
-        info = soundfile.info(content if isinstance(content, Path) else io.BytesIO(content))
+        info = soundfile.info(native(content) if isinstance(content, Path) else io.BytesIO(content))
     except (soundfile.LibsndfileError, OSError):
         return len(cell_wave(cell, rate, folder))
     return int(resampled_length(info.frames, info.samplerate, rate))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from frcrn.files import NAMES, from_csv, replacing, uncelled, write_text
+from frcrn.files import NAMES, from_csv, refuse_links, replacing, uncelled, write_text
 
 MANIFEST = "files.csv"
 PLAN = ".plan"
@@ -26,6 +26,7 @@ def new_folder(out: Path, plan: str, force: bool) -> Iterator[Path]:
     refuse_foreign(out, force)
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(f".{out.name}.part")
+    _refuse_planted(beside)
     if beside.is_symlink() or (beside / PLAN).is_symlink() or _plan_of(beside) != plan:
         _remove(beside)
         beside.mkdir()
@@ -42,6 +43,15 @@ def new_folder(out: Path, plan: str, force: bool) -> Iterator[Path]:
             shutil.rmtree(old)
     else:
         os.replace(beside, out)
+
+
+def _refuse_planted(beside: Path) -> None:
+    """Refuse a half-written folder that another user made, or in which a link leads to a folder elsewhere."""
+    if not beside.is_dir() or beside.is_symlink():
+        return
+    if hasattr(os, "getuid") and beside.stat().st_uid != os.getuid():
+        raise ValueError(f"{beside}: expected a folder of an interrupted run of yours, found another user's")
+    refuse_links(*(Path(folder, name) for folder, names, _ in os.walk(beside) for name in names))
 
 
 def _plan_of(beside: Path) -> str:
@@ -93,7 +103,7 @@ def _others(out: Path) -> Iterator[Path]:
 
 def write_table(folder: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Write the table of a folder's files."""
-    with replacing(folder / MANIFEST) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
+    with replacing(folder / MANIFEST) as beside, beside.open("w", newline="", encoding="utf-8", errors=NAMES) as stream:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(columns)
         table.writerows(rows)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frcrn.data.cache import AudioCache
+from frcrn.files import NAMES
 
 
 def groups_of(names: Sequence[str], sources: Sequence[str], pattern: str) -> list[str]:
@@ -47,7 +48,7 @@ def held_out(
         members[source][group].append(file)
     chosen = np.zeros(len(groups), bool)
     for of_source in members.values():
-        order = sorted(of_source, key=lambda group: hashlib.sha256(f"{seed}/{group}".encode()).digest())
+        order = sorted(of_source, key=lambda group: hashlib.sha256(f"{seed}/{group}".encode(errors=NAMES)).digest())
         wanted = share * sum(float(seconds[file]) for files in of_source.values() for file in files)
         for group in order[:-1]:
             length = sum(float(seconds[file]) for file in of_source[group])

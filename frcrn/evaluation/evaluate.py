@@ -236,7 +236,7 @@ def _harm(
     harm: Any = known.get("harm")
     if same and not work.options.fresh and side_effects.is_measured(harm) and harm.get("probes") == probes:
         return dict(harm)
-    places = np.unique(np.linspace(0, len(pairs) - 1, probes).astype(int))
+    places = np.unique(np.linspace(0, len(pairs) - 1, min(probes, len(pairs))).astype(int))
     found = side_effects.measure(work.system, (pairs[place] for place in places), work.scorers, work.options.rate)
     return found | {"probes": probes}
 

@@ -15,7 +15,7 @@ from safetensors.torch import save as serialized
 from torch import Tensor
 
 from frcrn.config import FOR_STREAMS
-from frcrn.files import replacing, write_text
+from frcrn.files import refuse_links, replacing, write_text
 from frcrn.models import MODELS, Enhancer, FRCRNConfig, dtln_weights, released
 from frcrn.models.budget import Budget
 from frcrn.models.directories import (
@@ -34,6 +34,7 @@ from frcrn.models.weight_files import METADATA, read_entries
 from frcrn.models.weight_files import CheckpointError as CheckpointError
 
 MODEL_TYPE = "frcrn-ans-16k"
+WRAPPER = "ms_wrapper.py"
 
 
 def load(source: str | os.PathLike[str] = FOR_STREAMS, **changes: Any) -> Enhancer:
@@ -239,6 +240,7 @@ def save_directory(
     refuse_to_save(model, official_form=False)
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
+    refuse_links(*(folder / name for name in (WEIGHT_FILES[0], CONFIGURATION, WRAPPER)))
     configuration = {
         "framework": "pytorch",
         "task": "acoustic-noise-suppression",
@@ -250,7 +252,7 @@ def save_directory(
     save(model, folder / WEIGHT_FILES[0], trained=trained)
     for name, text in (
         (CONFIGURATION, json.dumps(configuration, indent=2) + "\n"),
-        ("ms_wrapper.py", "import frcrn.plugin  # noqa: F401\n"),
+        (WRAPPER, "import frcrn.plugin  # noqa: F401\n"),
     ):
         write_text(folder / name, text)
 

@@ -12,6 +12,8 @@ from frcrn.config import build, require
 from frcrn.files import from_json, text_of
 from frcrn.models.base import MODELS, Enhancer
 
+MOST_WORKERS = 512
+
 
 @dataclass(frozen=True)
 class Train:
@@ -67,6 +69,7 @@ class Train:
             require(getattr(self, name) >= 1, name, "1 or more", getattr(self, name))
         for name in ("workers", "warmup_steps", "weight_decay", "seed"):
             require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+        require(self.workers <= MOST_WORKERS, "workers", f"at most {MOST_WORKERS} processes", self.workers)
         for name in ("max_steps", "max_minutes", "clip_norm", "patience", "lr", "taps_lr"):
             value = getattr(self, name)
             require(value is None or value > 0, name, "more than 0", value)

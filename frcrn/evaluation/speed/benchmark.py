@@ -24,6 +24,9 @@ TURNS = 10
 SETTLE = 5  # hops at the beginning of a turn that do not count
 CLIPS = 3  # turns of what takes whole clips
 
+MOST_THREADS = 1024
+"""Each takes memory, and a hundred thousand all there is."""
+
 Progress = Callable[[float], object]
 
 
@@ -86,8 +89,8 @@ def benchmark(
     """
     if not 0.1 <= seconds < float("inf"):
         raise ValueError(f"{seconds:g} seconds: at least 0.1 are needed")
-    if not threads or min(threads) < 1:
-        raise ValueError(f"threads {list(threads)}: expected at least 1")
+    if not threads or not 1 <= min(threads) <= max(threads) <= MOST_THREADS:
+        raise ValueError(f"threads {list(threads)}: accepted are whole numbers from 1 to {MOST_THREADS}")
     before, threads_before = load_average(), torch.get_num_threads()
     subjects = [each for place in places for each in subjects_of(place, runtimes, threads)]
     refuse_same_names(subjects)

@@ -15,7 +15,7 @@ from frcrn.export.native.compiling import TUNED
 from frcrn.export.native.library import SOURCES, compiler, source
 from frcrn.export.native.network import write_program
 from frcrn.export.parity import checked, speech
-from frcrn.files import replacing
+from frcrn.files import refuse_links, replacing
 from frcrn.models import Enhancer
 
 PLUGINS = {1: "frcrn_mono.so", 2: "frcrn_stereo.so"}
@@ -48,6 +48,7 @@ def export_ladspa(model: Enhancer, folder: str | os.PathLike[str]) -> dict[str, 
         readme = readme.replace(mark, fact)
     contents[README] = readme.encode()
     place.mkdir(parents=True, exist_ok=True)
+    refuse_links(*(place / name for name in contents))
     with ExitStack() as files:
         for name, part in contents.items():
             files.enter_context(replacing(place / name)).write_bytes(part)

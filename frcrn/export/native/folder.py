@@ -15,7 +15,7 @@ from frcrn.export.native.standalone import ABOUT as ABOUT
 from frcrn.export.native.standalone import PROGRAM as PROGRAM
 from frcrn.export.native.standalone import NativeNetwork
 from frcrn.export.parity import checked, expected, speech
-from frcrn.files import held, replacing
+from frcrn.files import held, refuse_links, replacing
 from frcrn.models import Enhancer
 from frcrn.models.checkpoint import fingerprint
 from frcrn.models.frames import says_speech
@@ -30,6 +30,7 @@ def export_program(model: Enhancer, folder: str | os.PathLike[str]) -> Path:
     contents = {name: source(name) for name in (*SOURCES, RUNNER)}
     contents |= {PROGRAM: content, ABOUT: (json.dumps(about, indent=2) + "\n").encode()}
     place.mkdir(parents=True, exist_ok=True)
+    refuse_links(*(place / name for name in contents))
     # all are written before any takes its name
     with held(place), ExitStack() as files:
         for name, part in contents.items():
