@@ -23,6 +23,7 @@ from frcrn.scale.work import Order, Worker
     [
         ("a.jsonl", b'{"audio_filepath": "a.wav", "duration": 1}', "expected a column path, found audio_filepath, dur"),
         ("a.csv", b"path;start\na.wav;1\n", "expected a column path, found path;start"),
+        ("a.csv", b'"of two\nlines"\n1\n', r"expected a column path, found of two\nlines"),
         ("a.jsonl", b'{"path": "a.wav"}\n{"path": ', "a.jsonl: cannot be read as a manifest: line 2: "),
         ("a.jsonl", b'["a.wav"]', "line 1: expected an object"),
         ("a.csv", "path\nä.wav\n".encode("latin-1"), "a.csv: cannot be read as a manifest: 'utf-8' codec"),
