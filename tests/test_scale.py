@@ -74,6 +74,22 @@ def test_a_folder_is_what_the_single_machine_makes_of_it(tmp_path: Path, setting
     assert tree(tmp_path / "out") == alone
 
 
+def test_no_link_in_the_destination_is_followed(tmp_path: Path, settings: Settings) -> None:
+    recording(tmp_path / "in" / "a.wav")
+    recording(tmp_path / "in" / "sub" / "b.wav")
+    shard(tmp_path / "in" / "sub" / "c.tar", {"a.wav": (tmp_path / "in" / "a.wav").read_bytes()})
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "a.wav").write_bytes(b"mine")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.wav").symlink_to(mine / "a.wav")
+    (tmp_path / "out" / "sub").symlink_to(mine)
+    rows = work(tmp_path / "in", tmp_path / "out", settings)
+    assert [row.status for row in rows] == ["failed"] * 3
+    assert all("would be written elsewhere, as a link there leads" in str(row.error) for row in rows)
+    assert tree(mine) == {"a.wav": b"mine"}
+
+
 def test_a_store_gets_what_a_disk_gets(tmp_path: Path, settings: Settings, bucket: str) -> None:
     for number, name in enumerate(("a.wav", "deep/b.flac")):
         Place(f"{bucket}/in/{name}").store(recording(tmp_path / "in" / name, number))

@@ -138,12 +138,15 @@ def _listed(paths: Sequence[Path], folder: Path) -> list[Job]:
 
 def _within(folder: Path, jobs: Iterable[Job]) -> Iterator[Job]:
     """Name each job whose target is elsewhere by a link in the folder: nobody asked for a file there."""
-    root = os.path.realpath(folder)
     for job in jobs:
-        if not job.problem and not Path(os.path.realpath(job.target)).is_relative_to(root):
-            yield job._replace(problem=f"{job.source}: {job.target} would be written elsewhere, as a link there leads")
-        else:
-            yield job
+        problem = None if job.problem else led_out(folder, job.target)
+        yield job._replace(problem=f"{job.source}: {problem}") if problem else job
+
+
+def led_out(folder: Path, target: Path) -> str | None:
+    """Return what is wrong with a target in a folder out of which a link there leads; None where nothing is."""
+    inside = Path(os.path.realpath(target)).is_relative_to(os.path.realpath(folder))
+    return None if inside else f"{target} would be written elsewhere, as a link there leads"
 
 
 def _without_collisions(jobs: Iterable[Job]) -> Iterator[Job]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from frcrn.files import digest
 from frcrn.inference.manifest import Record
 from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one
-from frcrn.inference.paths import Job
+from frcrn.inference.paths import Job, led_out
 from frcrn.scale.places import Place
 from frcrn.scale.planning import BESIDE, SHARDS, TABLES, Piece
 from frcrn.scale.records import Known
@@ -54,8 +54,8 @@ class Worker:
         """Do one piece; whatever goes wrong with it is in its row."""
         piece = order.piece
         try:
-            if piece.problem:
-                raise ValueError(piece.problem)
+            if problem := piece.problem or self._led_out(piece):
+                raise ValueError(problem)
             if self._stays_here(piece):
                 yield self._in_place(order)
             else:
@@ -64,6 +64,9 @@ class Worker:
             text = str(error) or type(error).__name__
             text = text if piece.source in text else f"{piece.source}: {text}"
             yield Row(piece.source, piece.name, status="failed", error=text)
+
+    def _led_out(self, piece: Piece) -> str | None:
+        return led_out(Path(self.goal.path), Path(self.goal.path, piece.name)) if self.goal.local else None
 
     def _stays_here(self, piece: Piece) -> bool:
         plain = not piece.name.lower().endswith((*SHARDS, *TABLES, *BESIDE))
