@@ -121,7 +121,7 @@ def test_a_stream_holds_nothing_of_what_went_through_it(model: Network) -> None:
     tracemalloc.start()
     try:
         for _ in range(3):
-            for _ in range(100):
+            for _ in range(30):
                 stream.push(second)
             gc.collect()
             held.append(tracemalloc.get_traced_memory()[0])

@@ -88,7 +88,14 @@ posix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="owners and modes a
 
 
 @posix
-@pytest.mark.parametrize("how", ["link", "writable by others", "in a folder writable by others"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param("link", marks=pytest.mark.slow),
+        "writable by others",
+        pytest.param("in a folder writable by others", marks=pytest.mark.slow),
+    ],
+)
 def test_a_library_that_others_may_have_put_there_is_not_loaded(kept: Path, how: str, tmp_path: Path) -> None:
     library.library()
     (planted,) = kept.glob("*.so")
