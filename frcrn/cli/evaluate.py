@@ -109,13 +109,14 @@ def run_evaluate(args: argparse.Namespace) -> int:
 def run_compare(args: argparse.Namespace) -> int:
     """Score several systems, print their tables, and say who is worse."""
     from frcrn.evaluation.compare import compare
+    from frcrn.evaluation.report.page import REPORT
     from frcrn.evaluation.systems import open_system
 
     pairs, options = _pairs(args), _options(args)
     compute_on_one_thread()
     found = compare([open_system(place) for place in args.systems], pairs, args.output, options, _progress)
     print(found.markdown)
-    print(args.output / "report.html")
+    print(args.output / REPORT)
     if not args.gate:
         return 0
     for line in found.worse:

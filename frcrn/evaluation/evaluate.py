@@ -23,11 +23,11 @@ from frcrn.evaluation.metrics import dnsmos, word_errors
 from frcrn.evaluation.metrics.pool import Scorers
 from frcrn.evaluation.metrics.scores import HEADLINE, Scores, check_names, snr
 from frcrn.evaluation.metrics.word_errors import Recogniser
-from frcrn.evaluation.report.page import write_report
+from frcrn.evaluation.report.page import REPORT, write_report
 from frcrn.evaluation.scores_csv import Journal
 from frcrn.evaluation.statistics import Report, Row, summarise
 from frcrn.evaluation.systems import Network, System, Unprocessed
-from frcrn.files import read_json, write_json
+from frcrn.files import read_json, refuse_links, write_json
 from frcrn.models.base import Enhancer
 
 __all__ = ["ALWAYS", "NAMES", "Options", "Progress", "Report", "evaluate", "open_pairs", "run"]
@@ -125,6 +125,8 @@ def run(
     """Score a system; with a folder, keep scores.csv and summary.json there and go on where they stopped."""
     identity = {"model": system.fingerprint(), **options.identity(), **_scoring_versions()}
     scorers = Scorers(options.measured, rate=options.rate, workers=options.workers, dnsmos_folder=options.dnsmos_folder)
+    if folder:
+        refuse_links(folder / SUMMARY, folder / REPORT)
     journal = Journal(folder, identity, options.columns, options.fresh) if folder else None
     with scorers, journal or nullcontext():
         work = ClipWork(system, options, scorers, {} if journal is None else journal.rows)

@@ -30,8 +30,6 @@ from frcrn.files import (
 
 SCORES = "scores.csv"
 RUN = "run.json"
-FILES = (SCORES, RUN, "summary.json", "report.html")
-"""All that an evaluation leaves in its folder."""
 FACTS = ("clip", "seconds", "digest", "input_snr", "processing")
 FAILURES = "failures"
 
@@ -44,7 +42,7 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             stack.enter_context(held(folder))
-            refuse_links(*(folder / name for name in FILES))
+            refuse_links(folder / SCORES, folder / RUN)
             if fresh:
                 for name in (SCORES, RUN):
                     (folder / name).unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from math import inf, isnan
 from typing import Any, NamedTuple
 
 from frcrn.audio import ACCEPTED, AudioError, is_audio_name, is_media_name
+from frcrn.config import LONGEST
 from frcrn.files import from_json
 from frcrn.scale.places import Found, Place, expanded, named_in_row
 from frcrn.scale.records import ours
@@ -19,8 +20,6 @@ from frcrn.visible import visible
 SHARDS, TABLES = (".tar",), (".parquet", ".arrow")
 LISTS = (".jsonl", ".csv", ".parquet")
 """What may be a manifest; a Parquet file is one where it has a column `path` and none with audio in it."""
-MOST_SHOWN = 200
-"""Letters of a strange manifest's first line that a message shows."""
 BESIDE = ("state.json", "dataset_info.json", "dataset_dict.json")
 """What `datasets.save_to_disk` writes beside its tables; it is copied."""
 
@@ -87,7 +86,7 @@ def manifest_rows(place: Place) -> list[dict[str, Any]] | None:
         raise AudioError(f"{place.url}: cannot be read as a manifest: {error}") from None
     columns = sorted({str(name) for row in rows or () for name in row})
     if rows and "path" not in columns:
-        raise AudioError(f"{place.url}: expected a column path, found {visible(', '.join(columns)[:MOST_SHOWN])}")
+        raise AudioError(f"{place.url}: expected a column path, found {visible(', '.join(columns)[:LONGEST])}")
     return rows
 
 

@@ -208,10 +208,6 @@ class BinFsmn(Fsmn):
         of_f, of_g = self.weights()[3].chunk(2)
         return of_f, of_g
 
-    def holds_back(self, x: Tensor, past: Tensor | None) -> bool:
-        """Say whether `forward` needs no late x, as it holds x back itself."""
-        return fits(x, past)
-
     def forward(self, x: Tensor, past: Tensor | None = None, late: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """[B, 2C, F, T], past [B, 2C, F, order - 1], x `ahead` frames late, if any -> [B, 2C, F, T], new past."""
         linear, bias, project, taps = self.weights()
@@ -220,8 +216,8 @@ class BinFsmn(Fsmn):
         p = F.linear(hidden.view(-1, project.shape[1]), project).view(rows.shape)
         if fits(x, past):
             shortcut, ahead = (rows, self.ahead) if late is None else (late.permute(0, 2, 3, 1), 0)
-            flat = (part.flatten(0, 1).unsqueeze(2) for part in (p, shortcut))
-            y = along(next(flat), taps, next(flat), ahead).squeeze(2).unflatten(0, rows.shape[:2])
+            y = along(p.flatten(0, 1).unsqueeze(2), taps, shortcut.flatten(0, 1).unsqueeze(2), ahead)
+            y = y.squeeze(2).unflatten(0, rows.shape[:2])
             return y.permute(0, 3, 1, 2), last(p.permute(0, 3, 1, 2), self.order - 1)
         longer, past = with_past(p.permute(0, 3, 1, 2), past, self.order - 1)
         # bins beside the batch and time as the height: thirteen times as fast as a kernel along the width

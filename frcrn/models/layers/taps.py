@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from frcrn.models.layers.taps_kernels import filter_kernel, shift_kernel, taps_kernel
+from frcrn.models.layers.taps_kernels import filter_kernel, taps_kernel
 
 logger = logging.getLogger("frcrn")
 
@@ -84,12 +84,7 @@ def filtered(x: Tensor, taps: Tensor, short: Tensor | None, *, off: int, ahead: 
 
 def shifted(x: Tensor, by: int) -> Tensor:
     """Return x [R, L, G, C] as it is `by` places on, zeros after the end."""
-    r, l, g, c = x.shape  # noqa: E741
-    long, wide = block(l, c)
-    y = torch.empty_like(x)
-    with torch.cuda.device_of(x):
-        shift_kernel()[(r * g, -(-c // wide), -(-l // long))](x, y, l, g, c, by, long, wide)
-    return y
+    return filtered(x, torch.ones(1, x.shape[3], device=x.device), None, off=by, ahead=0)
 
 
 def of_taps(x: Tensor, d: Tensor, order: int) -> Tensor:

@@ -44,28 +44,6 @@ def filter_kernel() -> Any:
 
 
 @cache
-def shift_kernel() -> Any:
-    """Return the kernel y[l] = x[l + by], zeros outside."""
-    import triton
-    import triton.language as tl
-
-    @triton.jit
-    def kernel(x, y, L, G, C, by, BL: tl.constexpr, BC: tl.constexpr):
-        pair = tl.program_id(0).to(tl.int64)
-        r, g = pair // G, pair % G
-        c = tl.program_id(1) * BC + tl.arange(0, BC)
-        l = tl.program_id(2) * BL + tl.arange(0, BL)  # noqa: E741
-        base = (r * L * G + g) * C
-        stride = G * C
-        m = l + by
-        known = (m[:, None] >= 0) & (m[:, None] < L) & (c[None, :] < C)
-        v = tl.load(x + base + m[:, None] * stride + c[None, :], mask=known, other=0.0)
-        tl.store(y + base + l[:, None] * stride + c[None, :], v, mask=(l[:, None] < L) & (c[None, :] < C))
-
-    return kernel
-
-
-@cache
 def taps_kernel() -> Any:
     """Return the kernel of the taps' gradient: out[part, k] = sum of d[l] x[l + k - (K - 1)] over N pairs r, g.
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from frcrn.models.layers.complex import complex_cat, delayed, last
 from frcrn.models.layers.fsmn import BinFsmn, FrequencyFsmn
+from frcrn.models.layers.taps import fits
 
 X = TypeVar("X")
 Layers = list[tuple[str, nn.Module]]
@@ -118,7 +119,7 @@ class Eager:
             return along
         past, ahead = self.past.get(name), ahead_of(layer)
         late: list[Tensor] = []
-        if ahead and isinstance(layer, BinFsmn) and layer.holds_back(x, past):
+        if ahead and isinstance(layer, BinFsmn) and fits(x, past):  # it holds x back itself
             self.new[f"{name}.late"] = last(x, ahead)
         elif ahead:
             late = [self.later(f"{name}.late", x, ahead)]

@@ -31,24 +31,24 @@ class Reference:
     """What clean waves [B, T] are compared by, found once for all their estimates."""
 
     def __init__(self, clean: Tensor, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
-        self.target, self.spoken = envelopes(clean, sample_rate), active(clean, sample_rate)
+        self.sample_rate, spoken = sample_rate, active(clean, sample_rate)
+        # frames of speech first, in their order, and all else behind them; stretches that reach there do not count
+        self.order = (~spoken).to(torch.uint8).argsort(dim=1, stable=True)[:, None].expand(-1, BANDS, -1)
+        self.last = spoken.sum(dim=1, keepdim=True) - SEGMENT
+        self.target = envelopes(clean, sample_rate).gather(2, self.order)
 
     def score(self, estimate: Tensor) -> Tensor:
         """[B, T] -> [B]."""
-        return self.compared(envelopes(estimate, self.sample_rate))
+        return self.compared(envelopes(estimate, self.sample_rate).gather(2, self.order))
 
     def best(self) -> Tensor:
         """Return what the clean waves themselves reach, [B]."""
         return self.compared(self.target)
 
     def compared(self, found: Tensor) -> Tensor:
-        """Envelopes [B, 15, N] -> [B]."""
-        # frames of speech first, in their order, and all else behind them; stretches that reach there do not count
-        order = (~self.spoken).to(torch.uint8).argsort(dim=1, stable=True)[:, None].expand_as(found)
-        scores = correlations(found.gather(2, order), self.target.gather(2, order))
-        last = self.spoken.sum(dim=1, keepdim=True) - SEGMENT
-        counts = (torch.arange(scores.shape[1], device=found.device) <= last).to(scores.dtype)
+        """Envelopes [B, 15, N], those of speech first -> [B]."""
+        scores = correlations(found, self.target)
+        counts = (torch.arange(scores.shape[1], device=found.device) <= self.last).to(scores.dtype)
         return (scores * counts).sum(dim=1) / counts.sum(dim=1).clamp(min=1)
 
 
