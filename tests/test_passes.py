@@ -65,6 +65,11 @@ def test_files_have_as_many_passes_as_the_model_asks_for(tmp_path: Path) -> None
     assert np.abs(enhance(network, wave, passes=2) - enhance(network, wave)).max() > 1e-4
 
 
+def test_as_many_passes_as_the_model_asks_for_are_the_same_settings_as_none_said() -> None:
+    silent, two, one = (Settings(passes=wanted).identity() for wanted in (None, 2, 1))
+    assert silent == two != one
+
+
 def test_the_bundled_model_asks_for_two_in_every_form_and_streams_with_one() -> None:
     wave = talk(8000, 1)[0]
     in_torch, in_c = frcrn.load(), frcrn.load(runtime="auto")

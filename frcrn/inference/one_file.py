@@ -58,10 +58,11 @@ class Settings:
         return open_network(self.model, self.runtime, device=self.device)
 
     def identity(self) -> dict[str, Any]:
-        """Return the options, the runtime in use and a hash of the model; where the model lies is no part of it."""
+        """Return what the result depends on, as it is used: where the model lies is no part of it."""
         options = {key: value for key, value in dataclasses.asdict(self).items() if key != "device"}
         used = identify(self.model, self.runtime, self.device)
-        return options | {"runtime": used.runtime, "model": used.model[:32]}
+        passes = self.passes or used.passes
+        return options | {"runtime": used.runtime, "model": used.model[:32], "passes": passes}
 
 
 class Task(NamedTuple):

@@ -10,6 +10,7 @@ from frcrn.audio import MissingPackage
 from frcrn.config import FOR_STREAMS
 from frcrn.export.native.library import library
 from frcrn.export.native.standalone import NativeNetwork, find_program, names
+from frcrn.inference.choices import passes_of
 from frcrn.inference.network import Network
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ _log = logging.getLogger(__name__)
 
 
 class Identity(NamedTuple):
-    """What a result depends on: the runtime that is used, and a hash of the network."""
+    """What a result depends on: the runtime that is used, a hash of the network, and how many passes it asks for."""
 
     runtime: str
     model: str
+    passes: int
 
 
 @overload
@@ -77,16 +79,16 @@ def open_network(
 
 
 def identify(source: str | os.PathLike[str], runtime: str, device: str) -> Identity:
-    """Return what `open_network` would run, and a hash of the network."""
+    """Return what `open_network` would run."""
     runtime = for_device(checked_runtime(runtime), device)
     if program := _program(source, runtime):
-        return Identity("native", program.fingerprint)
+        return Identity("native", program.fingerprint, passes_of(program, None))
     network = _in_torch(source, {})
     from frcrn.export.runtime import with_runtime
     from frcrn.models.checkpoint import fingerprint
 
     used = _runtime_of(with_runtime(network, runtime)) if runtime == "auto" else runtime
-    return Identity(used, fingerprint(network))
+    return Identity(used, fingerprint(network), passes_of(network, None))
 
 
 def checked_runtime(name: str) -> str:
