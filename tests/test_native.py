@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +18,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import frcrn
-from frcrn import FRCRN, FRCRNConfig
+from frcrn import FRCRN, FRCRNConfig, files
 from frcrn.audio import MissingPackage
 from frcrn.export.native import library
 from frcrn.export.native.network import write_program
@@ -236,17 +239,65 @@ def test_it_is_compiled_once(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert [path.stat().st_mtime_ns for path in fresh.rglob("*.so")] == [before]
 
 
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note each time that it is compiled."""
+    calls: list[str] = []
+    compiled = library.compiled
+
+    def counted(program: str) -> bytes:
+        calls.append(program)
+        return compiled(program)
+
+    monkeypatch.setattr(library, "compiled", counted)
+    return calls
+
+
 @needs_compiler
-def test_where_nothing_can_be_kept_it_is_compiled_for_this_once(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("cache", ["a file is there", "relative", "no room"])
+def test_where_the_cache_is_of_no_use_it_is_kept_in_a_temporary_folder_of_our_own(
+    cache: str, fresh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(fresh)
+    monkeypatch.setattr(tempfile, "tempdir", str(fresh))
+    if cache == "a file is there":
+        (fresh / "frcrn").write_text("a file where the folder should be")
+    elif cache == "relative":
+        monkeypatch.setenv("XDG_CACHE_HOME", ".")
+        monkeypatch.setenv("HOME", ".")
+    else:
+        (fresh / "full").mkdir()
+        monkeypatch.setenv("XDG_CACHE_HOME", str(fresh / "full"))
+        monkeypatch.setattr(library, "replacing", without_room(fresh / "full"))
+    calls = made(monkeypatch)
+    for _ in range(2):
+        assert whole(native(network()), noise(1, 300).numpy()).any()
+        library.library.cache_clear()
+    assert len(calls) == 1 and library.is_there()
+    (kept,) = fresh.rglob("*.so")
+    assert kept.parent == fresh / f"frcrn-{os.getuid()}" and kept.parent.stat().st_mode & 0o777 == 0o700
+
+
+def without_room(folder: Path) -> Callable[[Path], AbstractContextManager[Path]]:
+    @contextmanager
+    def replacing(path: Path) -> Iterator[Path]:
+        if path.is_relative_to(folder):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        with files.replacing(path) as beside:
+            yield beside
+
+    return replacing
+
+
+@needs_compiler
+def test_where_nothing_can_be_kept_it_is_compiled_for_this_once(
+    fresh: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     (fresh / "frcrn").write_text("a file where the folder should be")
+    monkeypatch.setattr(tempfile, "tempdir", str(fresh))
+    (fresh / f"frcrn-{os.getuid()}").mkdir(mode=0o777)
+    (fresh / f"frcrn-{os.getuid()}").chmod(0o777)  # as another user would leave it
     assert whole(native(network()), noise(1, 300).numpy()).any()
-    library.library.cache_clear()
-
-    def homeless() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(library, "kept_in", homeless)
-    assert whole(native(network()), noise(1, 300).numpy()).any()
+    assert "compiled at each start" in caplog.text
 
 
 @needs_compiler

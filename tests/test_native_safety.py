@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -77,8 +78,9 @@ def test_samples_that_are_none_stay_in_their_memory(model: Enhancer, value: floa
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def kept(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
     library.library.cache_clear()
     yield tmp_path / "frcrn"
     library.library.cache_clear()
@@ -106,7 +108,7 @@ def test_a_library_that_others_may_have_put_there_is_not_loaded(kept: Path, how:
     else:
         (planted if how == "writable by others" else kept).chmod(0o777)
     with pytest.raises(PermissionError, match="not loaded"):
-        library.loaded(planted, str(library.compiler()))
+        library.loaded(planted, lambda: b"")
     library.library.cache_clear()
     found = library.library()  # compiled once more, where nobody else can write
     assert not Path(found._name).is_relative_to(tmp_path)
@@ -125,8 +127,8 @@ def test_nobody_else_can_change_what_is_kept(kept: Path) -> None:
 def test_many_first_uses_at_once_compile_once(kept: Path) -> None:
     program = (
         "from frcrn.export.native import library as l\n"
-        "whole = l.compile_to\n"
-        "l.compile_to = lambda *a: (print('compiled'), whole(*a))\n"
+        "whole = l.compiled\n"
+        "l.compiled = lambda program: (print('compiled'), whole(program))[1]\n"
         "l.library()"
     )
     command = [sys.executable, "-c", program]

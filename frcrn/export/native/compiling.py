@@ -38,7 +38,9 @@ def compile_library(folder: Path, target: Path, program: str, options: list[str]
     files = [str(folder / name) for name in parts(os.listdir(folder))]
     command = [program, *options, *files, "-o", str(target), "-lm"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # what the compiler leaves where it is killed goes with the folder
+        there = os.environ | {"TMPDIR": str(folder)}
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, env=there)
     except OSError as error:
         return str(error)
     if done.returncode == 0:

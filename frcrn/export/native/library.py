@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import logging
 import os
 import platform
 import shutil
 import stat
 import tempfile
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from frcrn.export.native.compiling import LEVELS, OPTIONS, TUNED, compile_librar
 from frcrn.export.native.compiling import compiler as compiler
 from frcrn.files import replacing
 from frcrn.machine import abilities
+
+_log = logging.getLogger(__name__)
 
 SOURCES = (
     *("frcrn.c", "frcrn.h", "argument_checks.h", "checks.h", "kernels.h", "operations.h", "rows.h", "vectors.h"),
@@ -43,9 +46,16 @@ def sources() -> dict[str, bytes]:
     return {name: source(name) for name in (*parts(names), *headers)}
 
 
-def kept_in() -> Path:
-    """Return the folder of compiled libraries."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "frcrn"
+def places() -> list[Path]:
+    """Return the folders in which a compiled library may be kept, the best first.
+
+    A cache that the environment names by a relative path would be another one in each working folder; it is ignored.
+    """
+    caches = (os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~/.cache"))
+    found = [Path(cache, "frcrn") for cache in caches if os.path.isabs(cache)][:1]
+    with suppress(OSError):  # there is no temporary folder either
+        found.append(Path(tempfile.gettempdir(), f"frcrn-{os.getuid() if hasattr(os, 'getuid') else 'cache'}"))
+    return found
 
 
 def file_name(program: str) -> str:
@@ -62,10 +72,13 @@ def is_there() -> bool:
     """Say whether the library is loaded, shipped or kept, so that nobody has to wait for a compiler."""
     if library.cache_info().currsize or (Path(__file__).parent / shipped_name("base")).is_file():
         return True
-    try:
-        return (program := compiler()) is not None and (kept_in() / file_name(program)).exists()
-    except (OSError, RuntimeError):  # there is no home
-        return False
+    return (program := compiler()) is not None and any(map(os.path.exists, paths(program)))
+
+
+def paths(program: str) -> list[Path]:
+    """Return where the library may be kept: where it is already comes first, then the best."""
+    name = file_name(program)
+    return sorted((place / name for place in places()), key=lambda path: not os.path.exists(path))
 
 
 @cache
@@ -76,13 +89,14 @@ def library() -> ctypes.CDLL:
     program = compiler()
     if program is None:
         raise MissingPackage("the runtime native needs a C compiler, and there is none (cc, gcc, clang, or CC=...)")
-    name = file_name(program)
-    try:
-        return loaded(kept_in() / name, program)
-    except (OSError, RuntimeError):  # no such folder and no home, or nothing may be run from there
-        folder = tempfile.mkdtemp(prefix="frcrn-")
-        weakref.finalize(library, shutil.rmtree, folder, ignore_errors=True)
-        return loaded(Path(folder, name), program)
+    content = cache(partial(compiled, program))  # once, also where the first place has no room for it
+    for path in paths(program):
+        with suppress(OSError):  # no such folder, no room, or nothing may be run from there
+            return loaded(path, content)
+    _log.warning("the runtime native is compiled at each start, as no folder can keep it; set XDG_CACHE_HOME to one")
+    folder = tempfile.mkdtemp(prefix="frcrn-")
+    weakref.finalize(library, shutil.rmtree, folder, ignore_errors=True)
+    return loaded(Path(folder, file_name(program)), content)
 
 
 def shipped() -> ctypes.CDLL | None:
@@ -96,13 +110,15 @@ def shipped() -> ctypes.CDLL | None:
         return None
 
 
-def loaded(path: Path, program: str) -> ctypes.CDLL:
-    """Load the interpreter from a file, compiled where it is not there yet; refuse what others could have put there."""
+def loaded(path: Path, content: Callable[[], bytes]) -> ctypes.CDLL:
+    """Load the interpreter from a file, written where it is not there yet; refuse what others could have put there."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     require_ours(path.parent)
     with alone(path.with_suffix(".lock")):
         if not path.exists():
-            compile_to(path, program)
+            with replacing(path) as beside:
+                beside.write_bytes(content())
+                beside.chmod(0o700)
     require_ours(path)
     return prototyped(ctypes.CDLL(str(path)))
 
@@ -131,16 +147,16 @@ def alone(path: Path) -> Iterator[None]:
         yield
 
 
-def compile_to(path: Path, program: str) -> None:
+def compiled(program: str) -> bytes:
     """Compile the interpreter, for this processor where the compiler knows it."""
-    with tempfile.TemporaryDirectory() as folder, replacing(path) as beside:
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder, "made.so")
         for name, content in sources().items():
             Path(folder, name).write_bytes(content)
         for tuned in (TUNED, []):
-            reason = compile_library(Path(folder), beside, program, [*OPTIONS, *tuned])
+            reason = compile_library(Path(folder), target, program, [*OPTIONS, *tuned])
             if reason is None:
-                beside.chmod(0o700)
-                return
+                return target.read_bytes()
         raise MissingPackage(f"the runtime native needs a C compiler that works; {program} does not: {reason}")
 
 
