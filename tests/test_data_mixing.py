@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from frcrn.data import Mixing, build, events, mixing, noises, spectrum
+from frcrn.data.speech import utterance
 from frcrn.data.speech_activity import active_frames, active_power, decibels, frame_powers, power
 from tests.made_audio import RATE, corpus, speech
 
@@ -103,6 +105,15 @@ def test_pure_speech_is_left_alone_and_pure_noise_has_a_silent_target(mix):
         assert torch.equal(clean["noisy"], clean["clean"]) and clean["clean"].abs().max() > 0
         silent = noise_only[0, index]
         assert not silent["clean"].any() and silent["noisy"].abs().max() > 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_short_piece_of_an_utterance_may_begin_in_what_is_left_of_its_last_frame():
+    cache = SimpleNamespace(rate=16000, lengths=[1000], levels=[-26.0], activity=lambda file: np.ones(3, bool))
+    cache.wave = lambda file, start, stop: np.ones(stop - start, np.float32)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        assert len(utterance(SimpleNamespace(cache=cache), rng, 0, 10, inside=True)) == 10
 
 
 def test_shares_are_kept(mix):

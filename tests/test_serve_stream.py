@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync import client as sync
 
 from frcrn.inference.opening import open_network
+from frcrn.inference.streaming import Stream
 from frcrn.serve.models import Models
 from tests.made_audio import noise, speech
 from tests.serving import Client, serving, until, wav
@@ -174,6 +175,23 @@ def test_who_takes_nothing_is_not_read_from_any_more(client: Client) -> None:
         assert sent < 32 << 20
         socket.socket.shutdown(SHUT_RDWR)
         thread.join(60)
+
+
+def test_a_stream_that_takes_long_to_open_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_go_on = threading.Event()
+
+    def slow(network: Any, rate: int, *options: Any) -> Stream:
+        assert rate != 16001 or may_go_on.wait(60)
+        return Stream(network, rate, *options)
+
+    monkeypatch.setattr("frcrn.serve.streams.Stream", slow)
+    with serving(Models(["default"]), workers=1) as client, opened(client, rate=16000) as first:
+        assert json.loads(first.recv(60))["ready"]
+        with opened(client, rate=16001) as second:
+            first.send(bytes(6400))
+            assert first.recv(20)
+            may_go_on.set()
+            assert json.loads(second.recv(60))["ready"]
 
 
 def test_files_do_not_hold_up_a_stream() -> None:

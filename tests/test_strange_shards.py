@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from frcrn.audio import AudioError
+from frcrn.data import shards
 from frcrn.data.shards import pairs_in
 from frcrn.scale.shards import enhanced_shard
 from tests.limits import bounded
@@ -140,3 +141,22 @@ def test_seconds_that_are_none_are_a_problem_of_their_row(key: str, value: str, 
     (tmp_path / "a.jsonl").write_text(f'{{"path": "b.wav", "{key}": {value}}}\n')
     (piece,) = plan(str(tmp_path / "a.jsonl"), str(tmp_path / "out"))
     assert piece.problem and "\n" not in piece.problem
+
+
+def test_a_pattern_of_two_stars_does_not_look_through_a_whole_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.tar", "deep/er/b.tar", "deep/[x]/c.tar", ".hidden/d.tar"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    for pattern in ("**/*.tar", "**", "./**/**/*.tar", f"{tmp_path}/**/*.tar"):
+        names = shards.found([pattern])
+        assert [Path(name).name for name in names] == ["a.tar", "c.tar", "b.tar"], pattern
+    assert shards.found(["**/*.tar", "a.tar"]) == shards.found(["**/*.tar"])
+    monkeypatch.setattr(shards, "MOST_FOLDERS", 50)
+    with (
+        bounded(seconds=5, gigabytes=1),
+        pytest.raises(ValueError, match=r"^/\*\*: \*\* leads to more than 50 folders"),
+    ):
+        shards.found(["/**"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,9 @@ class Extent(NamedTuple):
             return file.read(self.size)
 
 
+MOST_FOLDERS = 10_000
+"""Below a pattern with **, so that a recipe does not have a whole disk looked through."""
+
 Pair = tuple[Extent, Extent]
 NOWHERE = Path()
 
@@ -58,11 +62,27 @@ def found(patterns: Sequence[str]) -> list[str]:
     """Return the tar files, sorted; a pattern without any is refused."""
     files: set[str] = set()
     for pattern in patterns:
-        names = glob.glob(pattern, recursive=True)
+        names = {str(Path(name)) for name in matches(pattern, iter(range(MOST_FOLDERS))) if not os.path.isdir(name)}
         if not names:
             raise ValueError(f"{pattern}: expected tar files, found none")
-        files.update(names)
+        files |= names
     return sorted(files)
+
+
+def matches(pattern: str, left: Iterator[int]) -> Iterator[str]:
+    """Yield what a pattern stands for; its ** leads to as many folders as are left, and no further."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        yield from glob.iglob(pattern)
+        return
+    at = parts.index("**")
+    for folder in glob.iglob(os.path.join(os.curdir, *parts[: at + 1], ""), recursive=True):
+        if next(left, None) is None:
+            raise ValueError(
+                f"{pattern}: ** leads to more than {MOST_FOLDERS} folders; name the one with the tar files"
+            )
+        rest = parts[at + 1 :] or ("*",)
+        yield from matches(os.path.join(glob.escape(folder), *rest), left)
 
 
 def pairs_in(shard: str) -> Iterator[Pair]:

@@ -37,8 +37,9 @@ def _busy_start(active: np.ndarray, rng: np.random.Generator, first: int, spare:
     for _ in range(4):
         start = int(rng.integers(spare + 1))
         seen = active[(first + start) // frame : -(-(first + start + room) // frame)]
-        if seen.mean() > most:
-            best, most = start, float(seen.mean())
+        share = float(seen.mean()) if len(seen) else 0.0  # what is left of the last frame has none
+        if share > most:
+            best, most = start, share
         if most >= LEAST_ACTIVE:
             break
     return best

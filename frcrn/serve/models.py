@@ -50,6 +50,10 @@ class Models:
             own[name] = self._open(name)
         return own[name]
 
+    def is_shared(self, name: str) -> bool:
+        """Say whether a network is everybody's, whichever thread asks."""
+        return name in self._shared
+
     def _open(self, name: str) -> Network:
         runtime, device = self._how
         network = open_network(self.sources[name], runtime, 1, device)

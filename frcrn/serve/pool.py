@@ -16,6 +16,9 @@ T = TypeVar("T")
 LONGEST_PATIENCE = 60
 """Seconds after which a refused client is told to come again, at most."""
 
+OPENINGS = 4
+"""Streams that are opened at the same time."""
+
 
 class Cancelled(Exception):
     """The work is no longer wanted."""
@@ -127,6 +130,8 @@ class StreamThreads:
         self._most = limits.streams
         self._threads = [ThreadPoolExecutor(1, f"frcrn-stream-{number}") for number in range(limits.workers)]
         self._load = [0] * limits.workers
+        self.opening = ThreadPoolExecutor(OPENINGS, "frcrn-opening")
+        """Opens streams: the tables for an odd rate take seconds, in which the other streams go on."""
 
     @property
     def active(self) -> int:
@@ -147,5 +152,5 @@ class StreamThreads:
 
     def close(self) -> None:
         """End the threads after what they are at."""
-        for each in self._threads:
+        for each in (*self._threads, self.opening):
             each.shutdown(wait=True, cancel_futures=True)

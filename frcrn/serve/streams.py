@@ -91,7 +91,7 @@ def message_of(text: str | None) -> dict[str, Any]:
 
 
 class Live:
-    """One stream: bytes in, bytes out, a piece at a time; each method runs in the stream's thread."""
+    """One stream: bytes in, bytes out, a piece at a time; one thread at a time calls it."""
 
     def __init__(self, service: Service, opening: Opening) -> None:
         network = service.models.get(opening.model or service.models.for_streams)
@@ -134,7 +134,7 @@ class Session:
         first = await self._next()
         opening = opening_of(first.get("text"))
         self._known(opening.model)
-        live = await self._apart(Live, self._service, opening)
+        live = await self._opened(opening)
         stream, layout = live.stream, live.layout
         facts = {"rate": layout.rate, "channels": layout.channels, "format": layout.encoding}
         await self._say({"ready": True, **facts, "latency_ms": round(1000 * stream.latency / layout.rate, 3)})
@@ -164,6 +164,12 @@ class Session:
         await self._give(await self._apart(live.flush))
         await self._say({"ended": True, "samples": self._frames})
         return True
+
+    async def _opened(self, opening: Opening) -> Live:
+        """Open the stream, in its own thread only where its network belongs to that."""
+        shared = self._service.models.is_shared(opening.model or self._service.models.for_streams)
+        thread = self._service.streams.opening if shared else self._thread
+        return await asyncio.get_running_loop().run_in_executor(thread, Live, self._service, opening)
 
     def _known(self, model: str) -> None:
         names = self._service.models.names
