@@ -194,6 +194,26 @@ def test_a_stream_that_takes_long_to_open_holds_up_no_other(monkeypatch: pytest.
             assert json.loads(second.recv(60))["ready"]
 
 
+def test_a_stream_that_opens_while_the_server_ends_is_no_mistake(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun, may_go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> Stream:
+        begun.set()
+        assert may_go_on.wait(60)
+        return Stream(*arguments)
+
+    monkeypatch.setattr("frcrn.serve.streams.Stream", slow)
+    monkeypatch.setattr("frcrn.serve.run.PATIENCE", 0)
+    with serving(Models(["default"]), workers=1) as client:
+        socket = opened(client, rate=16000)
+        assert begun.wait(60)
+        threading.Timer(1.0, may_go_on.set).start()
+    socket.close()
+    assert not [record for record in caplog.records if record.exc_info], caplog.text
+
+
 def test_files_do_not_hold_up_a_stream() -> None:
     """With the only worker busy with a long file, a stream is answered."""
     with serving(MODELS, workers=1) as client:

@@ -220,7 +220,7 @@ async def stream(socket: WebSocket) -> None:
     try:
         await Session(socket, service, thread).run()
         await socket.close()
-    except WebSocketDisconnect:
+    except (WebSocketDisconnect, asyncio.CancelledError):  # the client has left, or the server is ending
         return
     except Refusal as refusal:
         await _close(socket, refusal.sentence, UNACCEPTABLE)
