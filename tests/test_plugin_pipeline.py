@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -212,6 +213,11 @@ def test_every_kind_of_input_says_the_same(with_network: Pipe, tmp_path: Path) -
         ((np.zeros(10, np.float32), 16000.5), "sample rate 16000.5"),
         ((np.zeros(10, np.float32), "16000"), r"expected a pair \(wave, rate\)"),
         ("ftp://host/x.wav", "kind ftp; accepted are http"),
+        (memoryview(b"hello there")[::2], "found text|damaged|not recognised|cannot"),
+        ({"path": {"path": "a.wav"}}, "expected a row with array"),
+        (torch.eye(3).to_sparse(), "one after another"),
+        (torch.empty(400, device="meta"), "one after another"),
+        (SimpleNamespace(read=lambda size: "text"), "gives text"),
     ],
 )
 def test_strange_input_is_one_plain_sentence(with_network: Pipe, given: Any, message: str) -> None:
@@ -356,6 +362,10 @@ def test_a_choice_for_the_pipeline_holds_for_every_call(directories: Path) -> No
         ({"strength": 1.5}, ValueError, "strength 1.5"),
         ({"batch_size": 0}, ValueError, "batch_size 0"),
         ({"max_attenuation_db": -3}, ValueError, "max_attenuation_db -3"),
+        ({"max_attenuation_db": "3"}, ValueError, "max_attenuation_db 3: accepted are numbers"),
+        ({"batch_size": "2"}, ValueError, "batch_size '2': expected a whole number"),
+        ({"batch_size": 1.5}, ValueError, "batch_size 1.5"),
+        ({"output_path": 5}, ValueError, "output_path: expected a path, found int"),
     ],
 )
 def test_a_wrong_option_is_refused(causal: Any, options: dict[str, Any], error: type[Exception], message: str) -> None:

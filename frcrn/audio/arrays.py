@@ -57,6 +57,10 @@ def _kind(wave: NDArray[Any] | Tensor) -> str:
     """The dtype's name, where it is one that holds samples."""
     if not (isinstance(wave, np.ndarray) or is_tensor(wave)):
         raise AudioError(f"expected a numpy array or a torch tensor, found {type(wave).__name__}")
+    if is_tensor(wave) and (wave.is_meta or str(wave.layout) != "torch.strided"):
+        raise AudioError(
+            "expected a tensor that holds its values one after another, found a sparse one or none of them"
+        )
     kind = str(wave.dtype).removeprefix("torch.") if is_tensor(wave) else wave.dtype.name
     if kind not in _INTEGERS and kind not in _FLOATS:
         raise AudioError(f"wave of type {kind}: accepted are {', '.join((*_FLOATS, *_INTEGERS))}")

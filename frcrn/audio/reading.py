@@ -230,7 +230,7 @@ def open_source(source: Any, name: str) -> tuple[BinaryIO, bool]:
 
 def _open(source: Any, name: str) -> tuple[BinaryIO, bool]:
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return io.BytesIO(source), True
+        return io.BytesIO(bytes(source)), True
     if isinstance(source, (str, os.PathLike)):
         return _open_path(source), True
     if not hasattr(source, "read"):
@@ -256,6 +256,8 @@ def _spool(stream: BinaryIO) -> BinaryIO:
     """Copy what cannot be rewound (a pipe) to a file that has no name."""
     copy = nameless()
     while piece := stream.read(BLOCK):
+        if isinstance(piece, str):
+            raise AudioError("the file object gives text; expected bytes of an audio file")
         put(copy, piece)
     return copy
 

@@ -19,7 +19,9 @@ def checked_mix(strength: float, max_attenuation_db: float | None, residual: boo
     """Check the settings and bring both limits to one: how much of the input stays."""
     if not (isinstance(strength, (int, float)) and 0 <= strength <= 1):
         raise ValueError(f"strength {strength}: accepted are numbers from 0 to 1")
-    if max_attenuation_db is not None and not max_attenuation_db >= 0:
+    if max_attenuation_db is not None and not (
+        isinstance(max_attenuation_db, (int, float)) and max_attenuation_db >= 0
+    ):
         raise ValueError(f"max_attenuation_db {max_attenuation_db}: accepted are numbers from 0, in dB")
     floor = 0.0 if max_attenuation_db is None else 10 ** (-max_attenuation_db / 20)
     return Mix(max(1 - strength, floor), residual)

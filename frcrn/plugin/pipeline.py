@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from itertools import islice
 from threading import Lock
@@ -82,8 +83,8 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         """Clean one input, or each of many."""
         self.mind_the_process()
         parameters, many = self._sanitize_parameters(**options), is_many(input)
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(f"batch_size {batch_size}: expected 1 or more")
+        if batch_size is not None and not (isinstance(batch_size, int) and 1 <= batch_size <= sys.maxsize):
+            raise ValueError(f"batch_size {batch_size!r}: expected a whole number from 1")
         if self.live is not None and (isinstance(input, KINDS) or many):
             settings = self.settings.changed(options)
             settings.refuse_for_chunks(output_path)

@@ -70,7 +70,7 @@ def of_row(row: Mapping[str, Any], rate: int, repair: bool) -> Sound:
     if row.get("array") is not None:
         return of_wave(np.asarray(row["array"]), checked_rate(row.get("sampling_rate") or rate), repair)
     source = row["bytes"] if row.get("bytes") is not None else row.get("path")
-    if source is None:
+    if source is None or isinstance(source, Mapping):
         names = ", ".join(map(str, row)) or "nothing"
         raise AudioError(f"expected a row with array and sampling_rate, bytes or path, found dict with {names}")
     return open_clip(source, rate, repair=repair)

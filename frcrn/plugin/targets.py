@@ -17,6 +17,8 @@ class Target:
 
     def __init__(self, output_path: str | os.PathLike[str] | None, inputs: Iterable[Any], *, many: bool) -> None:
         """Refuse what cannot work before anything is computed: a file for many inputs, two inputs of one name."""
+        if output_path is not None and not isinstance(output_path, (str, os.PathLike)):
+            raise AudioError(f"output_path: expected a path, found {type(output_path).__name__}")
         self.path = None if output_path is None else Path(output_path)
         self.folder = self.path is not None and (many or self.path.is_dir())
         self.taken: set[str] = set()
