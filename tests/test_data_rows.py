@@ -229,6 +229,11 @@ def test_relative_paths_start_at_the_table(tmp_path):
         ([{"audio": [0.0]}], "expected the columns noisy and clean, found audio"),
         ([{"noisy": None, "clean": [0.0]}], "found an empty cell"),
         ([], "found no rows"),
+        (5, "expected rows with the columns noisy and clean, found int"),
+        ((row for row in ()), "expected rows with the columns noisy and clean, found generator"),
+        ([None], "expected rows with the columns noisy and clean, found NoneType"),
+        ([{"noisy": [0.0], "clean": [0.0]}, 3], "expected rows with the columns noisy and clean, found int"),
+        ([{"noisy": [0.0], "clean": 5}], "expected audio in every row, found int"),
     ],
 )
 def test_strange_rows_are_refused(rows, words):

@@ -208,6 +208,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """An empty folder for compiled libraries, which take less time to compile than to run fast."""
     monkeypatch.setattr(library, "OPTIONS", ["-O1", *library.OPTIONS[1:]])
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     library.library.cache_clear()
     yield tmp_path
     library.library.cache_clear()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +23,9 @@ pytest.importorskip("modelscope")
 
 from frcrn.audio import AudioError
 from frcrn.models.base import Enhancer
+from frcrn.models.checkpoint import CheckpointError
+from frcrn.plugin.datasets import examples_of
+from frcrn.plugin.pipeline import FRCRNPipeline
 from tests import networks
 from tests.fakes import CausalGain, Gain, Normalise, Smooth
 from tests.made_audio import save, speech
@@ -483,6 +488,20 @@ def test_the_repository_is_a_model_directory(caplog: pytest.LogCaptureFixture) -
     assert len(samples(ans(speech(0.5, seed=1)))) == 8000
     said = [record.message for record in caplog.records if "no trained weights" in record.message]
     assert bool(said) != ans.network.trained
+
+
+def test_a_directory_for_another_framework_is_refused(directories: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(directories / "causal", tmp_path / "other"))
+    about = json.loads((folder / "configuration.json").read_text())
+    (folder / "configuration.json").write_text(json.dumps(about | {"framework": "tensorflow"}))
+    with pytest.raises(CheckpointError, match="the configuration's framework has to be pytorch"):
+        FRCRNPipeline(str(folder), device="cpu")
+
+
+@pytest.mark.parametrize("given", [5, None, len, [None]])
+def test_what_is_no_dataset_is_named(given: Any) -> None:
+    with pytest.raises(ValueError, match="dataset: expected rows with the column noisy, found [a-zA-Z_]+$"):
+        list(examples_of(given, 16000))
 
 
 def test_a_missing_directory_is_said_to_be_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

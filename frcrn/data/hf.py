@@ -102,11 +102,15 @@ def one_split(dataset: Any, wanted: str | None) -> Any:
 def bare(dataset: Any) -> Any:
     """Return a view of the dataset whose audio cells come undecoded and whose numbers come as numpy arrays."""
     names = getattr(dataset, "column_names", None)
-    if names is None and len(dataset):
-        names = list(dataset[0])
+    if names is None:
+        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+            raise ValueError(f"dataset: expected rows with the columns noisy and clean, found {type(dataset).__name__}")
+        names = list(as_row(dataset[0])) if len(dataset) else None
     missing = [column for column in COLUMNS if column not in (names or ())]
     if missing:
-        raise ValueError(f"dataset: expected the columns noisy and clean, found {', '.join(names or ()) or 'no rows'}")
+        raise ValueError(
+            f"dataset: expected the columns noisy and clean, found {', '.join(map(str, names or ())) or 'no rows'}"
+        )
     if not hasattr(dataset, "features"):
         return dataset
     if not hasattr(dataset, "__len__"):
@@ -121,10 +125,17 @@ def bare(dataset: Any) -> Any:
     return dataset.with_format(None)
 
 
+def as_row(row: Any) -> Mapping[str, Any]:
+    """Return a row, or refuse what is none."""
+    if not isinstance(row, Mapping):
+        raise ValueError(f"dataset: expected rows with the columns noisy and clean, found {type(row).__name__}")
+    return row
+
+
 class _Rows:
     def __init__(self, dataset: Any, rate: int, folder: Path) -> None:
         self.dataset, self.rate, self.folder = dataset, rate, folder
-        self.lengths = np.array([self._length(self.dataset[row]) for row in range(len(dataset))], np.int64)
+        self.lengths = np.array([self._length(as_row(self.dataset[row])) for row in range(len(dataset))], np.int64)
 
     def _length(self, row: Mapping[str, Any]) -> int:
         return min(cell_length(row[column], self.rate, self.folder) for column in COLUMNS)
@@ -154,7 +165,9 @@ def cell_length(cell: Any, rate: int, folder: Path) -> int:
     """Return the samples of a cell at `rate`, from the header where it is a file."""
     content, found = _unwrapped(cell, folder)
     if not isinstance(content, Path | bytes | bytearray):
-        return resampled_length(np.shape(content)[-1], found or rate, rate)
+        if not (shape := np.shape(content)):
+            raise ValueError(f"dataset: expected audio in every row, found {type(content).__name__}")
+        return resampled_length(shape[-1], found or rate, rate)
     try:
         info = soundfile.info(native(content) if isinstance(content, Path) else io.BytesIO(content))
     except (soundfile.LibsndfileError, OSError):

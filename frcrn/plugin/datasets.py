@@ -49,10 +49,13 @@ def examples_of(dataset: Any, rate: int) -> Iterator[dict[str, Any]]:
         rows = as_rows(dataset, "dataset", rate, 0)
         yield from (rows[0, index] for index in range(len(rows)))
         return
-    for row in undecoded(unwrapped(dataset)):
+    found = undecoded(unwrapped(dataset))
+    if not (hasattr(found, "__iter__") or hasattr(found, "__getitem__")):
+        raise ValueError(f"dataset: expected rows with the column noisy, found {type(found).__name__}")
+    for row in found:
         if not isinstance(row, Mapping) or row.get("noisy") is None:
-            found = ", ".join(row) if isinstance(row, Mapping) else type(row).__name__
-            raise ValueError(f"dataset: expected rows with the column noisy, found {found}")
+            columns = ", ".join(map(str, row)) if isinstance(row, Mapping) else type(row).__name__
+            raise ValueError(f"dataset: expected rows with the column noisy, found {columns}")
         yield {name: cell_wave(value, rate, Path()) if name in SPOKEN else value for name, value in row.items()}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from modelscope.msdatasets import MsDataset
 from modelscope.pipelines.base import Pipeline
+from modelscope.utils.constant import Frameworks
 
 from frcrn import audio
 from frcrn.audio import Samples
@@ -64,6 +65,8 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         super().__init__(
             model=as_model(model, device, arguments, stream_mode=stream_mode), device=device, preprocessor=open_clip
         )
+        if self.framework != Frameworks.torch:  # the base class then knows no device
+            raise CheckpointError(f"{self.model.model_dir}: the configuration's framework has to be {Frameworks.torch}")
         self.network = self.model.model.to(self.device).eval().optimize(precision)
         self.SAMPLE_RATE = self.network.sample_rate
         self.stream_mode, self.process = stream_mode, os.getpid()
