@@ -252,7 +252,7 @@ def _open_path(path: str | os.PathLike[str]) -> BinaryIO:
     return stream if stream.seekable() else _spool(stream)
 
 
-def _spool(stream: BinaryIO) -> BinaryIO:
+def _spool(stream: Any) -> BinaryIO:
     """Copy what cannot be rewound (a pipe) to a file that has no name."""
     copy = nameless()
     while piece := stream.read(BLOCK):
