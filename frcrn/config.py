@@ -16,6 +16,9 @@ FOR_STREAMS, FOR_RECORDINGS = "default", "offline"
 MOST_PASSES = 8
 """Runs of a network that may be averaged; more than four hardly gain."""
 
+PRECISIONS = ("fp32", "bf16")
+"""What a network may multiply in."""
+
 LONGEST = 100
 """Letters of a value in a sentence."""
 NAMES = {
@@ -26,6 +29,13 @@ NAMES = {
     type(None): "null",
     dict: "a table",
 }
+
+
+def checked_precision(name: str) -> str:
+    """Return the name of a precision, or refuse it."""
+    if name not in PRECISIONS:
+        raise ValueError(f"precision {name!r}: choose {' or '.join(PRECISIONS)}")
+    return name
 
 
 def build(cls: type[Config], values: Any, where: str) -> Config:

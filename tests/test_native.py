@@ -20,6 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import frcrn
 from frcrn import FRCRN, FRCRNConfig, files
 from frcrn.audio import MissingPackage
+from frcrn.audio.sample import sample
 from frcrn.export.native import library
 from frcrn.export.native.network import write_program
 from frcrn.export.native.operations import Add
@@ -351,3 +352,43 @@ int main(int count, char **words) {
     return 0;
 }
 """
+
+
+def bf16(model: Enhancer) -> Enhancer:
+    try:
+        return with_runtime(model, "native", precision="bf16")
+    except library.Unable:
+        pytest.skip("this processor has no bfloat16")
+
+
+def error_db(found: np.ndarray, wanted: np.ndarray) -> float:
+    return float(10 * np.log10(np.square(found - wanted).mean() / np.square(wanted).mean()))
+
+
+@needs_compiler
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("channels", [8, 16, 24, 40, 144])
+def test_bfloat16_differs_by_as_much_as_it_rounds(channels: int, causal: bool) -> None:
+    torch.manual_seed(0)
+    config = two_levels(640, 320, causal=causal, time_hidden=8)
+    shape = FRCRN(replace(config, levels=tuple(level._replace(channels=channels) for level in config.levels)))
+    model, wave = lively(shape, 2, 20 * shape.hop), noise(2, 9 * 640 + 1).numpy()
+    found, wanted = whole(bf16(model), wave), whole(model, wave)
+    assert -80 < error_db(found, wanted) < -30  # other than in single precision, and hardly
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["default", "offline"])
+def test_bfloat16_in_a_bundled_model_is_not_heard(name: str) -> None:
+    model, wave = frcrn.load(name), sample().samples[:, :64_000].astype(np.float32)
+    assert -90 < error_db(whole(bf16(model), wave), whole(model, wave)) < -45
+
+
+@needs_compiler
+@pytest.mark.parametrize("causal", [True, False])
+def test_threads_share_what_is_in_bfloat16(causal: bool) -> None:
+    model, waves = bf16(network(causal=causal)), noise(4, 1, 4000).numpy()
+    truth = [whole(model, wave) for wave in waves]
+    with ThreadPoolExecutor(4) as pool:
+        for got, wanted in zip(pool.map(lambda wave: whole(model, wave), waves), truth, strict=True):
+            assert_array_equal(got, wanted)

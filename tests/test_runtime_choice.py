@@ -166,3 +166,38 @@ def test_a_program_leaves_no_tensor_behind() -> None:
     assert [len(part["memory"]) for part in parts] == [1, 2]
     assert_array_equal(own.joined(parts)["memory"], whole["memory"])
     assert not any(isinstance(value, torch.Tensor) for value in whole.values())
+
+
+def test_a_precision_is_refused_where_it_cannot_be_and_left_to_torch_where_nobody_chose(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Unable:
+        def __getattr__(self, name: str) -> object:
+            if name in ("frcrn_use_bfloat16", "frcrn_whole_pairs"):
+                return lambda *arguments: 0
+            return getattr(compiled, name)
+
+    compiled = library.library()
+    for place in ("frcrn.export.native.library.library", "frcrn.export.native.whole.library"):
+        monkeypatch.setattr(place, Unable)
+    command = ["enhance", str(NOISY), "-o", str(tmp_path / "clean.flac"), "--precision", "bf16"]
+    for runtime, why in (("native", "AVX512-BF16"), ("onnx", "computes in fp32")):
+        assert main([*command, "--runtime", runtime]) == 2
+        assert why in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    for causal in (True, False):
+        other = with_runtime(tiny(causal=causal), "auto", precision="bf16")
+        assert isinstance(other, MaskEnhancer) and other.dtype == torch.bfloat16
+    assert not isinstance(frcrn.load(runtime="auto", precision="bf16"), NativeNetwork)
+    with pytest.raises(ValueError, match="choose fp32 or bf16"):
+        frcrn.load(precision="fp16")
+
+
+def test_results_in_another_precision_are_other_results() -> None:
+    try:
+        assert Settings(precision="bf16").identity() != Settings().identity()
+    except library.Unable:
+        pytest.skip("this processor has no bfloat16")
+    assert frcrn.load(runtime="native", precision="bf16").optimize("bf16")
+    with pytest.raises(ValueError, match="opened in it"):
+        frcrn.load(runtime="native").optimize("bf16")

@@ -30,7 +30,10 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="more models, exports, or JSON files of ONNX peers; NAME=PLACE names one",
     )
     parser.add_argument(
-        "--runtimes", nargs="+", metavar="R", help="torch, onnx, openvino, native (default: installed ones)"
+        "--runtimes",
+        nargs="+",
+        metavar="R",
+        help="torch, onnx, openvino, native, or native:bf16 and torch:bf16 in that precision (default: installed ones)",
     )
     parser.add_argument(
         "--threads", nargs="+", type=int, default=[1, 2], metavar="N", help="numbers of threads (default: 1 2)"

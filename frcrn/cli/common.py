@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from frcrn.config import PRECISIONS
 from frcrn.visible import OneLine, visible
 
 RUNTIMES = ["auto", "native", "onnx", "openvino", "torch"]
@@ -133,13 +134,20 @@ def watched(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def add_runtime_option(parser: argparse.ArgumentParser) -> None:
-    """Add --runtime and --device."""
+    """Add --runtime, --precision and --device."""
     parser.add_argument(
         "--runtime",
         choices=RUNTIMES,
         default="auto",
         help="what runs the network; auto: native (in C) if that works here, else onnx if installed, else torch "
         "(default: auto)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="fp32",
+        help="what the network multiplies in; bf16 is faster with native and torch on processors with AVX512-BF16, and "
+        "less exact (default: fp32)",
     )
     parser.add_argument(
         "--device",

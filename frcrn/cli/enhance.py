@@ -162,7 +162,7 @@ def _label(args: argparse.Namespace, sources: Sequence[Path]) -> None:
 
     if "-" in args.inputs:
         raise ValueError("--vad: standard input can be read once only; name a file")
-    network = require_speech(open_network(args.model, args.runtime, 1, live=True), args.model)
+    network = require_speech(open_network(args.model, args.runtime, 1, live=True, precision=args.precision), args.model)
     count = write_labels(network, sources, args.vad, repair=args.repair)
     if not args.quiet and not args.json:
         print(f"{args.vad}: {count} stretches of speech")

@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     )
     compute_on_one_thread()
     listening = listen(args.host, args.port)
-    models = Models(args.models or [FOR_RECORDINGS, FOR_STREAMS], args.runtime, args.device)
+    models = Models(args.models or [FOR_RECORDINGS, FOR_STREAMS], args.runtime, args.device, args.precision)
 
     def ready() -> None:
         host, port = listening.getsockname()[:2]

@@ -77,7 +77,7 @@ def load_model(args: argparse.Namespace) -> Network:
     if args.threads < 1:
         raise ValueError(f"--threads {args.threads}: at least 1 is needed")
     set_threads(args.threads)
-    return open_network(args.model, args.runtime, args.threads, args.device, live=True)
+    return open_network(args.model, args.runtime, args.threads, args.device, live=True, precision=args.precision)
 
 
 def _pass_through(args: argparse.Namespace, source: BinaryIO, name: str) -> int:

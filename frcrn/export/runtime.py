@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from frcrn.config import checked_precision
 from frcrn.export.native.network import write_program
 from frcrn.export.native.stream import NativeStep
 from frcrn.export.native.whole import NativeMasks
@@ -31,17 +32,17 @@ class Exported(Enhancer):
 
     optimized = True
 
-    def __init__(self, model: Enhancer, runtime: str) -> None:
+    def __init__(self, model: Enhancer, runtime: str, precision: str = "fp32") -> None:
         super().__init__()
         self.sample_rate, self.window, self.hop = model.sample_rate, model.window, model.hop
         self.lookahead, self.level_dbfs = model.lookahead, model.level_dbfs
-        self.trained, self.config, self.runtime = model.trained, model.config, runtime
+        self.trained, self.config, self.runtime, self.precision = model.trained, model.config, runtime, precision
         self.eval()
 
     def optimize(self, precision: str = "fp32") -> Enhancer:
         """Return the same: there is nothing left to do."""
-        if precision != "fp32":
-            raise ValueError(f"precision {precision!r}: what runs with {self.runtime} is fp32")
+        if precision != self.precision:
+            raise ValueError(f"precision {precision!r}: what runs with {self.runtime} here is {self.precision}")
         return self
 
 
@@ -76,9 +77,9 @@ class Steps(Exported):
 class NativeStream(Steps):
     """Hears pieces of a wave as a program in C does, on one thread."""
 
-    def __init__(self, model: Enhancer) -> None:
-        super().__init__(model, "native")
-        self._steps, self._says = NativeStep(write_program(model)), says_speech(model)
+    def __init__(self, model: Enhancer, precision: str = "fp32") -> None:
+        super().__init__(model, "native", precision)
+        self._steps, self._says = NativeStep(write_program(model), precision), says_speech(model)
 
     def initial_state(self, batch: int) -> State:
         """Return the state before the first sample."""
@@ -102,9 +103,9 @@ class NativeStream(Steps):
 class NativeWhole(Exported):
     """Hears whole waves with masks that are computed in C."""
 
-    def __init__(self, model: MaskEnhancer, threads: int | None = None) -> None:
-        super().__init__(model, "native")
-        self._masks = NativeMasks(model, threads)
+    def __init__(self, model: MaskEnhancer, threads: int | None = None, precision: str = "fp32") -> None:
+        super().__init__(model, "native", precision)
+        self._masks = NativeMasks(model, threads, precision)
 
     def forward(self, wave: Tensor) -> Estimate:
         """[B, T] -> Estimate with wave [B, T]."""
@@ -179,7 +180,12 @@ def stacked(values: Sequence[Array]) -> Array:
 
 
 def with_runtime(
-    model: Enhancer, runtime: str = "torch", threads: int | None = None, *, live: bool = False
+    model: Enhancer,
+    runtime: str = "torch",
+    threads: int | None = None,
+    *,
+    live: bool = False,
+    precision: str = "fp32",
 ) -> Enhancer:
     """Return a network in the form that a runtime runs, to use like any other.
 
@@ -189,6 +195,7 @@ def with_runtime(
             works here.
         threads: how many threads it may use; None leaves it to the runtime.
         live: run hop by hop, as streams do; native runs causal networks so in any case.
+        precision: "fp32", or "bf16", which native and torch multiply in, where the processor can.
 
     Example:
         >>> fast = with_runtime(frcrn.load(), "native", threads=1)
@@ -196,27 +203,30 @@ def with_runtime(
     """
     if threads is not None and not (isinstance(threads, int) and threads >= 1):
         raise ValueError(f"threads {threads!r}: expected a whole number from 1, or None")
+    checked_precision(precision)
     if runtime == "auto":
-        return _first_that_works(model, threads, live=live)
+        return _first_that_works(model, threads, live=live, precision=precision)
     if runtime not in RUNTIMES:
         raise ValueError(f"runtime {runtime!r}: choose auto, {', '.join(RUNTIMES)}")
     if runtime == "torch":
-        return model.optimize()
+        return model.optimize(precision)
     if runtime == "native":
         if isinstance(model, MaskEnhancer) and not model.causal:
-            return NativeWhole(model, threads)
-        return NativeStream(model)
+            return NativeWhole(model, threads, precision)
+        return NativeStream(model, precision)
+    if precision != "fp32":
+        raise ValueError(f"precision {precision}: the runtime {runtime} computes in fp32; choose native or torch")
     if not model.streams:
         return ExportedWhole(model, runtime, threads)
     return ExportedStream(model, runtime, threads, live=live)
 
 
-def _first_that_works(model: Enhancer, threads: int | None, *, live: bool) -> Enhancer:
+def _first_that_works(model: Enhancer, threads: int | None, *, live: bool, precision: str) -> Enhancer:
     """Run a network with native, else onnx, else torch; networks of others, and what is optimized, stay with torch."""
     if isinstance(model, (MaskEnhancer, FrameEnhancer)) and not model.optimized:
         for runtime in ("native", "onnx"):
             try:
-                return with_runtime(model, runtime, threads, live=live)
+                return with_runtime(model, runtime, threads, live=live, precision=precision)
             except (ImportError, OSError, ValueError) as error:  # a package or compiler is missing, or a layer unknown
                 _log.info("runtime %s: %s", runtime, error)
-    return model if type(model).optimize is Enhancer.optimize else model.optimize()
+    return model if type(model).optimize is Enhancer.optimize else model.optimize(precision)

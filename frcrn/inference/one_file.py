@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from frcrn.audio import AudioError, Reader, Source, format_for, name_of, open_source
 from frcrn.audio.formats import CONTAINERS, MEDIA
-from frcrn.config import FOR_RECORDINGS
+from frcrn.config import FOR_RECORDINGS, checked_precision
 from frcrn.files import digest
 from frcrn.inference import enhance
 from frcrn.inference.choices import checked_mix, checked_passes
@@ -44,23 +44,25 @@ class Settings:
     device: str = "auto"
     normalise: float | None = None
     passes: int | None = None
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         checked_mix(self.strength, self.max_attenuation_db, self.residual)
         checked_band(self.band)
         checked_passes(self.passes)
+        checked_precision(self.precision)
         for_device(checked_runtime(self.runtime), self.device)
         if self.normalise is not None and not -70 < self.normalise <= 0:
             raise ValueError(f"normalise {self.normalise}: accepted are loudnesses from -70 to 0 LUFS, such as -16")
 
     def open(self) -> Network:
         """Return the network in its inference form."""
-        return open_network(self.model, self.runtime, device=self.device)
+        return open_network(self.model, self.runtime, device=self.device, precision=self.precision)
 
     def identity(self) -> dict[str, Any]:
         """Return what the result depends on, as it is used: where the model lies is no part of it."""
         options = {key: value for key, value in dataclasses.asdict(self).items() if key != "device"}
-        used = identify(self.model, self.runtime, self.device)
+        used = identify(self.model, self.runtime, self.device, self.precision)
         passes = self.passes or used.passes
         return options | {"runtime": used.runtime, "model": used.model[:32], "passes": passes}
 

@@ -18,17 +18,19 @@ class Models:
 
     Args:
         sources: what `load` takes, each.
-        runtime: what runs them, and `device` where.
+        runtime: what runs them, `device` where, and `precision` in what.
 
     Example:
         >>> Models(["default"]).get("default")
     """
 
-    def __init__(self, sources: Sequence[str], runtime: str = "auto", device: str = "auto") -> None:
+    def __init__(
+        self, sources: Sequence[str], runtime: str = "auto", device: str = "auto", precision: str = "fp32"
+    ) -> None:
         self.sources = {name_of(source): source for source in sources}
         if not sources or len(self.sources) < len(sources):
             raise ValueError(f"models {', '.join(sources) or '(none)'}: give at least one, with different names")
-        self._how = (runtime, device)
+        self._how = (runtime, device, precision)
         self._shared: dict[str, Network] = {}
         self._own = threading.local()
         self.about = [self._described(number, name) for number, name in enumerate(self.sources)]
@@ -55,8 +57,8 @@ class Models:
         return name in self._shared
 
     def _open(self, name: str) -> Network:
-        runtime, device = self._how
-        network = open_network(self.sources[name], runtime, 1, device)
+        runtime, device, precision = self._how
+        network = open_network(self.sources[name], runtime, 1, device, precision=precision)
         if isinstance(network, NativeNetwork):
             self._shared[name] = network
         return network

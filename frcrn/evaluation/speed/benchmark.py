@@ -78,7 +78,7 @@ def benchmark(
     Args:
         places: what `load` takes, the JSON file of an ONNX model of others, or an exported folder;
             "NAME=PLACE" gives one a name.
-        runtimes: those to measure; None is all that are installed.
+        runtimes: those to measure, "native:bf16" is one in that precision; None is all that are installed, in fp32.
         threads: the numbers of threads to measure with.
         seconds: how much audio each gets.
         memory: measure the peak of memory too, in a process of its own.

@@ -65,7 +65,8 @@ class Subject:
 def subjects_of(place: str, runtimes: Sequence[str] | None, threads: Sequence[int]) -> list[Subject]:
     """Open a model in each runtime, or a peer or an export in ONNX Runtime, on each number of threads.
 
-    None stands for the runtimes that are there and run such a model. Hop by hop, the native one knows one thread only.
+    None stands for the runtimes that are there and run such a model; ":bf16" after one is its precision. Hop by hop,
+    the native one knows one thread only.
     """
     label, name = labelled(place)
     path = Path(name)
@@ -81,7 +82,7 @@ def subjects_of(place: str, runtimes: Sequence[str] | None, threads: Sequence[in
     return [
         model_subject(place, facts, model, runtime, count)
         for runtime in runtimes
-        for count in ([1] if runtime == "native" and model.streams else threads)
+        for count in ([1] if runtime.startswith("native") and model.streams else threads)
     ]
 
 
@@ -111,11 +112,12 @@ def operations(model: Enhancer) -> float:
 
 def in_runtime(model: Enhancer, runtime: str, threads: int) -> Enhancer:
     """Return a network in the form that a runtime runs, hop by hop where it can."""
-    if runtime == "torch":
-        return model.optimize()
+    name, _, precision = runtime.partition(":")
+    if name == "torch":
+        return model.optimize(precision or "fp32")
     from frcrn.export.runtime import with_runtime
 
-    return with_runtime(model, runtime, threads, live=True)
+    return with_runtime(model, name, threads, live=True, precision=precision or "fp32")
 
 
 def model_subject(place: str, facts: Facts, model: Enhancer, runtime: str, threads: int) -> Subject:

@@ -15,7 +15,7 @@ TUNED = ["-march=native"] if os.name == "posix" else []
 
 AVX2 = ["-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"]
-LEVELS = {"base": [], "avx2": AVX2, "avx512": AVX512}
+LEVELS = {"base": [], "avx2": AVX2, "avx512": AVX512, "avx512bf16": [*AVX512, "-mavx512bf16"]}
 """What a wheel holds, in the order of what `levels.c` returns; processors other than x86-64 have the base alone."""
 
 PROGRAMS = ("run.c",)

@@ -29,11 +29,13 @@ struct frcrn_model {
     int32_t *operations;
     float *weights; /* where a line of the cache begins */
     void *room;     /* for both, as it was allocated */
+    uint32_t *pairs; /* weights of products in bfloat16, once they are wanted */
 };
 
 /* What an operation works with. */
 typedef struct {
     const float *weights;
+    const uint32_t *pairs;
     float *state, *scratch;
     const float *in;
     float *out;
@@ -219,7 +221,7 @@ static void do_convolve(const run *r, const convolve_arguments *a) {
     image images[MOST_IMAGES];
     const convolution c = {
         .images = images, .count = a->count, .bins = a->bins, .taps = a->taps, .stride = a->stride, .pad = a->pad,
-        .weights = weights(r, a->weights), .scale = weights(r, a->scale), .bias = weights(r, a->bias),
+        .weights = weights(r, a->weights), .pairs = pairs_of(r->pairs, a->weights), .scale = weights(r, a->scale), .bias = weights(r, a->bias),
         .outputs = a->outputs, .group = a->group, .pack = a->pack, .activation = a->activation,
         .out = buffer(r, a->out), .row = a->row};
     for (int n = 0; n < c.count; n++) images[n] = (image){buffer(r, a->images[n].x), a->images[n].channels};
@@ -231,8 +233,8 @@ static void do_convolve(const run *r, const convolve_arguments *a) {
 static void do_product(const run *r, const product_arguments *a) {
     const product p = {
         .x = buffer(r, a->x), .rows = a->rows, .inputs = a->inputs, .stride = a->stride,
-        .weights = weights(r, a->weights), .bias = weights(r, a->bias), .outputs = a->outputs, .pack = a->pack,
-        .activation = a->activation, .out = buffer(r, a->out), .row = a->row};
+        .weights = weights(r, a->weights), .pairs = pairs_by(r->pairs, a->weights, a->inputs), .bias = weights(r, a->bias),
+        .outputs = a->outputs, .pack = a->pack, .activation = a->activation, .out = buffer(r, a->out), .row = a->row};
     multiply(&p);
 }
 
@@ -338,7 +340,7 @@ static void do_bound(const run *r, const bound_arguments *a) {
 #include "rows.h"
 
 void frcrn_step(const frcrn_model *model, float *state, float *scratch, const float *in, float *out) {
-    run r = {model->weights, state, scratch, in, out, 0, model->header[WINDOW], model->header[HOP]};
+    run r = {model->weights, model->pairs, state, scratch, in, out, 0, model->header[WINDOW], model->header[HOP]};
     memcpy(&r.frame, state, sizeof r.frame);
     /* each operation: its kind, how many numbers follow, and those */
     const int32_t *end = model->operations + model->header[OPERATIONS];
@@ -457,8 +459,27 @@ frcrn_model *frcrn_open(const char *path, const char **why) {
     return model;
 }
 
+int frcrn_use_bfloat16(frcrn_model *model) {
+    if (!HAS_PAIRS) return 0;
+    if (!model->pairs) model->pairs = calloc((size_t)model->header[WEIGHTS] / 2 + 1, sizeof *model->pairs);
+    if (!model->pairs) return 0;
+    const int32_t *end = model->operations + model->header[OPERATIONS];
+    for (const int32_t *at = model->operations; at < end; at += 2 + at[1]) {
+        if (at[0] == CONVOLVE) {
+            const convolve_arguments *a = (const void *)(at + 2);
+            int channels = 0;
+            for (int n = 0; n < a->count; n++) channels += a->images[n].channels;
+            pair_convolution(model->weights, a->weights, a->pack, a->outputs, channels, a->taps, model->pairs);
+        } else if (at[0] == PRODUCT) {
+            const product_arguments *a = (const void *)(at + 2);
+            pair_product(model->weights, a->weights, a->pack, a->outputs, a->inputs, model->pairs);
+        }
+    }
+    return 1;
+}
+
 void frcrn_close(frcrn_model *model) {
-    if (model) free(model->room);
+    if (model) free(model->room), free(model->pairs);
     free(model);
 }
 

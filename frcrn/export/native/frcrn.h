@@ -24,6 +24,10 @@ frcrn_model *frcrn_open(const char *path, const char **why);
 frcrn_model *frcrn_from(const void *content, size_t size, const char **why);
 void frcrn_close(frcrn_model *model);
 
+/* Multiply in bfloat16, from before the first step on: faster, with an error some 50 dB below what comes out. Returns 0,
+ * and nothing changes, where this was not compiled for AVX512-BF16 (-march=native on a processor that has it). */
+int frcrn_use_bfloat16(frcrn_model *model);
+
 int frcrn_sample_rate(const frcrn_model *model);
 int frcrn_hop(const frcrn_model *model);       /* samples that go in and come out at each step */
 int frcrn_delay(const frcrn_model *model);     /* samples that a step's output lies behind its input */

@@ -13,58 +13,12 @@
 #define FRCRN_KERNELS_H
 
 #include <math.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "vectors.h"
-
-#if defined(__AVX512F__)
-#define COMPLEX_VECTORS 2
-#define COMPLEX_BINS 6
-#define REAL_VECTORS 4
-#define REAL_BINS 6
-#elif defined(__AVX__)
-#define COMPLEX_VECTORS 2
-#define COMPLEX_BINS 2
-#define REAL_VECTORS 2
-#define REAL_BINS 5
-#else
-#define COMPLEX_VECTORS 2
-#define COMPLEX_BINS 4
-#define REAL_VECTORS 2
-#define REAL_BINS 6
-#endif
-#define MOST_BINS 6
-#define MOST_IMAGES 16 /* of a convolution, each of its frames counted */
-
-typedef int32_t ints __attribute__((vector_size(4 * LANES)));
-
-enum { PLAIN, LEAKY, RELU };
-
-INLINE vec activated(vec x, int kind) {
-    if (kind == PLAIN) return x;
-    const vec positive = (vec)((ints)x & (ints)(x > (vec){0}));
-    if (kind == RELU) return positive;
-    return positive + 0.01f * (x - positive);
-}
-
-/* An image of a convolution: [bins][2 channels], real channels first. */
-typedef struct {
-    const float *x;
-    int channels;
-} image;
-
-typedef struct {
-    const image *images;
-    int count, bins, taps, stride, pad;
-    const float *weights, *scale, *bias;
-    int outputs, group, pack, activation;
-    float *out;
-    int row; /* from one bin's outputs to the next one's */
-} convolution;
-
-/* Where output `o` of `group` channels a phase goes; its imaginary part is `group` further. */
-INLINE int place(int o, int group) { return o / group * 2 * group + o % group; }
+#include "pairs.h"
+#include "sums.h"
 
 /* `vectors` vectors of outputs from `first` on, for `bins` bins from `bin` on, by the taps from `from` to `to`. */
 INLINE void complex_block(const convolution *c, const float *w, int first, int bin, int from, int to, const int vectors,
@@ -96,43 +50,23 @@ INLINE void complex_block(const convolution *c, const float *w, int first, int b
         }
         w += c->taps * width * c->pack;
     }
-    /* scale and bias are as long as all blocks together, the real outputs' first */
-    const int padded = (c->outputs + c->pack - 1) / c->pack * c->pack;
-    for (int v = 0; v < vectors; v++) {
-        const int o = first + v * LANES;
-        const vec scale_re = load(c->scale + o), scale_im = load(c->scale + padded + o);
-        const vec bias_re = load(c->bias + o), bias_im = load(c->bias + padded + o);
-        for (int b = 0; b < bins; b++) {
-            float *y = c->out + (bin + b) * c->row;
-            const vec y_re = activated(re[b][v] * scale_re + bias_re, c->activation);
-            const vec y_im = activated(im[b][v] * scale_im + bias_im, c->activation);
-            if (c->group % LANES == 0 && o + LANES <= c->outputs) {
-                store(y + place(o, c->group), y_re);
-                store(y + place(o, c->group) + c->group, y_im);
-            } else {
-                for (int lane = 0; lane < LANES && o + lane < c->outputs; lane++) {
-                    y[place(o + lane, c->group)] = y_re[lane];
-                    y[place(o + lane, c->group) + c->group] = y_im[lane];
-                }
-            }
-        }
-    }
+    complex_finish(c, re, im, first, bin, vectors, bins);
 }
 
 #define COMPLEX_CASE(n) \
-    case n: complex_block(c, w, first, bin, from, to, vectors, n); break;
+    case n: \
+        if (pairs) complex_pair_block(c, pairs, first, bin, from, to, vectors, n); \
+        else complex_block(c, w, first, bin, from, to, vectors, n); \
+        break;
 
 /* The same for any number of bins, at most MOST_BINS. */
-INLINE void complex_bins(const convolution *c, const float *w, int first, int bin, int from, int to, const int vectors,
-                         int bins) {
+INLINE void complex_bins(const convolution *c, const float *w, const uint32_t *pairs, int first, int bin, int from, int to,
+                         const int vectors, int bins) {
     switch (bins) {
         COMPLEX_CASE(1) COMPLEX_CASE(2) COMPLEX_CASE(3) COMPLEX_CASE(4) COMPLEX_CASE(5) COMPLEX_CASE(6)
         default: break;
     }
 }
-
-INLINE int least(int a, int b) { return a < b ? a : b; }
-INLINE int most(int a, int b) { return a > b ? a : b; }
 
 /* How many outputs go through all bins at once. */
 INLINE int outputs_at_once(const convolution *c) { return least(c->pack, COMPLEX_VECTORS * LANES); }
@@ -144,6 +78,7 @@ static void convolve_outputs(const convolution *c, int first, int total) {
     const int vectors = outputs_at_once(c) / LANES;
     const int many = vectors == COMPLEX_VECTORS ? COMPLEX_BINS : MOST_BINS;
     const float *w = c->weights + (size_t)(first / c->pack) * inputs * c->pack + first % c->pack;
+    const uint32_t *pairs = c->pairs ? c->pairs + (size_t)(first / c->pack) * (inputs / 2) * c->pack + first % c->pack : NULL;
     for (int bin = 0; bin < total;) {
         /* at the edges some taps find nothing; in between all bins have all taps */
         const int at = bin * c->stride - c->pad;
@@ -154,21 +89,11 @@ static void convolve_outputs(const convolution *c, int first, int total) {
             const int blocks = (whole + many - 1) / many;
             bins = (whole + blocks - 1) / blocks;
         }
-        if (vectors == 2) complex_bins(c, w, first, bin, from, most(from, to), 2, bins);
-        else complex_bins(c, w, first, bin, from, most(from, to), 1, bins);
+        if (vectors == 2) complex_bins(c, w, pairs, first, bin, from, most(from, to), 2, bins);
+        else complex_bins(c, w, pairs, first, bin, from, most(from, to), 1, bins);
         bin += bins;
     }
 }
-
-/* Rows [rows][inputs], `stride` apart, by weights -> [rows][outputs], `row` apart. */
-typedef struct {
-    const float *x;
-    int rows, inputs, stride;
-    const float *weights, *bias;
-    int outputs, pack, activation;
-    float *out;
-    int row;
-} product;
 
 INLINE void real_block(const product *p, const float *w, int first, int at, const int vectors, const int rows) {
     vec sum[MOST_BINS][4];
@@ -185,20 +110,16 @@ INLINE void real_block(const product *p, const float *w, int first, int at, cons
             for (int v = 0; v < vectors; v++) sum[r][v] += weight[v] * value;
         }
     }
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) {
-            const vec y = activated(sum[r][v], p->activation);
-            const int o = first + v * LANES, left = p->outputs - o;
-            float *out = p->out + (at + r) * p->row + o;
-            if (left >= LANES) store(out, y);
-            else for (int lane = 0; lane < left; lane++) out[lane] = y[lane];
-        }
+    real_finish(p, sum, first, at, vectors, rows);
 }
 
 #define REAL_CASE(n) \
-    case n: real_block(p, w, first, at, vectors, n); break;
+    case n: \
+        if (pairs) real_pair_block(p, pairs, first, at, vectors, n); \
+        else real_block(p, w, first, at, vectors, n); \
+        break;
 
-INLINE void real_rows(const product *p, const float *w, int first, int at, const int vectors, int rows) {
+INLINE void real_rows(const product *p, const float *w, const uint32_t *pairs, int first, int at, const int vectors, int rows) {
     switch (rows) {
         REAL_CASE(1) REAL_CASE(2) REAL_CASE(3) REAL_CASE(4) REAL_CASE(5) REAL_CASE(6)
         default: break;
@@ -211,11 +132,12 @@ static void multiply(const product *p) {
     const int many = vectors == REAL_VECTORS ? REAL_BINS : MOST_BINS;
     for (int first = 0; first < p->outputs; first += vectors * LANES) {
         const float *w = p->weights + (size_t)(first / p->pack) * p->inputs * p->pack + first % p->pack;
+        const uint32_t *pairs = p->pairs ? p->pairs + (size_t)(first / p->pack) * (p->inputs / 2) * p->pack + first % p->pack : NULL;
         for (int at = 0; at < p->rows;) {
             const int blocks = (p->rows - at + many - 1) / many, rows = (p->rows - at + blocks - 1) / blocks;
-            if (REAL_VECTORS == 4 && vectors == 4) real_rows(p, w, first, at, 4, rows);
-            else if (vectors == 2) real_rows(p, w, first, at, 2, rows);
-            else real_rows(p, w, first, at, 1, rows);
+            if (REAL_VECTORS == 4 && vectors == 4) real_rows(p, w, pairs, first, at, 4, rows);
+            else if (vectors == 2) real_rows(p, w, pairs, first, at, 2, rows);
+            else real_rows(p, w, pairs, first, at, 1, rows);
             at += rows;
         }
     }

@@ -18,6 +18,7 @@ from importlib import resources
 from pathlib import Path
 
 from frcrn.audio import MissingPackage
+from frcrn.config import checked_precision
 from frcrn.export.native.compiling import LEVELS, OPTIONS, TUNED, compile_library, parts, shipped_name
 from frcrn.export.native.compiling import compiler as compiler
 from frcrn.files import replacing
@@ -26,8 +27,8 @@ from frcrn.machine import abilities
 _log = logging.getLogger(__name__)
 
 SOURCES = (
-    *("frcrn.c", "frcrn.h", "argument_checks.h", "checks.h", "kernels.h", "operations.h", "rows.h", "vectors.h"),
-    "weights.h",
+    *("frcrn.c", "frcrn.h", "argument_checks.h", "checks.h", "kernels.h", "operations.h", "pairs.h", "rows.h"),
+    *("sums.h", "vectors.h", "weights.h"),
     *("band.c", "band.h", "denoiser.c", "denoiser.h", "fourier.h", "highband.h", "resampler.h"),
 )
 """What an exported program for streams consists of; the library is all of the C beside this file."""
@@ -173,6 +174,9 @@ def prototyped(found: ctypes.CDLL) -> ctypes.CDLL:
     found.frcrn_step.argtypes, found.frcrn_step.restype = [pointer] * 5, None
     found.frcrn_whole.argtypes = [pointer, ctypes.c_int, pointer]
     found.frcrn_whole.restype = None
+    found.frcrn_use_bfloat16.argtypes, found.frcrn_use_bfloat16.restype = [pointer], ctypes.c_int
+    found.frcrn_whole_pairs.argtypes = [pointer, ctypes.c_int, pointer, pointer]
+    found.frcrn_whole_pairs.restype = ctypes.c_int
     return with_bands(found)
 
 
@@ -195,15 +199,24 @@ def with_bands(found: ctypes.CDLL) -> ctypes.CDLL:
     return found
 
 
+class Unable(ValueError):
+    """This processor, or what was compiled for it, cannot do it."""
+
+    def __init__(self) -> None:
+        super().__init__("precision bf16: the runtime native needs a processor with AVX512-BF16 for it; choose fp32")
+
+
 class NativeModel:
     """An open model; states and scratch are memory of the caller's."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, precision: str = "fp32") -> None:
         self._library, why = library(), ctypes.c_char_p()
         self._model = self._library.frcrn_from(content, len(content), ctypes.byref(why))
         if not self._model:
             raise ValueError(f"a model for the runtime native: {(why.value or b'').decode()}")
         weakref.finalize(self, self._library.frcrn_close, self._model)
+        if checked_precision(precision) == "bf16" and not self._library.frcrn_use_bfloat16(self._model):
+            raise Unable
         self.state_size: int = self._library.frcrn_state_size(self._model) // 4
         self.sample_rate: int = self._library.frcrn_sample_rate(self._model)
         self.hop: int = self._library.frcrn_hop(self._model)

@@ -40,14 +40,17 @@ class NativeNetwork:
     optimized = True
     streams = True
 
-    def __init__(self, content: bytes, about: dict[str, Any]) -> None:
-        self._steps = NativeStep(content)  # which knows better than a description: C takes addresses, and trusts them
+    def __init__(self, content: bytes, about: dict[str, Any], precision: str = "fp32") -> None:
+        self._steps = NativeStep(
+            content, precision
+        )  # which knows better than a description: C takes addresses, and trusts them
         self.sample_rate, self.hop = self._steps.sample_rate, self._steps.hop
         self.lookahead, self.lag = self._steps.lookahead, self._steps.delay
         self.window = self.hop + self.lag - self.lookahead
         self.level_dbfs: float | None = about["config"].get("level_dbfs")
         self.trained, self.config, self.about = bool(about["trained"]), about["config"], about
         self.fingerprint = str(about.get("fingerprint") or hashlib.sha256(content).hexdigest())
+        self.precision = precision
         self.initial_state, self.step = self._steps.initial_state, self._steps.step
 
     @property
@@ -57,8 +60,10 @@ class NativeNetwork:
 
     def optimize(self, precision: str = "fp32") -> NativeNetwork:
         """Return the same: there is nothing left to do."""
-        if precision != "fp32":
-            raise ValueError(f"precision {precision!r}: a program in C runs in fp32")
+        if precision != self.precision:
+            raise ValueError(
+                f"precision {precision!r}: a program in C is opened in it, load(..., precision={precision!r})"
+            )
         return self
 
     def enhance(

@@ -24,8 +24,8 @@ class NativeStep:
     A state is changed in place, as it is large. Its frame number says whether it is still what it was.
     """
 
-    def __init__(self, content: bytes) -> None:
-        self._model = NativeModel(content)
+    def __init__(self, content: bytes, precision: str = "fp32") -> None:
+        self._model = NativeModel(content, precision)
         self.sample_rate, self.hop, self.delay = self._model.sample_rate, self._model.hop, self._model.delay
         self.lookahead = self._model.lookahead
         self._mine = threading.local()

@@ -12,6 +12,7 @@
 
 typedef struct {
     const float *weights;
+    const uint32_t *pairs; /* of weights, in bfloat16, or none */
     float *images;
     int32_t frames, room; /* of the spectrum; of the longest image */
     int32_t first, last;  /* the frames to do */
@@ -33,7 +34,7 @@ static void do_convolve(const part *p, const convolve_arguments *a) {
     image images[MOST_IMAGES];
     convolution c = {
         .images = images, .count = a->count, .bins = a->bins, .taps = a->taps, .stride = a->stride, .pad = a->pad,
-        .weights = weights(p, a->weights), .scale = weights(p, a->scale), .bias = weights(p, a->bias),
+        .weights = weights(p, a->weights), .pairs = pairs_of(p->pairs, a->weights), .scale = weights(p, a->scale), .bias = weights(p, a->bias),
         .outputs = a->outputs, .group = a->group, .pack = a->pack, .activation = a->activation, .row = a->row};
     /* all frames by some outputs, whose weights stay in the cache, and then by the next ones */
     const int once = c.pack ? outputs_at_once(&c) : c.outputs;
@@ -55,14 +56,14 @@ static void do_convolve(const part *p, const convolve_arguments *a) {
 static void project(const part *p, const projections *by, const float *x, int rows, int n, int hidden, float *f, float *g,
                     float *room) {
     const product in = {
-        .x = x, .rows = rows, .inputs = n, .stride = n, .weights = weights(p, by->linear), .bias = weights(p, by->bias),
+        .x = x, .rows = rows, .inputs = n, .stride = n, .weights = weights(p, by->linear), .pairs = pairs_by(p->pairs, by->linear, n), .bias = weights(p, by->bias),
         .outputs = 2 * hidden, .pack = by->linear_pack, .activation = RELU, .out = room, .row = 2 * hidden};
     multiply(&in);
     product out = {
-        .x = room, .rows = rows, .inputs = hidden, .stride = 2 * hidden, .weights = weights(p, by->f), .bias = NULL,
+        .x = room, .rows = rows, .inputs = hidden, .stride = 2 * hidden, .weights = weights(p, by->f), .pairs = pairs_by(p->pairs, by->f, hidden), .bias = NULL,
         .outputs = n, .pack = by->pack, .activation = PLAIN, .out = f, .row = n};
     multiply(&out);
-    out.x = room + hidden, out.weights = weights(p, by->g), out.out = g;
+    out.x = room + hidden, out.weights = weights(p, by->g), out.pairs = pairs_by(p->pairs, by->g, hidden), out.out = g;
     multiply(&out);
 }
 
@@ -189,4 +190,30 @@ void frcrn_whole(const part *p, int kind, const void *a) {
 #undef CASE
         default: break;
     }
+}
+
+static void pair_projections(const float *weights, const projections *by, int n, int hidden, uint32_t *pairs) {
+    pair_product(weights, by->linear, by->linear_pack, 2 * hidden, n, pairs);
+    pair_product(weights, by->f, by->pack, n, hidden, pairs);
+    pair_product(weights, by->g, by->pack, n, hidden, pairs);
+}
+
+/* Pair up the weights of one operation; 0 where that cannot be. */
+int frcrn_whole_pairs(const float *weights, int kind, const void *arguments, uint32_t *pairs) {
+    if (kind == CONVOLVE) {
+        const convolve_arguments *a = arguments;
+        int channels = 0;
+        for (int n = 0; n < a->count; n++) channels += a->images[n].channels;
+        pair_convolution(weights, a->weights, a->pack, a->outputs, channels, a->taps, pairs);
+    } else if (kind == ALONG_BINS) {
+        const along_bins_arguments *a = arguments;
+        pair_projections(weights, &a->by, a->channels, a->hidden, pairs);
+    } else if (kind == IN_BINS) {
+        const in_bins_arguments *a = arguments;
+        pair_projections(weights, &a->by, a->channels, a->hidden, pairs);
+    } else if (kind == ALONG_TIME) {
+        const along_time_arguments *a = arguments;
+        pair_projections(weights, &a->by, a->channels * a->bins, a->hidden, pairs);
+    }
+    return HAS_PAIRS;
 }

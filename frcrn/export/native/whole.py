@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from frcrn.config import checked_precision
 from frcrn.export.native.frame_operations import FRAMES, Gate
 from frcrn.export.native.frames import FramesWriter
-from frcrn.export.native.library import library
+from frcrn.export.native.library import Unable, library
 from frcrn.export.native.program import aligned, number, placed
 from frcrn.export.native.structs import Operation
 from frcrn.models.masking import MaskEnhancer
@@ -26,6 +27,7 @@ class Part(ctypes.Structure):
 
     _fields_ = [
         ("weights", ctypes.c_void_p),
+        ("pairs", ctypes.c_void_p),
         ("images", ctypes.c_void_p),
         ("frames", ctypes.c_int32),
         ("room", ctypes.c_int32),
@@ -52,7 +54,7 @@ class Step(NamedTuple):
 class NativeMasks:
     """All stages of a network; called with a spectrum it returns the sum of their masks."""
 
-    def __init__(self, model: MaskEnhancer, threads: int | None) -> None:
+    def __init__(self, model: MaskEnhancer, threads: int | None, precision: str = "fp32") -> None:
         if model.optimized or model.causal:
             raise ValueError("the runtime native hears whole waves with networks that look ahead, as they were trained")
         self._library, self.model, self.threads = library(), model, threads or torch.get_num_threads()
@@ -71,8 +73,18 @@ class NativeMasks:
         self._weights = torch.from_numpy(np.concatenate(writer.program.weights)).clone()
         self._inputs, *self._heads = (number(each, places) for each in (inputs.buffer, *heads))
         self._more, self._scratch = writer.most, max(each.scratch for each in writer.found)
+        self._pairs = self._paired() if checked_precision(precision) == "bf16" else None
         self._mine = threading.local()
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+
+    def _paired(self) -> Tensor:
+        """Weights in bfloat16, two in each number."""
+        pairs = torch.zeros(len(self._weights) // 2 + 1, dtype=torch.int32)
+        places = self._weights.data_ptr(), pairs.data_ptr()
+        for each in self._steps:
+            if not self._library.frcrn_whole_pairs(places[0], each.kind, each.arguments.ctypes.data, places[1]):
+                raise Unable
+        return pairs
 
     def __call__(self, spec: Tensor) -> Tensor:
         """Spectrum [B, 2, F, N] -> mask [B, 2, F, N]."""
@@ -97,11 +109,11 @@ class NativeMasks:
         """All of an operation's `count` frames, a share on each thread."""
         shares = list(pairwise(np.linspace(0, count, self.threads + 1).astype(int).tolist()))
         sums = np.zeros((len(shares), max(step.means, 1)))
-        weights = self._weights.data_ptr()
+        weights, pairs = self._weights.data_ptr(), None if self._pairs is None else self._pairs.data_ptr()
 
         def some(share: int, ready: bool) -> None:
             part = Part(
-                *(weights, images.data_ptr(), frames, frames + self._more, *shares[share]),
+                *(weights, pairs, images.data_ptr(), frames, frames + self._more, *shares[share]),
                 *(scratch[share].data_ptr(), weights + 4 * self._silence, sums[share].ctypes.data, ready, count),
             )
             self._library.frcrn_whole(ctypes.byref(part), step.kind, step.arguments.ctypes.data)
