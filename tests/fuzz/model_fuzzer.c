@@ -38,6 +38,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *why = NULL;
     frcrn_model *model = frcrn_from(data, size, &why);
     if (!model) return why ? 0 : (abort(), 0);
+    if (data[size / 3] & 1) frcrn_use_bfloat16(model);
     if (frcrn_state_size(model) + frcrn_scratch_size(model) < BIGGEST && frcrn_delay(model) > 0 && frcrn_sample_rate(model) > 0)
         steps(model, (uint32_t)size * 2654435761u + data[size / 2]);
     frcrn_close(model);

@@ -43,7 +43,7 @@ INLINE __mmask16 first_of(int n) { return n < LANES ? (__mmask16)((1u << n) - 1)
 INLINE __m512i rounded(__m512 x) { return _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(x)); }
 
 /* x + iy of n channels -> the pairs (x, -y) and (y, x), whose products with (v, w) are real and imaginary part. */
-INLINE void complex_pairs(const float *x, int channels, int n, uint32_t *re, uint32_t *im) {
+APART void complex_pairs(const float *x, int channels, int n, uint32_t *re, uint32_t *im) {
     for (int i = 0; i < n; i += LANES) {
         const __mmask16 there = first_of(n - i);
         const __m512i x_re = rounded(_mm512_maskz_loadu_ps(there, x + i));
@@ -85,6 +85,11 @@ INLINE void complex_pair_block(const convolution *c, const uint32_t *w, int firs
     complex_finish(c, re, im, first, bin, vectors, bins);
 }
 
+APART void real_pairs(const float *x, int n, uint32_t *pairs) {
+    for (int i = 0; i < n; i += LANES / 2)
+        _mm256_storeu_si256((__m256i *)(pairs + i), (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(first_of(2 * (n - i)), x + 2 * i)));
+}
+
 /* As `real_block`. */
 INLINE void real_pair_block(const product *p, const uint32_t *w, int first, int at, const int vectors, const int rows) {
     vec sum[MOST_BINS][4];
@@ -97,11 +102,7 @@ INLINE void real_pair_block(const product *p, const uint32_t *w, int first, int 
     const int all = p->inputs / 2;
     for (int start = 0; start < all; start += AT_ONCE) {
         const int some = least(AT_ONCE, all - start);
-        for (int r = 0; r < rows; r++)
-            for (int i = 0; i < some; i += LANES / 2) {
-                const __m512 two = _mm512_maskz_loadu_ps(first_of(2 * (some - i)), x + r * p->stride + 2 * (start + i));
-                _mm256_storeu_si256((__m256i *)(pairs[r] + i), (__m256i)_mm512_cvtneps_pbh(two));
-            }
+        for (int r = 0; r < rows; r++) real_pairs(x + r * p->stride + 2 * start, some, pairs[r]);
         for (int i = 0; i < some; i++, w += p->pack) {
             __m512i weight[4];
             for (int v = 0; v < vectors; v++) weight[v] = _mm512_loadu_si512(w + v * LANES);

@@ -69,9 +69,9 @@ typedef struct {
     int row;
 } product;
 
-/* Scale, shift and store sums. */
-INLINE void complex_finish(const convolution *c, vec re[MOST_BINS][2], vec im[MOST_BINS][2], int first, int bin, const int vectors,
-                           const int bins) {
+/* Scale, shift and store sums. Not inlined, as it would be for each size of a block: compiling that takes long. */
+APART void complex_finish(const convolution *c, const vec re[MOST_BINS][2], const vec im[MOST_BINS][2], int first, int bin, int vectors,
+                          int bins) {
     /* scale and bias are as long as all blocks together, the real outputs' first */
     const int padded = (c->outputs + c->pack - 1) / c->pack * c->pack;
     for (int v = 0; v < vectors; v++) {
@@ -96,7 +96,7 @@ INLINE void complex_finish(const convolution *c, vec re[MOST_BINS][2], vec im[MO
 }
 
 /* Store sums of rows. */
-INLINE void real_finish(const product *p, vec sum[MOST_BINS][4], int first, int at, const int vectors, const int rows) {
+APART void real_finish(const product *p, const vec sum[MOST_BINS][4], int first, int at, int vectors, int rows) {
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) {
             const vec y = activated(sum[r][v], p->activation);

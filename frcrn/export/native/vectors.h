@@ -12,6 +12,7 @@
 #define LANES 4
 #endif
 #define INLINE static inline __attribute__((always_inline))
+#define APART static __attribute__((noinline))
 
 typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 
