@@ -61,7 +61,8 @@ class Settings:
 
     def identity(self) -> dict[str, Any]:
         """Return what the result depends on, as it is used: where the model lies is no part of it."""
-        options = {key: value for key, value in dataclasses.asdict(self).items() if key != "device"}
+        single = {"precision"} if self.precision == "fp32" else set()  # as it was before there was another one
+        options = {key: value for key, value in dataclasses.asdict(self).items() if key not in {"device", *single}}
         used = identify(self.model, self.runtime, self.device, self.precision)
         passes = self.passes or used.passes
         return options | {"runtime": used.runtime, "model": used.model[:32], "passes": passes}
