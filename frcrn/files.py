@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,34 @@ def _locked(fcntl: Any, descriptor: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def own_folder(prefix: str) -> tuple[Path, ExitStack]:
+    """Return a new temporary folder, and what keeps `remove_left` away from it until it is closed."""
+    while True:
+        folder, lock = Path(tempfile.mkdtemp(prefix=prefix)), ExitStack()
+        with suppress(ValueError):
+            lock.enter_context(held(folder))
+            if folder.exists():  # between the two lines, another process may have taken it for one that is left
+                return folder, lock
+        lock.close()
+
+
+def remove_left(prefix: str) -> None:
+    """Remove the temporary folders of `own_folder` whose process has been killed; those of others stay."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if os.fstat(descriptor).st_uid == os.geteuid():
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def part_name(name: str) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,46 @@ def test_an_export_is_not_written_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frcrn.h: is a link"):
         export_program(tiny(causal=True), tmp_path / "out")
     assert (tmp_path / "victim").read_text() == "precious"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked there")
+def test_temporary_folders_of_processes_that_are_gone_are_removed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ours, lock = files.own_folder("frcrn-serve-")
+    gone, other_lock = files.own_folder("frcrn-serve-")
+    (gone / "upload").write_bytes(b"x")
+    other_lock.close()
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").write_bytes(b"x")
+    (gone / "link").symlink_to(kept)
+    link = tmp_path / "frcrn-serve-link"
+    link.symlink_to(kept)
+    (tmp_path / "frcrn-serve-file").write_bytes(b"x")
+    files.remove_left("frcrn-serve-")
+    assert ours.exists() and not gone.exists() and link.is_symlink() and (kept / "file").exists()
+    assert (tmp_path / "frcrn-serve-file").exists()
+    lock.close()
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    files.remove_left("frcrn-serve-")
+    assert ours.exists()
+
+
+def test_a_folder_taken_between_making_and_locking_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made = []
+
+    def mkdtemp(prefix: str) -> str:
+        made.append(tmp_path / f"{prefix}{len(made)}")
+        if len(made) > 1:
+            made[-1].mkdir()
+        return str(made[-1])
+
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    folder, lock = files.own_folder("x-")
+    lock.close()
+    assert folder == made[1]

@@ -386,6 +386,47 @@ def test_the_command_ends_cleanly_on_a_signal(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+STUCK = """
+import time
+from frcrn.cli import main
+from frcrn.serve import run
+from frcrn.serve.pool import StreamThreads
+run.LONGEST_END = SECONDS
+StreamThreads.close = lambda self: time.sleep(60)
+main(["serve", "--port", "0", "--workers", "1"])
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize(
+    ("seconds", "signals", "code"),
+    [
+        (0.5, [signal.SIGTERM], 128 + signal.SIGTERM),
+        (0.5, [signal.SIGHUP], 128 + signal.SIGHUP),
+        (60, [signal.SIGINT, signal.SIGINT], 130),
+    ],
+)
+def test_the_command_ends_although_its_work_does_not(
+    tmp_path: Path, seconds: float, signals: list[int], code: int
+) -> None:
+    environment = os.environ | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-c", STUCK.replace("SECONDS", str(seconds))]
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as server:
+        signal.signal(signal.SIGINT, before)
+        try:
+            assert server.stdout is not None and server.stderr is not None
+            assert server.stdout.readline()
+            for number in signals:
+                server.send_signal(number)
+                time.sleep(0.5)
+            assert server.wait(20) == code
+            assert not server.stderr.read()
+        finally:
+            server.kill()
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [(["--auth", "anna"], "USER:PASSWORD"), (["no-such-model"], "no-such-model"), (["--max-mb", "0"], "megabytes")],

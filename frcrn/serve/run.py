@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from functools import partial
 from types import FrameType
 
@@ -25,19 +29,53 @@ SWITCH = 0.001
 """Seconds after which a thread with a file lets one with a stream go on, where both need Python."""
 PATIENCE = 2
 """Seconds in which answers may be finished when the service ends."""
+LONGEST_END = 8.0
+"""Seconds after a signal in which all has to end by itself."""
 
 
 class Server(uvicorn.Server):
-    """A server that tells its work to end as soon as it is told so itself."""
+    """A server that tells its work to end as soon as it is told so itself, and does not wait for it for ever."""
 
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+        self._deadline: threading.Timer | None = None
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take signals, and that of a terminal that closes like the others."""
+        with super().capture_signals():
+            hang_up = getattr(signal, "SIGHUP", None)
+            main = threading.current_thread() is threading.main_thread()
+            if hang_up is None or not main or signal.getsignal(hang_up) == signal.SIG_IGN:  # as nohup has it
+                yield
+                return
+            before = signal.signal(hang_up, self.handle_exit)
+            try:
+                yield
+            finally:
+                signal.signal(hang_up, before)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Note a signal."""
+        """Note a signal; a second Ctrl-C waits for nothing."""
         self._service.stop()
         super().handle_exit(sig, frame)
+        if self.force_exit:
+            self._leave(sig)
+        if self._deadline is None:
+            self._deadline = threading.Timer(LONGEST_END, self._leave, [sig])
+            self._deadline.daemon = True
+            self._deadline.start()
+
+    def ended(self) -> None:
+        """Say that nothing is left to wait for."""
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _leave(self, sig: int) -> None:
+        """End the process, whatever its threads are at."""
+        self._service.discard()
+        os._exit(128 + sig)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -79,6 +117,7 @@ def serve(
         server.run(sockets=[listening])
     finally:
         service.close()
+        server.ended()
         listening.close()
 
 

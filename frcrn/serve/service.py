@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from frcrn.files import own_folder, remove_left
 from frcrn.inference.network import Network
 from frcrn.serve.limits import Limits, Refusal
 from frcrn.serve.metrics import Metrics
@@ -21,6 +22,9 @@ from frcrn.serve.pool import Cancelled, Pool, StreamThreads, Ticket
 from frcrn.serve.work import Upload
 
 T = TypeVar("T")
+
+PREFIX = "frcrn-serve-"
+"""How the temporary folder of a service is called."""
 
 
 class ClientLeft(Exception):
@@ -36,7 +40,8 @@ class Service:
         self.parts = ThreadPoolExecutor(1, "frcrn-part")
         """Writes parts of jobs, one after another; who waits for one keeps no thread."""
         self._removals = ThreadPoolExecutor(1, "frcrn-removal")
-        self.folder = Path(tempfile.mkdtemp(prefix="frcrn-serve-"))
+        remove_left(PREFIX)
+        self.folder, self._lock = own_folder(PREFIX)
 
     def stop(self) -> None:
         """Let all work end at its next block."""
@@ -48,6 +53,11 @@ class Service:
         self.streams.close()
         for each in (self.parts, self._removals):
             each.shutdown(wait=True, cancel_futures=True)
+        self.discard()
+        self._lock.close()
+
+    def discard(self) -> None:
+        """Remove all files."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def new_folder(self) -> Path:
