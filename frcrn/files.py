@@ -34,7 +34,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Nobody can have put a file or a link there before: its name cannot be foreseen, and one that exists is refused.
     """
-    target = Path(os.path.realpath(path))
+    target = Path(os.path.realpath(path_text(path, "the file")))
     if target.is_dir():
         raise IsADirectoryError(21, "Is a directory", str(path))
     special = target.exists() and not target.is_file()
@@ -49,6 +49,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def path_text(path: Any, name: str) -> str:
+    """Return what a caller gives as a path, or say in one sentence why it is none."""
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(text := os.fspath(path), str):
+        raise ValueError(f"{name}: expected a path, found {type(path).__name__}")
+    if "\0" in text:
+        raise ValueError(f"{name} {text!r}: a path cannot hold the character of code 0")
+    return text
 
 
 def refuse_links(*paths: Path) -> None:

@@ -73,6 +73,24 @@ def test_nothing_gives_no_value_and_no_crash() -> None:
     assert (found["avg_sisnr"], found["pesq"], found["avg_loss"], found["examples"]) == (None, None, None, 0)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "inputs", "message"),
+    [
+        ({}, {}, "outputs: expected a mapping with wav_l2, found nothing"),
+        ({"wav_l2": torch.zeros(1, 9)}, {"noisy": 1}, "inputs: expected a mapping with clean, found noisy"),
+        (None, None, "outputs: expected a mapping with wav_l2, found NoneType"),
+        ({"wav_l2": "x"}, {"clean": torch.zeros(1, 9)}, r"wav_l2: expected waves \[batch, time\], found str"),
+        ({"wav_l2": torch.zeros(1, 2, 9)}, {"clean": torch.zeros(1, 9)}, r"wav_l2: .*found shape \[1, 2, 9\]"),
+        ({"wav_l2": torch.zeros(2, 9)}, {"clean": torch.zeros(1, 9)}, "expected as many waves, found 2 and 1"),
+    ],
+)
+def test_what_is_no_batch_is_refused_in_one_sentence(outputs: Any, inputs: Any, message: str) -> None:
+    metric = FRCRNMetric()
+    with pytest.raises(ValueError, match=message):
+        metric.add(outputs, inputs)
+    assert not metric.waiting
+
+
 def test_it_takes_waves_of_other_kinds_and_lengths() -> None:
     outputs, inputs = batch(0, 1)
     metric = FRCRNMetric()

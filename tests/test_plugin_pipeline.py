@@ -276,6 +276,9 @@ def test_what_would_be_lost_is_refused_before_anything_is_written(with_network: 
         ans([one, other], output_path=tmp_path / "out.wav")
     with pytest.raises(AudioError, match="a.wav: is the name of a file"):
         ans([other], output_path=one)
+    for given in (one, [one, other]):
+        with pytest.raises(ValueError, match="output_path '.*': a path cannot hold the character of code 0"):
+            ans(given, output_path=f"{tmp_path}/out\0")
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.wav")) == ["x/a.wav", "y/a.wav"]
     assert not (tmp_path / "out").exists()
 

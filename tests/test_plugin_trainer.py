@@ -273,6 +273,17 @@ def test_evaluation_alone_needs_no_training_set(directory: Path, tmp_path: Path,
         made.train()
 
 
+@pytest.mark.parametrize(("given", "message"), [(5, "expected a path, found int"), ("a\0", "character of code 0")])
+def test_what_is_no_checkpoint_is_refused_in_one_sentence(
+    directory: Path, tmp_path: Path, given: Any, message: str
+) -> None:
+    made = trainer(directory, tmp_path / "run")
+    for call in (made.evaluate, made.train, lambda path: made.predict(DATA, lambda *both: None, path)):
+        with pytest.raises(ValueError, match=f"checkpoint_path.*{message}|no such model|found nothing"):
+            call(given)
+    assert not (tmp_path / "run").exists()
+
+
 def test_scores_are_those_of_the_network(directory: Path, tmp_path: Path) -> None:
     found = trainer(directory, tmp_path).evaluate()
     model = frcrn.load(directory)

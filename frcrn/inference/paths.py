@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from frcrn.audio import ACCEPTED, AudioError, find, is_audio_name, is_media_name
+from frcrn.files import path_text
 
 Place = str | os.PathLike[str]
 LONGEST_PATH = 1 << 14  # no system has longer ones
@@ -54,7 +55,7 @@ def beside(places: Iterable[Place]) -> Iterator[tuple[Place, Path]]:
 
 def _refuse_empty(place: Place) -> None:
     """Refuse a name without letters, which would be the working folder: a variable of the shell may be unset."""
-    if not os.fspath(place):
+    if not path_text(place, "the file or folder"):
         raise AudioError("an empty name: expected a file or folder; is a variable of the shell empty?")
 
 

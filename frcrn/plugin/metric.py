@@ -33,7 +33,9 @@ class FRCRNMetric(Metric):  # type: ignore[misc]
 
     def add(self, outputs: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
         """Take one batch: `wav_l2` (and `loss`) of the model's outputs, `clean` of its inputs, each wave [B, T]."""
-        enhanced, clean = (np.atleast_2d(wave_of(wave)) for wave in (outputs["wav_l2"], inputs["clean"]))
+        enhanced, clean = waves_of(outputs, "outputs", "wav_l2"), waves_of(inputs, "inputs", "clean")
+        if len(enhanced) != len(clean):
+            raise ValueError(f"outputs and inputs: expected as many waves, found {len(enhanced)} and {len(clean)}")
         length = min(enhanced.shape[1], clean.shape[1])
         if "loss" in outputs:
             self.losses.append((float(outputs["loss"]), len(clean)))
@@ -89,9 +91,19 @@ def measurable() -> tuple[str, ...]:
     return check_names(name for name in NAMES if name not in missing)
 
 
-def wave_of(wave: Any) -> np.ndarray[Any, Any]:
-    """A tensor or array -> float32 numpy."""
-    return np.asarray(wave.detach().cpu() if hasattr(wave, "detach") else wave, dtype=np.float32)
+def waves_of(batch: Any, name: str, key: str) -> np.ndarray[Any, Any]:
+    """Return the waves [B, T] of a batch as float32, or say in one sentence why there are none."""
+    if not isinstance(batch, Mapping) or key not in batch:
+        found = ", ".join(map(str, batch)) or "nothing" if isinstance(batch, Mapping) else type(batch).__name__
+        raise ValueError(f"{name}: expected a mapping with {key}, found {found}")
+    wave = batch[key]
+    try:
+        waves = np.atleast_2d(np.asarray(wave.detach().cpu() if hasattr(wave, "detach") else wave, dtype=np.float32))
+    except (TypeError, ValueError):
+        raise ValueError(f"{key}: expected waves [batch, time], found {type(wave).__name__}") from None
+    if waves.ndim != 2:
+        raise ValueError(f"{key}: expected waves [batch, time], found shape {list(waves.shape)}")
+    return waves
 
 
 def weighted_mean(pairs: list[tuple[float, int]]) -> float:

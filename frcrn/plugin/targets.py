@@ -9,6 +9,7 @@ from typing import Any
 
 from frcrn import audio
 from frcrn.audio import AudioError
+from frcrn.files import path_text
 from frcrn.plugin.sources import name_of
 
 
@@ -17,9 +18,7 @@ class Target:
 
     def __init__(self, output_path: str | os.PathLike[str] | None, inputs: Iterable[Any], *, many: bool) -> None:
         """Refuse what cannot work before anything is computed: a file for many inputs, two inputs of one name."""
-        if output_path is not None and not isinstance(output_path, (str, os.PathLike)):
-            raise AudioError(f"output_path: expected a path, found {type(output_path).__name__}")
-        self.path = None if output_path is None else Path(output_path)
+        self.path = None if output_path is None else Path(path_text(output_path, "output_path"))
         self.folder = self.path is not None and (many or self.path.is_dir())
         self.taken: set[str] = set()
         self.count = 0

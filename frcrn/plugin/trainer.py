@@ -14,6 +14,7 @@ from modelscope.utils.constant import DEFAULT_MODEL_REVISION
 from modelscope.utils.logger import get_logger
 
 from frcrn.config import require
+from frcrn.files import path_text
 from frcrn.models import Enhancer
 from frcrn.plugin.arguments import (
     configuration_of,
@@ -94,7 +95,7 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
         self.seed = next(value for value in (seed, self.plan.train.seed, DEFAULT_SEED) if value is not None)
         self.device, self.use_fp16 = for_training(device), use_fp16
         self.model_dir = str(folder) if folder else None
-        self.work_dir = os.fspath(work_dir or self.plan.train.work_dir or "./work_dir")
+        self.work_dir = path_text(work_dir or self.plan.train.work_dir or "./work_dir", "work_dir")
         self.model = network_of(model, folder, values.get("model", {})).requires_grad_(True)
         rate = self.model.sample_rate
         self.train_dataset = as_rows(train_dataset, "train_dataset", rate, self.seed)
@@ -139,7 +140,7 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
     @staticmethod
     def take_weights(run: Run, checkpoint: str | os.PathLike[str]) -> None:
         """Put the weights of a checkpoint, or of any model that fits, into a run's network."""
-        weights = run.weights_of(os.fspath(checkpoint))
+        weights = run.weights_of(path_text(checkpoint, "checkpoint_path"))
         for network in (run.model, run.average.model):
             adopt(network, weights, str(checkpoint), partial=False)
 
@@ -157,7 +158,7 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
         require(self.eval_dataset is not None, "eval_dataset", "a set to evaluate on", None)
         measurable()
         run = self.run if self.running and self.run is not None else self.prepare(training=False)
-        checkpoint = None if checkpoint_path is None else os.fspath(checkpoint_path)
+        checkpoint = None if checkpoint_path is None else path_text(checkpoint_path, "checkpoint_path")
         self.before_evaluation()
         self.metric_values = report(run.evaluate(checkpoint))
         self.after_evaluation()
@@ -179,7 +180,7 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
         """
         network, processes = self.model, Processes(self.device)
         if checkpoint_path is not None:
-            network = network_in(os.fspath(checkpoint_path), self.model, Path(self.work_dir))
+            network = network_in(path_text(checkpoint_path, "checkpoint_path"), self.model, Path(self.work_dir))
         size = self.plan.evaluation.dataloader.batch_size_per_gpu
         mine = {"part": processes.rank, "parts": processes.count}
         predict(network.to(processes.device), predict_datasets, saving_fn, size, **mine)

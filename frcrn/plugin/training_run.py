@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from frcrn.files import from_json, text_of, write_json
+from frcrn.files import from_json, path_text, text_of, write_json
 from frcrn.models import Enhancer
 from frcrn.models.checkpoint import arguments_of, assemble, load
 from frcrn.models.directories import CONFIGURATION
@@ -176,7 +176,7 @@ def forget_after(folder: Path, step: int) -> None:
 
 def resumable(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the whole state in a checkpoint file, or in the newest whole one of a run's folder."""
-    place = Path(path)
+    place = Path(path_text(path, "checkpoint_path"))
     if place.is_dir():
         kept = place / "checkpoints" if (place / "checkpoints").is_dir() else place
         if (state := checkpoints.newest(kept)) is None:
