@@ -27,6 +27,7 @@ from tests.networks import noise
 from tests.shapes import network, released
 
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="there is no node")
 RATE = 48000
 PLAIN = "package.json"  # a page of the folder that forbids nothing
 
@@ -152,6 +153,58 @@ def test_what_cannot_be_made_is_refused_with_the_reason(folder: Path, options: s
             ".then(() => 'made', error => error.message)"
         )
     assert reason in why
+
+
+IN_NODE = """
+const [folder] = process.argv.slice(2), fs = require("fs"), file = name => fs.readFileSync(`${folder}/${name}`);
+const wasm = new WebAssembly.Module(file("frcrn.wasm")), model = file("model.frcrn");
+"""
+REOPENED = f"""{IN_NODE}
+const it = new WebAssembly.Instance(wasm).exports;
+it._initialize();
+const block = it.allocate(512), sound = () => new Float32Array(it.memory.buffer, block, 128);
+sound().fill(1);
+const stream = it.open_stream();
+it.process(stream, block, block, 128, 1);
+const before = [stream, it.latency(), ...new Set(sound())], sizes = [];
+for (let i = 0; i < 30; i++) {{
+  const at = it.allocate(model.length);
+  new Uint8Array(it.memory.buffer, at).set(model);
+  if (!it.open(at, model.length, 48000)) throw new Error();
+  it.release(at);
+  sizes.push(it.memory.buffer.byteLength);
+}}
+console.log(JSON.stringify([before, sizes[29] - sizes[2]]));
+"""
+FULL = f"""{IN_NODE}
+let Made;
+class Base {{ port = {{ said: [], postMessage(data) {{ this.said.push(data); }} }}; }}
+const exports = new WebAssembly.Instance(wasm).exports;
+const allocate = size => size === REFUSED ? 0 : exports.allocate(size);
+const scope = {{
+  AudioWorkletProcessor: Base, registerProcessor(name, found) {{ Made = found; }}, sampleRate: 48000, currentTime: 0,
+  WebAssembly: {{ Instance: class {{ exports = {{ ...exports, allocate }}; }} }},
+}};
+new Function("scope", `with (scope) {{ ${{file("worklet.js")}} }}`)(scope);
+const node = new Made({{ processorOptions: {{ module: wasm, model, channels: 1 }} }});
+console.log(JSON.stringify([node.port.said, node.process([[]], [[new Float32Array(128)]], {{ strength: [1] }})]));
+"""
+
+
+def in_node(script: str, folder: Path) -> object:
+    found = subprocess.run(["node", "-", str(folder)], input=script, capture_output=True, text=True, check=True)
+    return json.loads(found.stdout)
+
+
+@needs_node
+def test_a_model_takes_the_place_of_the_one_before_and_without_one_there_is_silence(folder: Path) -> None:
+    assert in_node(REOPENED, folder) == [[0, 0, 0], 0]
+
+
+@needs_node
+@pytest.mark.parametrize("size", ["model.length", "4 * 2048"])
+def test_memory_that_is_not_there_is_said(folder: Path, size: str) -> None:
+    assert in_node(FULL.replace("REFUSED", size), folder) == [[{"error": "there is not enough memory"}], True]
 
 
 CLOCKS = """

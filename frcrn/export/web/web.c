@@ -1,6 +1,7 @@
 /* What the browser's audio node calls: one model for sound at one rate, and a stream of samples for each channel. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "denoiser.h"
 
@@ -15,18 +16,32 @@ EXPORT(allocate) void *web_allocate(size_t size) { return malloc(size); }
 EXPORT(release) void web_release(void *memory) { free(memory); }
 EXPORT(reason) const char *web_reason(void) { return reason; }
 
+static void leave(void) {
+    frcrn_denoiser_close(denoiser), frcrn_close(model), free(scratch);
+    denoiser = NULL, model = NULL, scratch = NULL;
+}
+
+/* In place of the model before, whose streams are then none any more. */
 EXPORT(open) int web_open(const void *content, size_t size, int rate) {
-    model = frcrn_from(content, size, &reason);
+    leave();
+    reason = "there is not enough memory";
+    model = content ? frcrn_from(content, size, &reason) : NULL;
     denoiser = model ? frcrn_denoiser_open(model, rate, &reason) : NULL;
-    if (!denoiser) return 0;
-    scratch = malloc(frcrn_denoiser_scratch_size(denoiser));
-    if (!scratch) reason = "there is not enough memory";
+    scratch = denoiser ? malloc(frcrn_denoiser_scratch_size(denoiser)) : NULL;
+    if (denoiser && !scratch) reason = "there is not enough memory";
+    if (!scratch) leave();
     return scratch != NULL;
 }
 
-EXPORT(latency) int web_latency(void) { return frcrn_denoiser_latency(denoiser); }
-EXPORT(open_stream) float *web_open_stream(void) { return calloc(frcrn_denoiser_state_size(denoiser), 1); }
+EXPORT(latency) int web_latency(void) { return denoiser ? frcrn_denoiser_latency(denoiser) : 0; }
+
+EXPORT(open_stream) float *web_open_stream(void) {
+    float *stream = denoiser ? calloc(frcrn_denoiser_state_size(denoiser), 1) : NULL;
+    if (!stream) reason = denoiser ? "there is not enough memory" : "no model is open";
+    return stream;
+}
 
 EXPORT(process) void web_process(float *stream, const float *in, float *out, int count, float strength) {
-    frcrn_denoise(denoiser, stream, scratch, in, out, count, strength, INFINITY);
+    if (denoiser && stream) frcrn_denoise(denoiser, stream, scratch, in, out, count, strength, INFINITY);
+    else if (count > 0) memset(out, 0, (size_t)count * sizeof *out);
 }

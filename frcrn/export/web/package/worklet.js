@@ -16,7 +16,7 @@ class Denoiser extends AudioWorkletProcessor {
       const wasm = (this.wasm = new WebAssembly.Instance(module).exports);
       wasm._initialize();
       this.streams = Denoiser.streams(wasm, model, channels);
-      this.block = wasm.allocate(4 * 2048);
+      this.block = Denoiser.room(wasm, 4 * 2048);
       this.port.postMessage({ latency: wasm.latency() / sampleRate });
     } catch (error) {
       this.streams = [];
@@ -25,13 +25,19 @@ class Denoiser extends AudioWorkletProcessor {
   }
 
   static streams(wasm, model, channels) {
-    const at = wasm.allocate(model.byteLength);
+    const at = Denoiser.room(wasm, model.byteLength);
     new Uint8Array(wasm.memory.buffer, at).set(model);
     const opened = wasm.open(at, model.byteLength, sampleRate);
     wasm.release(at);
     const streams = Array.from({ length: channels }, () => opened && wasm.open_stream());
     if (!streams.every(Boolean)) throw new Error(Denoiser.text(wasm, wasm.reason()));
     return streams;
+  }
+
+  static room(wasm, size) {
+    const at = wasm.allocate(size);
+    if (!at) throw new Error("there is not enough memory");
+    return at;
   }
 
   static text(wasm, at) { // an audio thread has no TextDecoder
