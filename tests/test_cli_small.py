@@ -17,7 +17,7 @@ import frcrn
 from frcrn import audio
 from frcrn.audio import AudioError
 from frcrn.cli import main
-from frcrn.cli.common import choose_threads
+from frcrn.cli.common import choose_threads, sentence
 
 RATE = 16_000
 
@@ -176,3 +176,12 @@ def test_fish_completes(tmp_path: Path) -> None:
     assert offered("frcrn comple") == ["completion"]
     assert "--max-attenuation-db" in offered("frcrn enhance --max")
     assert "mix" not in offered("frcrn enhance ")
+
+
+def test_a_page_of_advice_gives_way_to_what_was_wrong() -> None:
+    advice = ImportError("IMPORTANT: READ THIS\n\nImporting failed.\n")
+    advice.__cause__ = ImportError("libopenblas.so: failed to map segment from shared object")
+    assert sentence(advice) == "libopenblas.so: failed to map segment from shared object"
+    ours = ImportError('needs pip install "frcrn[serve]"')
+    ours.__cause__ = advice.__cause__
+    assert sentence(ours) == 'needs pip install "frcrn[serve]"'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -135,3 +136,16 @@ def test_many_first_uses_at_once_compile_once(kept: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         done = list(pool.map(lambda _: subprocess.run(command, capture_output=True, text=True, check=True), range(4)))
     assert "".join(each.stdout for each in done) == "compiled\n"
+
+
+def test_a_person_is_told_why_the_first_use_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    def instead(folder: Path, target: Path, *how: object) -> None:
+        target.write_bytes(b"made")
+
+    monkeypatch.setattr(library, "compile_library", instead)
+    for watched in (True, False):
+        told = io.StringIO()
+        monkeypatch.setattr(told, "isatty", lambda watched=watched: watched)
+        monkeypatch.setattr(sys, "stderr", told)
+        assert library.compiled("cc") == b"made"
+        assert told.getvalue().count("\n") == watched

@@ -46,6 +46,8 @@ def show_help(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace],
 
 def sentence(error: BaseException) -> str:
     """Say an error in one line, in characters that can be seen."""
+    if isinstance(error, ImportError) and isinstance(error.__cause__, ImportError) and "\n" in str(error).strip():
+        error = error.__cause__  # numpy's page of advice ends with what was wrong
     if isinstance(error, OSError) and error.strerror:
         named = error.filename if isinstance(error.filename, (str, bytes)) else None
         text = f"{named!s}: {error.strerror}" if named else error.strerror

@@ -9,6 +9,7 @@ import os
 import platform
 import shutil
 import stat
+import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator
@@ -150,6 +151,9 @@ def alone(path: Path) -> Iterator[None]:
 
 def compiled(program: str) -> bytes:
     """Compile the interpreter, for this processor where the compiler knows it."""
+    _log.info("compiling the runtime native, once")
+    if sys.stderr is not None and sys.stderr.isatty():
+        sys.stderr.write("frcrn: compiling for this processor, once; some seconds\n")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "made.so")
         for name, content in sources().items():
