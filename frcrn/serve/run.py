@@ -39,6 +39,8 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+        self.ready: Callable[[], None] = lambda: None
+        """Called before the first request is taken, when signals are already."""
         self._deadline: threading.Timer | None = None
 
     @contextmanager
@@ -55,6 +57,11 @@ class Server(uvicorn.Server):
                 yield
             finally:
                 signal.signal(hang_up, before)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin, and say so."""
+        await super().startup(sockets)
+        self.ready()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note a signal; a second Ctrl-C waits for nothing."""
@@ -112,7 +119,7 @@ def serve(
     sys.setswitchinterval(SWITCH)
     service = Service(models, limits)
     server = prepared(service, listening, login, hosts)
-    ready()
+    server.ready = ready
     try:
         server.run(sockets=[listening])
     finally:
