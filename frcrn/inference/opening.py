@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 from frcrn.audio import MissingPackage
 from frcrn.config import FOR_STREAMS
-from frcrn.export.native.library import Unable, library
+from frcrn.export.native.library import NoBfloat16, library
 from frcrn.export.native.standalone import NativeNetwork, find_program, names
 from frcrn.inference.choices import passes_of
 from frcrn.inference.network import Network
@@ -141,7 +141,7 @@ def _program(source: str | os.PathLike[str], runtime: str, precision: str) -> Na
         return None
     try:
         return NativeNetwork(*found, precision)
-    except Unable:
+    except NoBfloat16:
         if runtime == "native" or not _has_torch():
             raise
         return None

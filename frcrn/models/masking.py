@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from frcrn.config import checked_precision
 from frcrn.machine import demand_bf16
 from frcrn.models.base import Enhancer, Estimate, Stage, State
 from frcrn.models.layers.complex import delayed
@@ -139,9 +140,7 @@ class MaskEnhancer(Enhancer):
 
     def optimize(self: Network, precision: str = "fp32") -> Network:
         """Return a copy for inference: block weights built once, batch norm folded in; precision fp32 or bf16."""
-        if precision not in ("fp32", "bf16"):
-            raise ValueError(f"precision {precision!r}: choose fp32 or bf16")
-        if precision == "bf16":
+        if checked_precision(precision) == "bf16":
             demand_bf16(self.stft.forward_basis.device.type)
         model = copy.deepcopy(self).eval().requires_grad_(False)
         if not self.optimized:

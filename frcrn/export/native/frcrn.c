@@ -221,7 +221,8 @@ static void do_convolve(const run *r, const convolve_arguments *a) {
     image images[MOST_IMAGES];
     const convolution c = {
         .images = images, .count = a->count, .bins = a->bins, .taps = a->taps, .stride = a->stride, .pad = a->pad,
-        .weights = weights(r, a->weights), .pairs = pairs_of(r->pairs, a->weights), .scale = weights(r, a->scale), .bias = weights(r, a->bias),
+        .weights = weights(r, a->weights), .pairs = convolution_pairs(r->pairs, a->weights),
+        .scale = weights(r, a->scale), .bias = weights(r, a->bias),
         .outputs = a->outputs, .group = a->group, .pack = a->pack, .activation = a->activation,
         .out = buffer(r, a->out), .row = a->row};
     for (int n = 0; n < c.count; n++) images[n] = (image){buffer(r, a->images[n].x), a->images[n].channels};
@@ -233,7 +234,8 @@ static void do_convolve(const run *r, const convolve_arguments *a) {
 static void do_product(const run *r, const product_arguments *a) {
     const product p = {
         .x = buffer(r, a->x), .rows = a->rows, .inputs = a->inputs, .stride = a->stride,
-        .weights = weights(r, a->weights), .pairs = pairs_by(r->pairs, a->weights, a->inputs), .bias = weights(r, a->bias),
+        .weights = weights(r, a->weights), .pairs = product_pairs(r->pairs, a->weights, a->inputs),
+        .bias = weights(r, a->bias),
         .outputs = a->outputs, .pack = a->pack, .activation = a->activation, .out = buffer(r, a->out), .row = a->row};
     multiply(&p);
 }

@@ -17,51 +17,119 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "blocks.h"
 #include "pairs.h"
-#include "sums.h"
 
-/* `vectors` vectors of outputs from `first` on, for `bins` bins from `bin` on, by the taps from `from` to `to`. */
-INLINE void complex_block(const convolution *c, const float *w, int first, int bin, int from, int to, const int vectors,
-                          const int bins) {
+#define MOST_IMAGES 16 /* of a convolution, each of its frames counted */
+
+typedef int32_t ints __attribute__((vector_size(4 * LANES)));
+
+enum { PLAIN, LEAKY, RELU };
+
+INLINE vec activated(vec x, int kind) {
+    if (kind == PLAIN) return x;
+    const vec positive = (vec)((ints)x & (ints)(x > (vec){0}));
+    if (kind == RELU) return positive;
+    return positive + 0.01f * (x - positive);
+}
+
+/* An image of a convolution: [bins][2 channels], real channels first. */
+typedef struct {
+    const float *x;
+    int channels;
+} image;
+
+typedef struct {
+    const image *images;
+    int count, bins, taps, stride, pad;
+    const float *weights, *scale, *bias;
+    const uint32_t *pairs; /* the weights in bfloat16, or none */
+    int outputs, group, pack, activation;
+    float *out;
+    int row; /* from one bin's outputs to the next one's */
+} convolution;
+
+/* Where output `o` of `group` channels a phase goes; its imaginary part is `group` further. */
+INLINE int place(int o, int group) { return o / group * 2 * group + o % group; }
+
+/* Scale, shift and store sums. Not inlined, as it would be for each size of a block: compiling that takes long. */
+APART void complex_finish(const convolution *c, const vec re[MOST_BINS][2], const vec im[MOST_BINS][2], int first, int bin,
+                          int vectors, int bins) {
+    /* scale and bias are as long as all blocks together, the real outputs' first */
+    const int padded = (c->outputs + c->pack - 1) / c->pack * c->pack;
+    for (int v = 0; v < vectors; v++) {
+        const int o = first + v * LANES;
+        const vec scale_re = load(c->scale + o), scale_im = load(c->scale + padded + o);
+        const vec bias_re = load(c->bias + o), bias_im = load(c->bias + padded + o);
+        for (int b = 0; b < bins; b++) {
+            float *y = c->out + (bin + b) * c->row;
+            const vec y_re = activated(re[b][v] * scale_re + bias_re, c->activation);
+            const vec y_im = activated(im[b][v] * scale_im + bias_im, c->activation);
+            if (c->group % LANES == 0 && o + LANES <= c->outputs) {
+                store(y + place(o, c->group), y_re);
+                store(y + place(o, c->group) + c->group, y_im);
+            } else {
+                for (int lane = 0; lane < LANES && o + lane < c->outputs; lane++) {
+                    y[place(o + lane, c->group)] = y_re[lane];
+                    y[place(o + lane, c->group) + c->group] = y_im[lane];
+                }
+            }
+        }
+    }
+}
+
+/* Add the products of `bins` rows of channels, `step` apart, with weights [channels][2][pack]. */
+INLINE void plus_complex(vec re[MOST_BINS][2], vec im[MOST_BINS][2], const float *x, int channels, int step, const float *w,
+                         int pack, const int vectors, const int bins) {
+    for (int i = 0; i < channels; i++, x++, w += 2 * pack) {
+        vec w_re[2], w_im[2];
+        for (int v = 0; v < vectors; v++) {
+            w_re[v] = load(w + v * LANES);
+            w_im[v] = load(w + pack + v * LANES);
+        }
+        for (int b = 0; b < bins; b++) {
+            const vec x_re = splat(x[b * step]), x_im = splat(x[b * step + channels]);
+            for (int v = 0; v < vectors; v++) {
+                re[b][v] += w_re[v] * x_re;
+                im[b][v] += w_im[v] * x_re;
+                re[b][v] -= w_im[v] * x_im;
+                im[b][v] += w_re[v] * x_im;
+            }
+        }
+    }
+}
+
+/* `vectors` vectors of outputs from `first` on, for `bins` bins from `bin` on, by the taps from `from` to `to`. The
+ * weights of so many inputs come before; `paired` says which of both forms is read. */
+INLINE void complex_block(const convolution *c, int skipped, int first, int bin, int from, int to, const int vectors,
+                          const int bins, const int paired) {
     vec re[MOST_BINS][2], im[MOST_BINS][2];
     for (int b = 0; b < bins; b++)
         for (int v = 0; v < vectors; v++) re[b][v] = im[b][v] = (vec){0};
+    const size_t pack = (size_t)c->pack, rest = (size_t)(first % c->pack);
+    size_t at = (size_t)skipped;
     for (int n = 0; n < c->count; n++) {
         const int channels = c->images[n].channels, width = 2 * channels, step = c->stride * width;
         for (int tap = from; tap < to; tap++) {
             const float *x = c->images[n].x + (bin * c->stride + tap - c->pad) * width;
-            const float *at = w + tap * width * c->pack;
-            for (int i = 0; i < channels; i++, x++, at += 2 * c->pack) {
-                vec w_re[2], w_im[2];
-                for (int v = 0; v < vectors; v++) {
-                    w_re[v] = load(at + v * LANES);
-                    w_im[v] = load(at + c->pack + v * LANES);
-                }
-                for (int b = 0; b < bins; b++) {
-                    const vec x_re = splat(x[b * step]), x_im = splat(x[b * step + channels]);
-                    for (int v = 0; v < vectors; v++) {
-                        re[b][v] += w_re[v] * x_re;
-                        im[b][v] += w_im[v] * x_re;
-                        re[b][v] -= w_im[v] * x_im;
-                        im[b][v] += w_re[v] * x_im;
-                    }
-                }
-            }
+            const size_t pairs = (at + (size_t)(tap * channels)) * pack + rest, singles = 2 * pairs - rest;
+            if (paired) plus_complex_pairs(re, im, x, channels, step, c->pairs + pairs, c->pack, vectors, bins);
+            else plus_complex(re, im, x, channels, step, c->weights + singles, c->pack, vectors, bins);
         }
-        w += c->taps * width * c->pack;
+        at += (size_t)(c->taps * channels);
     }
     complex_finish(c, re, im, first, bin, vectors, bins);
 }
 
 #define COMPLEX_CASE(n) \
     case n: \
-        if (pairs) complex_pair_block(c, pairs, first, bin, from, to, vectors, n); \
-        else complex_block(c, w, first, bin, from, to, vectors, n); \
+        if (HAS_PAIRS && c->pairs) complex_block(c, skipped, first, bin, from, to, vectors, n, 1); \
+        else complex_block(c, skipped, first, bin, from, to, vectors, n, 0); \
         break;
 
 /* The same for any number of bins, at most MOST_BINS. */
-INLINE void complex_bins(const convolution *c, const float *w, const uint32_t *pairs, int first, int bin, int from, int to,
-                         const int vectors, int bins) {
+INLINE void complex_bins(const convolution *c, int skipped, int first, int bin, int from, int to, const int vectors,
+                         int bins) {
     switch (bins) {
         COMPLEX_CASE(1) COMPLEX_CASE(2) COMPLEX_CASE(3) COMPLEX_CASE(4) COMPLEX_CASE(5) COMPLEX_CASE(6)
         default: break;
@@ -74,11 +142,10 @@ INLINE int outputs_at_once(const convolution *c) { return least(c->pack, COMPLEX
 /* So many outputs of a convolution from `first` on, `total` bins. */
 static void convolve_outputs(const convolution *c, int first, int total) {
     int inputs = 0;
-    for (int n = 0; n < c->count; n++) inputs += 2 * c->images[n].channels * c->taps;
+    for (int n = 0; n < c->count; n++) inputs += c->images[n].channels * c->taps;
     const int vectors = outputs_at_once(c) / LANES;
     const int many = vectors == COMPLEX_VECTORS ? COMPLEX_BINS : MOST_BINS;
-    const float *w = c->weights + (size_t)(first / c->pack) * inputs * c->pack + first % c->pack;
-    const uint32_t *pairs = c->pairs ? c->pairs + (size_t)(first / c->pack) * (inputs / 2) * c->pack + first % c->pack : NULL;
+    const int skipped = first / c->pack * inputs;
     for (int bin = 0; bin < total;) {
         /* at the edges some taps find nothing; in between all bins have all taps */
         const int at = bin * c->stride - c->pad;
@@ -89,37 +156,70 @@ static void convolve_outputs(const convolution *c, int first, int total) {
             const int blocks = (whole + many - 1) / many;
             bins = (whole + blocks - 1) / blocks;
         }
-        if (vectors == 2) complex_bins(c, w, pairs, first, bin, from, most(from, to), 2, bins);
-        else complex_bins(c, w, pairs, first, bin, from, most(from, to), 1, bins);
+        if (vectors == 2) complex_bins(c, skipped, first, bin, from, most(from, to), 2, bins);
+        else complex_bins(c, skipped, first, bin, from, most(from, to), 1, bins);
         bin += bins;
     }
 }
 
-INLINE void real_block(const product *p, const float *w, int first, int at, const int vectors, const int rows) {
+/* Rows [rows][inputs], `stride` apart, by weights -> [rows][outputs], `row` apart. */
+typedef struct {
+    const float *x;
+    int rows, inputs, stride;
+    const float *weights, *bias;
+    const uint32_t *pairs;
+    int outputs, pack, activation;
+    float *out;
+    int row;
+} product;
+
+/* Store sums of rows. */
+APART void real_finish(const product *p, const vec sum[MOST_BINS][4], int first, int at, int vectors, int rows) {
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) {
+            const vec y = activated(sum[r][v], p->activation);
+            const int o = first + v * LANES, left = p->outputs - o;
+            float *out = p->out + (at + r) * p->row + o;
+            if (left >= LANES) store(out, y);
+            else for (int lane = 0; lane < left; lane++) out[lane] = y[lane];
+        }
+}
+
+/* Add the products of `rows` rows of inputs, `stride` apart, with weights [inputs][pack]. */
+INLINE void plus_real(vec sum[MOST_BINS][4], const float *x, int inputs, int stride, const float *w, int pack,
+                      const int vectors, const int rows) {
+    for (int i = 0; i < inputs; i++, x++, w += pack) {
+        vec weight[4];
+        for (int v = 0; v < vectors; v++) weight[v] = load(w + v * LANES);
+        for (int r = 0; r < rows; r++) {
+            const vec value = splat(x[r * stride]);
+            for (int v = 0; v < vectors; v++) sum[r][v] += weight[v] * value;
+        }
+    }
+}
+
+/* `vectors` vectors of outputs from `first` on, for `rows` rows from `at` on. */
+INLINE void real_block(const product *p, int first, int at, const int vectors, const int rows, const int paired) {
     vec sum[MOST_BINS][4];
     for (int v = 0; v < vectors; v++) {
         const vec bias = p->bias ? load(p->bias + first + v * LANES) : (vec){0};
         for (int r = 0; r < rows; r++) sum[r][v] = bias;
     }
     const float *x = p->x + at * p->stride;
-    for (int i = 0; i < p->inputs; i++, x++, w += p->pack) {
-        vec weight[4];
-        for (int v = 0; v < vectors; v++) weight[v] = load(w + v * LANES);
-        for (int r = 0; r < rows; r++) {
-            const vec value = splat(x[r * p->stride]);
-            for (int v = 0; v < vectors; v++) sum[r][v] += weight[v] * value;
-        }
-    }
+    const int count = paired ? p->inputs / 2 : p->inputs, rest = first % p->pack;
+    const size_t at_weight = (size_t)(first - rest) * (size_t)count + (size_t)rest;
+    if (paired) plus_real_pairs(sum, x, count, p->stride, p->pairs + at_weight, p->pack, vectors, rows);
+    else plus_real(sum, x, count, p->stride, p->weights + at_weight, p->pack, vectors, rows);
     real_finish(p, sum, first, at, vectors, rows);
 }
 
 #define REAL_CASE(n) \
     case n: \
-        if (pairs) real_pair_block(p, pairs, first, at, vectors, n); \
-        else real_block(p, w, first, at, vectors, n); \
+        if (HAS_PAIRS && p->pairs) real_block(p, first, at, vectors, n, 1); \
+        else real_block(p, first, at, vectors, n, 0); \
         break;
 
-INLINE void real_rows(const product *p, const float *w, const uint32_t *pairs, int first, int at, const int vectors, int rows) {
+INLINE void real_rows(const product *p, int first, int at, const int vectors, int rows) {
     switch (rows) {
         REAL_CASE(1) REAL_CASE(2) REAL_CASE(3) REAL_CASE(4) REAL_CASE(5) REAL_CASE(6)
         default: break;
@@ -131,13 +231,11 @@ static void multiply(const product *p) {
     const int vectors = least(p->pack / LANES, REAL_VECTORS);
     const int many = vectors == REAL_VECTORS ? REAL_BINS : MOST_BINS;
     for (int first = 0; first < p->outputs; first += vectors * LANES) {
-        const float *w = p->weights + (size_t)(first / p->pack) * p->inputs * p->pack + first % p->pack;
-        const uint32_t *pairs = p->pairs ? p->pairs + (size_t)(first / p->pack) * (p->inputs / 2) * p->pack + first % p->pack : NULL;
         for (int at = 0; at < p->rows;) {
             const int blocks = (p->rows - at + many - 1) / many, rows = (p->rows - at + blocks - 1) / blocks;
-            if (REAL_VECTORS == 4 && vectors == 4) real_rows(p, w, pairs, first, at, 4, rows);
-            else if (vectors == 2) real_rows(p, w, pairs, first, at, 2, rows);
-            else real_rows(p, w, pairs, first, at, 1, rows);
+            if (REAL_VECTORS == 4 && vectors == 4) real_rows(p, first, at, 4, rows);
+            else if (vectors == 2) real_rows(p, first, at, 2, rows);
+            else real_rows(p, first, at, 1, rows);
             at += rows;
         }
     }

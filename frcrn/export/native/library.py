@@ -28,8 +28,8 @@ from frcrn.machine import abilities
 _log = logging.getLogger(__name__)
 
 SOURCES = (
-    *("frcrn.c", "frcrn.h", "argument_checks.h", "checks.h", "kernels.h", "operations.h", "pairs.h", "rows.h"),
-    *("sums.h", "vectors.h", "weights.h"),
+    *("frcrn.c", "frcrn.h", "argument_checks.h", "blocks.h", "checks.h", "kernels.h", "operations.h"),
+    *("pairs.h", "rows.h", "vectors.h", "weights.h"),
     *("band.c", "band.h", "denoiser.c", "denoiser.h", "fourier.h", "highband.h", "resampler.h"),
 )
 """What an exported program for streams consists of; the library is all of the C beside this file."""
@@ -203,7 +203,7 @@ def with_bands(found: ctypes.CDLL) -> ctypes.CDLL:
     return found
 
 
-class Unable(ValueError):
+class NoBfloat16(ValueError):
     """This processor, or what was compiled for it, cannot do it."""
 
     def __init__(self) -> None:
@@ -220,7 +220,7 @@ class NativeModel:
             raise ValueError(f"a model for the runtime native: {(why.value or b'').decode()}")
         weakref.finalize(self, self._library.frcrn_close, self._model)
         if checked_precision(precision) == "bf16" and not self._library.frcrn_use_bfloat16(self._model):
-            raise Unable
+            raise NoBfloat16
         self.state_size: int = self._library.frcrn_state_size(self._model) // 4
         self.sample_rate: int = self._library.frcrn_sample_rate(self._model)
         self.hop: int = self._library.frcrn_hop(self._model)

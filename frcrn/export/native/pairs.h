@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "sums.h"
+#include "blocks.h"
 
 /* Where the pairs of some weights begin, among those of all weights. */
 INLINE size_t pairs_at(int32_t weights) { return ((size_t)weights + 1) / 2; }
@@ -54,94 +54,86 @@ APART void complex_pairs(const float *x, int channels, int n, uint32_t *re, uint
     }
 }
 
-/* As `complex_block`. */
-INLINE void complex_pair_block(const convolution *c, const uint32_t *w, int first, int bin, int from, int to,
-                               const int vectors, const int bins) {
-    vec re[MOST_BINS][2], im[MOST_BINS][2];
+/* As `plus_complex`, with pairs [channels][pack]. */
+INLINE void plus_complex_pairs(vec re[MOST_BINS][2], vec im[MOST_BINS][2], const float *x, int channels, int step,
+                               const uint32_t *w, int pack, const int vectors, const int bins) {
     uint32_t x_re[MOST_BINS][AT_ONCE], x_im[MOST_BINS][AT_ONCE];
-    for (int b = 0; b < bins; b++)
-        for (int v = 0; v < vectors; v++) re[b][v] = im[b][v] = (vec){0};
-    for (int n = 0; n < c->count; n++) {
-        const int channels = c->images[n].channels, width = 2 * channels, step = c->stride * width;
-        for (int tap = from; tap < to; tap++) {
-            const float *x = c->images[n].x + (bin * c->stride + tap - c->pad) * width;
-            const uint32_t *at = w + tap * channels * c->pack;
-            for (int start = 0; start < channels; start += AT_ONCE) {
-                const int some = least(AT_ONCE, channels - start);
-                for (int b = 0; b < bins; b++) complex_pairs(x + b * step + start, channels, some, x_re[b], x_im[b]);
-                for (int i = 0; i < some; i++, at += c->pack) {
-                    __m512i weight[2];
-                    for (int v = 0; v < vectors; v++) weight[v] = _mm512_loadu_si512(at + v * LANES);
-                    for (int b = 0; b < bins; b++)
-                        for (int v = 0; v < vectors; v++) {
-                            re[b][v] = plus_dot(re[b][v], weight[v], x_re[b][i]);
-                            im[b][v] = plus_dot(im[b][v], weight[v], x_im[b][i]);
-                        }
+    for (int start = 0; start < channels; start += AT_ONCE) {
+        const int some = least(AT_ONCE, channels - start);
+        for (int b = 0; b < bins; b++) complex_pairs(x + b * step + start, channels, some, x_re[b], x_im[b]);
+        for (int i = 0; i < some; i++, w += pack) {
+            __m512i weight[2];
+            for (int v = 0; v < vectors; v++) weight[v] = _mm512_loadu_si512(w + v * LANES);
+            for (int b = 0; b < bins; b++)
+                for (int v = 0; v < vectors; v++) {
+                    re[b][v] = plus_dot(re[b][v], weight[v], x_re[b][i]);
+                    im[b][v] = plus_dot(im[b][v], weight[v], x_im[b][i]);
                 }
-            }
         }
-        w += c->taps * channels * c->pack;
     }
-    complex_finish(c, re, im, first, bin, vectors, bins);
 }
 
+/* 2 n inputs -> n pairs. */
 APART void real_pairs(const float *x, int n, uint32_t *pairs) {
-    for (int i = 0; i < n; i += LANES / 2)
-        _mm256_storeu_si256((__m256i *)(pairs + i), (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(first_of(2 * (n - i)), x + 2 * i)));
+    for (int i = 0; i < n; i += LANES / 2) {
+        const __m512 singles = _mm512_maskz_loadu_ps(first_of(2 * (n - i)), x + 2 * i);
+        _mm256_storeu_si256((__m256i *)(pairs + i), (__m256i)_mm512_cvtneps_pbh(singles));
+    }
 }
 
-/* As `real_block`. */
-INLINE void real_pair_block(const product *p, const uint32_t *w, int first, int at, const int vectors, const int rows) {
-    vec sum[MOST_BINS][4];
+/* As `plus_real`, with pairs [inputs / 2][pack]. */
+INLINE void plus_real_pairs(vec sum[MOST_BINS][4], const float *x, int count, int stride, const uint32_t *w, int pack,
+                            const int vectors, const int rows) {
     uint32_t pairs[MOST_BINS][AT_ONCE];
-    for (int v = 0; v < vectors; v++) {
-        const vec bias = p->bias ? load(p->bias + first + v * LANES) : (vec){0};
-        for (int r = 0; r < rows; r++) sum[r][v] = bias;
-    }
-    const float *x = p->x + at * p->stride;
-    const int all = p->inputs / 2;
-    for (int start = 0; start < all; start += AT_ONCE) {
-        const int some = least(AT_ONCE, all - start);
-        for (int r = 0; r < rows; r++) real_pairs(x + r * p->stride + 2 * start, some, pairs[r]);
-        for (int i = 0; i < some; i++, w += p->pack) {
+    for (int start = 0; start < count; start += AT_ONCE) {
+        const int some = least(AT_ONCE, count - start);
+        for (int r = 0; r < rows; r++) real_pairs(x + r * stride + 2 * start, some, pairs[r]);
+        for (int i = 0; i < some; i++, w += pack) {
             __m512i weight[4];
             for (int v = 0; v < vectors; v++) weight[v] = _mm512_loadu_si512(w + v * LANES);
             for (int r = 0; r < rows; r++)
                 for (int v = 0; v < vectors; v++) sum[r][v] = plus_dot(sum[r][v], weight[v], pairs[r][i]);
         }
     }
-    real_finish(p, sum, first, at, vectors, rows);
 }
 
 #else
 
 #define HAS_PAIRS 0
 
+/* Never called, as no weights are pairs. */
 INLINE void pair_up(const float *w, size_t count, size_t pack, uint32_t *pairs) {
     (void)w, (void)count, (void)pack, (void)pairs;
 }
-INLINE void complex_pair_block(const convolution *c, const uint32_t *w, int first, int bin, int from, int to,
-                               const int vectors, const int bins) {
-    (void)c, (void)w, (void)first, (void)bin, (void)from, (void)to, (void)vectors, (void)bins;
+INLINE void plus_complex_pairs(vec re[MOST_BINS][2], vec im[MOST_BINS][2], const float *x, int channels, int step,
+                               const uint32_t *w, int pack, const int vectors, const int bins) {
+    (void)re, (void)im, (void)x, (void)channels, (void)step, (void)w, (void)pack, (void)vectors, (void)bins;
 }
-INLINE void real_pair_block(const product *p, const uint32_t *w, int first, int at, const int vectors, const int rows) {
-    (void)p, (void)w, (void)first, (void)at, (void)vectors, (void)rows;
+INLINE void plus_real_pairs(vec sum[MOST_BINS][4], const float *x, int count, int stride, const uint32_t *w, int pack,
+                            const int vectors, const int rows) {
+    (void)sum, (void)x, (void)count, (void)stride, (void)w, (void)pack, (void)vectors, (void)rows;
 }
 
 #endif
 
 /* Pair up the weights of a convolution of so many channels, all images together; those of few outputs stay as they are. */
 INLINE void pair_convolution(const float *weights, int32_t at, int pack, int outputs, int channels, int taps, uint32_t *pairs) {
-    if (pack) pair_up(weights + at, (size_t)((outputs + pack - 1) / pack) * (size_t)channels * (size_t)taps, (size_t)pack, pairs + pairs_at(at));
+    if (!pack) return;
+    const size_t packs = (size_t)((outputs + pack - 1) / pack);
+    pair_up(weights + at, packs * (size_t)channels * (size_t)taps, (size_t)pack, pairs + pairs_at(at));
 }
 
 /* And those of a matrix, where its inputs are even in number. */
 INLINE void pair_product(const float *weights, int32_t at, int pack, int outputs, int inputs, uint32_t *pairs) {
-    if (inputs % 2 == 0) pair_up(weights + at, (size_t)((outputs + pack - 1) / pack) * (size_t)(inputs / 2), (size_t)pack, pairs + pairs_at(at));
+    if (inputs % 2) return;
+    const size_t packs = (size_t)((outputs + pack - 1) / pack);
+    pair_up(weights + at, packs * (size_t)(inputs / 2), (size_t)pack, pairs + pairs_at(at));
 }
 
-/* Pairs of a convolution's or a product's weights; none where they stay in single precision. */
-INLINE const uint32_t *pairs_of(const uint32_t *pairs, int32_t at) { return pairs ? pairs + pairs_at(at) : NULL; }
-INLINE const uint32_t *pairs_by(const uint32_t *pairs, int32_t at, int inputs) { return inputs % 2 ? NULL : pairs_of(pairs, at); }
+/* The pairs of a convolution or a matrix, among those of all weights; none where it stays in single precision. */
+INLINE const uint32_t *convolution_pairs(const uint32_t *pairs, int32_t at) { return pairs ? pairs + pairs_at(at) : NULL; }
+INLINE const uint32_t *product_pairs(const uint32_t *pairs, int32_t at, int inputs) {
+    return pairs && inputs % 2 == 0 ? pairs + pairs_at(at) : NULL;
+}
 
 #endif

@@ -34,7 +34,8 @@ static void do_convolve(const part *p, const convolve_arguments *a) {
     image images[MOST_IMAGES];
     convolution c = {
         .images = images, .count = a->count, .bins = a->bins, .taps = a->taps, .stride = a->stride, .pad = a->pad,
-        .weights = weights(p, a->weights), .pairs = pairs_of(p->pairs, a->weights), .scale = weights(p, a->scale), .bias = weights(p, a->bias),
+        .weights = weights(p, a->weights), .pairs = convolution_pairs(p->pairs, a->weights),
+        .scale = weights(p, a->scale), .bias = weights(p, a->bias),
         .outputs = a->outputs, .group = a->group, .pack = a->pack, .activation = a->activation, .row = a->row};
     /* all frames by some outputs, whose weights stay in the cache, and then by the next ones */
     const int once = c.pack ? outputs_at_once(&c) : c.outputs;
@@ -56,14 +57,16 @@ static void do_convolve(const part *p, const convolve_arguments *a) {
 static void project(const part *p, const projections *by, const float *x, int rows, int n, int hidden, float *f, float *g,
                     float *room) {
     const product in = {
-        .x = x, .rows = rows, .inputs = n, .stride = n, .weights = weights(p, by->linear), .pairs = pairs_by(p->pairs, by->linear, n), .bias = weights(p, by->bias),
+        .x = x, .rows = rows, .inputs = n, .stride = n, .weights = weights(p, by->linear), .pairs = product_pairs(p->pairs, by->linear, n),
+        .bias = weights(p, by->bias),
         .outputs = 2 * hidden, .pack = by->linear_pack, .activation = RELU, .out = room, .row = 2 * hidden};
     multiply(&in);
     product out = {
-        .x = room, .rows = rows, .inputs = hidden, .stride = 2 * hidden, .weights = weights(p, by->f), .pairs = pairs_by(p->pairs, by->f, hidden), .bias = NULL,
+        .x = room, .rows = rows, .inputs = hidden, .stride = 2 * hidden, .weights = weights(p, by->f), .pairs = product_pairs(p->pairs, by->f, hidden),
+        .bias = NULL,
         .outputs = n, .pack = by->pack, .activation = PLAIN, .out = f, .row = n};
     multiply(&out);
-    out.x = room + hidden, out.weights = weights(p, by->g), out.pairs = pairs_by(p->pairs, by->g, hidden), out.out = g;
+    out.x = room + hidden, out.weights = weights(p, by->g), out.pairs = product_pairs(p->pairs, by->g, hidden), out.out = g;
     multiply(&out);
 }
 

@@ -13,10 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from frcrn.config import checked_precision
 from frcrn.export.native.frame_operations import FRAMES, Gate
 from frcrn.export.native.frames import FramesWriter
-from frcrn.export.native.library import Unable, library
+from frcrn.export.native.library import NoBfloat16, library
 from frcrn.export.native.program import aligned, number, placed
 from frcrn.export.native.structs import Operation
 from frcrn.models.masking import MaskEnhancer
@@ -73,7 +72,7 @@ class NativeMasks:
         self._weights = torch.from_numpy(np.concatenate(writer.program.weights)).clone()
         self._inputs, *self._heads = (number(each, places) for each in (inputs.buffer, *heads))
         self._more, self._scratch = writer.most, max(each.scratch for each in writer.found)
-        self._pairs = self._paired() if checked_precision(precision) == "bf16" else None
+        self._pairs = self._paired() if precision == "bf16" else None
         self._mine = threading.local()
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
 
@@ -83,7 +82,7 @@ class NativeMasks:
         places = self._weights.data_ptr(), pairs.data_ptr()
         for each in self._steps:
             if not self._library.frcrn_whole_pairs(places[0], each.kind, each.arguments.ctypes.data, places[1]):
-                raise Unable
+                raise NoBfloat16
         return pairs
 
     def __call__(self, spec: Tensor) -> Tensor:
