@@ -79,7 +79,8 @@ def downloaded(page: Page, folder: Path, link: str = ".save") -> Path:
     page.run(f"document.querySelector('#list {link}').click()")
     for _ in range(400):
         page.run("await new Promise((good) => setTimeout(good, 20))")
-        found = [each for each in folder.iterdir() if each.suffix != ".crdownload"]
+        # Chromium holds the name with an empty file until it renames the whole one.
+        found = [each for each in folder.iterdir() if each.suffix != ".crdownload" and each.stat().st_size]
         if found:
             return found[0]
     raise AssertionError("nothing came")

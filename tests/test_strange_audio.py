@@ -26,7 +26,7 @@ STEP = {"PCM_S8": 2**-7, "PCM_U8": 2**-7, "PCM_16": 2**-15, "PCM_24": 2**-22, "P
 
 
 LONGER = {("VOC", "ALAW"), ("VOC", "ULAW")}
-"""Kinds that libsndfile reads with a sample more than it wrote."""
+"""Kinds of which libsndfile reads a sample more than it wrote, where there is one channel."""
 
 
 def same(found: np.ndarray, sound: Audio, subtype: str = "FLOAT") -> None:
@@ -46,7 +46,7 @@ def as_file(path: Path, sound: Audio) -> None:
     enhance_file(path, target, model=MODEL, strength=0.0)
     clean = audio.read(target)
     assert clean.rate == sound.rate
-    if clean.format in LONGER:
+    if clean.format in LONGER and len(clean.samples) == 1:
         clean = clean._replace(samples=clean.samples[:, :-1])
     same(clean.samples, sound, clean.format.subtype)
 
