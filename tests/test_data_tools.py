@@ -203,7 +203,7 @@ def test_one_table_says_all_and_options_override_it(tmp_path: Path, capsys: pyte
         ("a.cfg", "[other]\na: 1\n", "expected a file with the section [noisy_speech]"),
         ("a.cfg", "[noisy_speech]\nsnr_lower: low\nsnr_upper: 3\n", "snr_lower: expected a number, found 'low'"),
         ("a.cfg", "[noisy_speech]\nnoisy_destination: a/loud\n", "expected noisy, clean and noise in one folder"),
-        ("a.json", '{"seed": "x"}', "seed: expected a number, found 'x'"),
+        ("a.json", '{"seed": "x"}', "seed: expected a whole number, found 'x'"),
         ("a.json", "[]", "expected a table in JSON, found list"),
     ],
 )
@@ -292,3 +292,57 @@ def test_a_corpus_has_names_that_are_not_utf_8(tmp_path: Path, capsys: pytest.Ca
         assert main(["data", command, str(tmp_path / "in"), "-o", str(out), *more]) == 0, capsys.readouterr().err
         assert list(out.rglob("*.wav"))
         assert main(["data", command, str(tmp_path / "in"), "-o", str(out), *more, "--force"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--hours", "0"], "hours: expected more than 0, found 0.0"),
+        (["--hours", "-1"], "hours: expected more than 0, found -1.0"),
+        (["--hours", "nan"], "hours: expected a number or null, found nan"),
+        (["--count", "0"], "count: expected more than 0, found 0"),
+        (["--seconds", "0"], "seconds: expected 0.05 to 3600, found 0.0"),
+        (["--hours", "1", "--set", "seconds=0"], "seconds: expected 0.05 to 3600, found 0"),
+        (["--seconds", "0.00001"], "seconds: expected 0.05 to 3600"),
+        (["--seconds", "1e9"], "seconds: expected 0.05 to 3600"),
+        (["--seed", "-1"], "seed: expected 0 or more, found -1"),
+        (["--set", "tilt_db=1e6"], "tilt_db: expected 0 to 60"),
+        (["--set", 'source_weights={"fan":-1}'], "source_weights.fan: expected a number, 0 or more, found -1"),
+        (["-o", "speech/mixed"], "lies in speech, which is read"),
+    ],
+)
+def test_numbers_of_a_mix_are_refused_by_name(
+    options: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(corpus(tmp_path / "made"))
+    command = ["data", "mix", "--speech", "speech", "--noise", "noise", "-o", "mixed", "--set", "room_share=0"]
+    assert main([*command, *options]) == 2
+    said = capsys.readouterr().err
+    assert words in said and len(said.splitlines()) == 1
+    assert not (tmp_path / "made" / "mixed").exists()
+
+
+@pytest.mark.parametrize("own", [{"seed": 1.5}, {"hours": True}, {"count": 1.5}])
+def test_a_table_of_a_mix_says_whole_numbers(own: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(own))
+    with pytest.raises(ValueError, match=f"a.json: mix.{next(iter(own))}: expected"):
+        read_plan(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("command", ["split", "balance", "cut"])
+def test_no_corpus_is_written_into_the_one_that_is_read(
+    command: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", command, str(folder), "-o", str(folder / "out")]) == 2
+    assert "which is read; choose a folder outside of it" in capsys.readouterr().err
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["data split x -o", "data mix --speech", "data check", "evaluate -o", "export -o", "convert x -o", "train x -w"],
+)
+def test_an_empty_name_is_not_the_working_folder(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([*command.split(), ""])
+    assert "an empty name" in capsys.readouterr().err

@@ -21,6 +21,7 @@ ODD: dict[str, Callable[[], Any]] = {
     "bytes as a model": lambda: frcrn.load(b".."),  # type: ignore[arg-type]
     "an empty name of a folder": lambda: frcrn.enhance_folder("", "out"),
     "nothing as a folder": lambda: frcrn.enhance_folder(None, "out"),  # type: ignore[arg-type]
+    "nothing as an output": lambda: frcrn.enhance_folder("in", None),  # type: ignore[arg-type]
     "a NUL in a folder's name": lambda: frcrn.enhance_folder("a\0", "out"),
     "a NUL in a file's name": lambda: frcrn.audio.write("out\0.wav", WAVE[None], 16000),
     "half a thread": lambda: with_runtime(MODEL, "onnx", threads=1.5),  # type: ignore[arg-type]

@@ -309,3 +309,12 @@ def test_no_list_of_what_was_done_keeps_a_folder_waiting(made: str, tmp_path: Pa
     with bounded(seconds=20, gigabytes=2):
         code = main(["enhance", str(tmp_path / "in"), "-o", str(tmp_path / "out")])
     assert code == (0 if made == "holes" else 2)
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav")
+    os.mkfifo(tmp_path / "b.wav")
+    (tmp_path / "c.wav").symlink_to("b.wav")
+    (tmp_path / "d.wav").symlink_to("/dev/zero")
+    (tmp_path / "e.wav").symlink_to("nowhere")
+    assert [path.name for path in audio.find([tmp_path])] == ["a.wav", "e.wav"]

@@ -182,13 +182,16 @@ def media_installed() -> bool:
 
 
 def _inside(folder: Path, *, media: bool) -> list[Path]:
-    """The visible audio files below a folder; names that begin with a dot are not ours to touch."""
+    """The visible audio files below a folder; names that begin with a dot are not ours to touch.
+
+    Pipes and devices are left out, which would be waited for; links that lead nowhere stay, so that somebody says so.
+    """
     found: list[Path] = []
     for root, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         wanted = (name for name in names if is_audio_name(name) or (media and is_media_name(name)))
         found.extend(Path(root, name) for name in wanted if not name.startswith("."))
-    return sorted(found)
+    return sorted(path for path in found if path.is_file() or not path.exists())
 
 
 def finite(samples: Samples, name: str, rate: int, *, start: int = 0, repair: bool = False) -> Samples:

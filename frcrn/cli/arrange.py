@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from frcrn.cli.common import watched
+from frcrn.cli.common import named, watched
 
 if TYPE_CHECKING:
     from frcrn.data.corpus import Share
@@ -70,8 +70,8 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "An interrupted run continues when the same command is given again; OUT appears when it is complete."
     )
-    parser.add_argument("folder", metavar="FOLDER", help="the corpus")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="the folder to write")
+    parser.add_argument("folder", type=named, metavar="FOLDER", help="the corpus")
+    parser.add_argument("-o", "--output", type=named, required=True, metavar="OUT", help="the folder to write")
     parser.add_argument("--force", action="store_true", help="replace a folder that this command wrote before")
     parser.add_argument("--dry-run", action="store_true", help="write nothing, only say what would be written")
 

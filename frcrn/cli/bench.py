@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 
-from frcrn.cli.common import progress_bar
+from frcrn.cli.common import place, progress_bar
 from frcrn.config import FOR_STREAMS
 
 DESCRIPTION = """Measure the speed of a model on this machine: parameters, multiplications per second of audio (GMAC),
@@ -43,7 +42,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--no-memory", action="store_true", help="do not measure memory, which needs a process per model"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
-    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="write bench.md and bench.json there")
+    parser.add_argument("-o", "--output", type=place, metavar="DIR", help="write bench.md and bench.json there")
     parser.set_defaults(run=run)
 
 

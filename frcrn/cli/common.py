@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from frcrn.config import PRECISIONS
 from frcrn.visible import OneLine, visible
@@ -32,6 +33,18 @@ def add_model_option(parser: argparse.ArgumentParser, default: str) -> None:
         metavar="M",
         help=f"a model's name, a model directory or a checkpoint file (default: {default}, which is bundled)",
     )
+
+
+def named(text: str) -> str:
+    """Take the name of a file or folder; one without letters, which would be the working folder, is refused."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name: expected a file or folder; is a variable of the shell empty?")
+    return text
+
+
+def place(text: str) -> Path:
+    """Take the name of a file or folder as a path."""
+    return Path(named(text))
 
 
 def show_help(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:

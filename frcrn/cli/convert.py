@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from frcrn.cli.common import named
+
 DESCRIPTION = """Read a checkpoint of any known form and write it as a model directory, which every command, the Python
 functions and the ModelScope pipeline take. Known are this package's files, the released model's pytorch_model.bin (bare
 or wrapped, with or without the prefix model.), epoch_N.pth of ModelScope's trainers, and ClearerVoice's checkpoints of
@@ -15,7 +17,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     """Add the command."""
     parser = commands.add_parser("convert", help="write a checkpoint as a model directory", description=DESCRIPTION)
     parser.add_argument("model", metavar="SRC", help="a model's directory or checkpoint file")
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the folder to write")
+    parser.add_argument("-o", "--output", type=named, required=True, metavar="DIR", help="the folder to write")
     parser.add_argument("--force", action="store_true", help="replace a model that is in DIR already")
     parser.set_defaults(run=run)
 

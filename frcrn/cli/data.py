@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from frcrn.cli import arrange
-from frcrn.cli.common import show_help, watched
+from frcrn.cli.common import named, show_help, watched
 from frcrn.visible import visible
 
 if TYPE_CHECKING:
@@ -41,12 +42,14 @@ def _register_mix(kinds: Commands[argparse.ArgumentParser]) -> None:
     interrupted run continues when the same command is given again."""
     parser = kinds.add_parser("mix", help="write noisy speech from folders of speech and noise", description=text)
     parser.add_argument(
-        "--speech", action="append", default=[], metavar="DIR", help="a folder of speech; may be repeated"
+        "--speech", action="append", type=named, default=[], metavar="DIR", help="a folder of speech; may be repeated"
     )
     parser.add_argument(
-        "--noise", action="append", default=[], metavar="DIR", help="a folder of noise; may be repeated"
+        "--noise", action="append", type=named, default=[], metavar="DIR", help="a folder of noise; may be repeated"
     )
-    parser.add_argument("-o", "--output", metavar="DIR", help="the folder to write (default: what --config says)")
+    parser.add_argument(
+        "-o", "--output", type=named, metavar="DIR", help="the folder to write (default: what --config says)"
+    )
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--count", type=int, metavar="N", help="clips to write (default: 100)")
     size.add_argument("--hours", type=float, metavar="H", help="or hours to write")
@@ -77,7 +80,11 @@ def _register_check(kinds: Commands[argparse.ArgumentParser]) -> None:
     that are in the test set too. Exit code 1 if there are problems."""
     parser = kinds.add_parser("check", help="find problems in a corpus", description=text)
     parser.add_argument(
-        "folders", nargs="+", metavar="FOLDER", help="folders of audio, or sets in the layout of the DNS Challenge"
+        "folders",
+        nargs="+",
+        type=named,
+        metavar="FOLDER",
+        help="folders of audio, or sets in the layout of the DNS Challenge",
     )
     parser.add_argument(
         "--test",
@@ -101,11 +108,16 @@ def run_mix(args: argparse.Namespace) -> int:
     from frcrn.data import Mixing, MixingConfig
     from frcrn.data.cache import open_cache
     from frcrn.data.mixed_set import write_mix
+    from frcrn.data.new_folder import refuse_within
+    from frcrn.data.synthesis import Own
 
-    table, own = _mix_table(args)
-    output, rate, seed = own["output"], own["rate"], own["seed"]
+    table, given = _mix_table(args)
+    own = build(Own, given, "mix")
+    output, rate, seed = own.output, own.rate, own.seed
     with tempfile.TemporaryDirectory(prefix="frcrn-") as temporary:
         config = build(MixingConfig, table | {"cache": args.cache or f"{temporary}/audio.cache"}, "mix")
+        refuse_within(Path(output), [*config.speech, *config.noise])
+        config = replace(config, length=own.clips(config.length, config.seconds))
         if args.dry_run:
             return _announce(config, output, rate, seed)
         with watched("decode") as progress:
@@ -142,28 +154,20 @@ def _mix_table(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]
     plan = read_plan(args.config) if args.config else Plan({}, {}, ())
     if plan.unused:
         print(visible(f"frcrn: {args.config}: not used here: {', '.join(plan.unused)}"), file=sys.stderr)
-    table: dict[str, Any] = {"seconds": 10.0, "split": "all"} | plan.mixing
+    table: dict[str, Any] = {"seconds": 10.0, "length": 100, "split": "all"} | plan.mixing
     given = {"speech": args.speech, "noise": args.noise, "seconds": args.seconds, "snr_db": args.snr}
-    table |= {key: value for key, value in given.items() if value}
+    table |= {key: value for key, value in given.items() if value not in (None, [])}
     for change in args.set:
         apply(table, change)
     if "speech" not in table:
         raise ValueError("--speech: expected at least one folder of speech, found none")
-    own = {"rate": 16000, "seed": 0} | plan.own
-    own |= {key: getattr(args, key) for key in ("output", "rate", "seed") if getattr(args, key) is not None}
+    own = plan.own | {key: getattr(args, key) for key in ("output", "rate", "seed") if getattr(args, key) is not None}
     if "output" not in own:
         raise ValueError("--output: expected the folder to write, here or in the file of --config, found none")
     size = ("count", "hours")
     if any(getattr(args, key) is not None for key in size):
         own |= {key: getattr(args, key) for key in size}
-    return table | {"length": _count(table, own)}, own
-
-
-def _count(table: dict[str, Any], own: dict[str, Any]) -> int:
-    if own.get("hours") is not None:
-        return max(1, round(float(own["hours"]) * 3600 / float(table["seconds"])))
-    count = own.get("count")
-    return int(table.get("length", 100) if count is None else count)
+    return table, own
 
 
 def run_check(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from frcrn.cli.common import add_model_option
+from frcrn.cli.common import add_model_option, named
 from frcrn.config import FOR_RECORDINGS, FOR_STREAMS
 
 if TYPE_CHECKING:
@@ -28,7 +28,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Enhance a bundled noisy sample and draw its spectrogram before and after.",
     )
     demo.add_argument(
-        "-o", "--output", default="frcrn-demo", metavar="DIR", help="the folder to write (default: frcrn-demo)"
+        "-o",
+        "--output",
+        type=named,
+        default="frcrn-demo",
+        metavar="DIR",
+        help="the folder to write (default: frcrn-demo)",
     )
     add_model_option(demo, FOR_RECORDINGS)
     demo.set_defaults(run=run_demo)

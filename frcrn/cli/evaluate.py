@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frcrn.cli.common import add_device_option, compute_on_one_thread, progress_bar
+from frcrn.cli.common import add_device_option, compute_on_one_thread, place, progress_bar
 from frcrn.config import FOR_RECORDINGS
 from frcrn.files import from_csv
 
@@ -35,7 +35,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         default=FOR_RECORDINGS,
         help=f"a model, the JSON of an ONNX model, or a folder of enhanced files (default: {FOR_RECORDINGS}, bundled)",
     )
-    evaluate.add_argument("-o", "--output", type=Path, help="folder for scores.csv, summary.json and report.html")
+    evaluate.add_argument("-o", "--output", type=place, help="folder for scores.csv, summary.json and report.html")
     add_device_option(evaluate)
     _add_common(evaluate)
     evaluate.set_defaults(run=run_evaluate)
@@ -52,7 +52,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help="two or more, the first one the reference: a model, the JSON of an ONNX peer, a folder of enhanced "
         "files, or `noisy` for the clips as they are; NAME=SYSTEM gives it a name",
     )
-    compare.add_argument("-o", "--output", type=Path, required=True, help="folder for tables, scores and report.html")
+    compare.add_argument("-o", "--output", type=place, required=True, help="folder for tables, scores and report.html")
     compare.add_argument(
         "--gate",
         action="store_true",

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from frcrn.cli.common import named
+
 if TYPE_CHECKING:
     from frcrn.export.onnx.folder import Graphs
     from frcrn.models import Enhancer
@@ -30,7 +32,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="MODEL",
         help="a model's name, directory or checkpoint (default: bundled)",
     )
-    parser.add_argument("-o", "--output", required=True, metavar="DIR", help="the folder to write")
+    parser.add_argument("-o", "--output", type=named, required=True, metavar="DIR", help="the folder to write")
     formats = ["onnx", "c", "c-int8", "ladspa", "web"]
     parser.add_argument("--format", choices=formats, default="onnx", help="the format to write (default: onnx)")
     parser.add_argument("--int8", action="store_true", help="also write a smaller graph with 8-bit integer weights")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from frcrn.cli.common import Bar, progress_bar
+from frcrn.cli.common import Bar, place, progress_bar
 from frcrn.visible import OneLine
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "with weights that score worse there than the ones that training began with.",
     )
     parser.add_argument("recipe", type=Path, help="a recipe in JSON, such as configs/own_data.json")
-    parser.add_argument("-w", "--work-dir", type=Path, help="the folder of this run (default: runs/NAME-OF-RECIPE)")
+    parser.add_argument("-w", "--work-dir", type=place, help="the folder of this run (default: runs/NAME-OF-RECIPE)")
     parser.add_argument(
         "--resume", action="store_true", help="continue from the newest complete checkpoint in the folder, if any"
     )

@@ -14,7 +14,7 @@ import soundfile
 from frcrn.audio import AudioError
 from frcrn.data.cache import list_folders
 from frcrn.data.dns import open_folder
-from frcrn.data.new_folder import new_folder, place, refuse_foreign, refuse_inputs, write_table
+from frcrn.data.new_folder import new_folder, place, refuse_foreign, refuse_inputs, refuse_within, write_table
 from frcrn.data.pairs import match
 from frcrn.data.sampling import groups_of, held_out
 from frcrn.files import NAMES, cell, native
@@ -97,6 +97,7 @@ def split(
     if not 0 < share < 1:
         raise ValueError(f"share: expected a number between 0 and 1, found {share}")
     items = items_of(folder, speaker)
+    refuse_within(Path(out), [folder])
     refuse_inputs(Path(out), (path for item in items for path in item.files))
     seconds = [item.seconds for item in items]
     test = held_out([item.speaker for item in items], [item.source for item in items], seconds, 1 - share, seed)
@@ -134,6 +135,7 @@ def balance(
     by_source: dict[str, list[Item]] = defaultdict(list)
     for item in items_of(folder):
         by_source[item.source].append(item)
+    refuse_within(Path(out), [folder])
     refuse_inputs(Path(out), (path for items in by_source.values() for item in items for path in item.files))
     smallest = min(by_source, key=lambda source: Share(by_source[source]).seconds)
     least = Share(by_source[smallest]).seconds

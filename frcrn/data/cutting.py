@@ -14,7 +14,7 @@ import numpy as np
 
 from frcrn.audio import read, resample, write
 from frcrn.data.corpus import Item, Progress, Share, items_of
-from frcrn.data.new_folder import new_folder, refuse_foreign, refuse_inputs, write_table
+from frcrn.data.new_folder import new_folder, refuse_foreign, refuse_inputs, refuse_within, write_table
 from frcrn.data.speech_activity import Wave
 from frcrn.files import NAMES, cell
 
@@ -66,6 +66,7 @@ def cut(
     if (root / "clean").is_dir() and ((root / "noisy").is_dir() or (root / "noise").is_dir()):
         raise ValueError(f"{folder}: expected folders of recordings, found a set in DNS form")
     voices = voices_of(items_of(root, speaker))
+    refuse_within(place, [root])
     refuse_inputs(place, (path for items in voices.values() for item in items for path in item.files))
     counted = {voice: _counted(items, how) for voice, items in voices.items()}
     if not any(counted.values()):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from frcrn.config import require
+from frcrn.config import fits, require
 from frcrn.data import degrade, events, noises, rooms, spectrum
 from frcrn.data.cache import AudioCache, open_cache
 from frcrn.data.sampling import Shelf, groups_of, held_out
@@ -83,8 +83,12 @@ class MixingConfig:
         for name in self.__dataclass_fields__:
             if name.endswith("_share"):
                 require(0 <= getattr(self, name) <= 1, name, "0 to 1", getattr(self, name))
-        for name in ("seconds", "length", "room_count", "early_ms"):
+        for name in ("length", "room_count", "early_ms"):
             require(getattr(self, name) > 0, name, "more than 0", getattr(self, name))
+        require(0.05 <= self.seconds <= 3600, "seconds", "0.05 to 3600", self.seconds)
+        require(0 <= self.tilt_db <= 60, "tilt_db", "0 to 60", self.tilt_db)
+        for name, weight in self.source_weights.items():
+            require(fits(weight, float) and weight >= 0, f"source_weights.{name}", "a number, 0 or more", weight)
         for name, least, most in RANGES:
             low, high = getattr(self, name)
             require(least <= low <= high <= most, name, f"two rising numbers, {least} to {most}", (low, high))

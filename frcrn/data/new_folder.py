@@ -91,6 +91,14 @@ def refuse_inputs(out: Path, files: Iterable[Path]) -> None:
         raise ValueError(f"{out}: holds the input {inside}; choose another folder for the output")
 
 
+def refuse_within(out: Path, folders: Iterable[str | Path]) -> None:
+    """Refuse a place in a corpus that is read: what is written there would belong to it the next time."""
+    place = out.resolve()
+    for folder in folders:
+        if place.is_relative_to(Path(folder).resolve()):
+            raise ValueError(f"{out}: lies in {folder}, which is read; choose a folder outside of it for the output")
+
+
 def _others(out: Path) -> Iterator[Path]:
     """Yield what lies in a folder and not in its table."""
     rows = from_csv((out / MANIFEST).read_text(encoding="utf-8", errors=NAMES), str(out / MANIFEST))

@@ -11,16 +11,16 @@ import configparser
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
+from frcrn.config import build, require
 from frcrn.data.mixing import MixingConfig
 from frcrn.files import from_json, text_of
 
 SECTION = "noisy_speech"
 ENDINGS = (".cfg", ".ini")
-OWN = ("output", "seed", "rate", "count", "hours")
-"""Keys of a JSON table that are not the mixing's."""
 KEPT = ("valid_share", "pause_share")
 PLAIN: dict[str, Any] = {
     "noise_count": (1, 1),
@@ -43,6 +43,31 @@ USED = {
 }
 
 
+@dataclass(frozen=True)
+class Own:
+    """The keys of a JSON table that are not the mixing's: where and how many."""
+
+    output: str
+    rate: int = 16000
+    seed: int = 0
+    count: int | None = None
+    hours: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be written."""
+        require(bool(self.output), "output", "a folder", self.output)
+        require(self.seed >= 0, "seed", "0 or more", self.seed)
+        for name in ("count", "hours"):
+            value = getattr(self, name)
+            require(value is None or value > 0, name, "more than 0", value)
+
+    def clips(self, otherwise: int, seconds: float) -> int:
+        """Return how many clips of so many seconds are asked for."""
+        if self.hours is not None:
+            return max(1, round(self.hours * 3600 / seconds))
+        return otherwise if self.count is None else self.count
+
+
 class Plan(NamedTuple):
     """The mixing's keys, the others, and what of the file plays no part."""
 
@@ -61,12 +86,9 @@ def read_plan(path: Path) -> Plan:
         raise ValueError(f"{path}: expected a table in JSON, found {error}") from None
     if not isinstance(table, dict):
         raise ValueError(f"{path}: expected a table in JSON, found {type(table).__name__}")
-    own = {key: table[key] for key in OWN if key in table}
-    for key, value in own.items():
-        if not isinstance(value, str if key == "output" else (int, float)):
-            kind = "a folder" if key == "output" else "a number"
-            raise ValueError(f"{path}: {key}: expected {kind}, found {value!r}")
-    return Plan({key: value for key, value in table.items() if key not in (*OWN, "kind")}, own, ())
+    own = {key: table[key] for key in Own.__dataclass_fields__ if key in table}
+    build(Own, {"output": "."} | own, f"{path}: mix")
+    return Plan({key: value for key, value in table.items() if key not in (*own, "kind")}, own, ())
 
 
 def _of_challenge(path: Path) -> Plan:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from frcrn import workers
+from frcrn.files import path_text
 from frcrn.inference.enhance import Progress
 from frcrn.inference.manifest import Manifest, sweep
 from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one
@@ -63,7 +64,7 @@ def enhance_folder(
         not isinstance(place, (str, os.PathLike)) or place == "" for place in places
     ):
         raise ValueError(f"inputs {inputs!r}: expected folders, files or patterns")
-    planned = plan(places, os.path.join(output, ""))
+    planned = plan(places, os.path.join(path_text(output, "the output"), ""))
     manifest = None if all(job.problem for job in planned) else Manifest(Path(output))
     outcomes = []
     for outcome in enhance_all(planned, Settings(**settings), manifest, force=force, count=jobs):
