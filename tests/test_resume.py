@@ -143,7 +143,7 @@ def resumed(folder: Path) -> None:
     start(folder, resume=True)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_and_stops_and_resume_goes_on(tmp_path: Path, whole: Path, number: signal.Signals):
     folder = tmp_path / "run"
     before = signal.getsignal(number)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from frcrn.training.signals import ASKING
+
 Batch = dict[str, Tensor]
 
 
@@ -65,7 +67,7 @@ def collate(examples: Sequence[dict[str, Tensor]]) -> Batch:
 
 def leave_signals_to_parent(worker: int) -> None:
     """Keep a loading process alive while its parent saves a last checkpoint."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ASKING:
         signal.signal(number, signal.SIG_IGN)
 
 

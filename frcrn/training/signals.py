@@ -1,10 +1,12 @@
-"""SIGTERM and ctrl-C as a request to save and stop."""
+"""SIGTERM, ctrl-C and a terminal that closes as a request to save and stop."""
 
 from __future__ import annotations
 
 import signal
 import threading
 from typing import Any
+
+ASKING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 
 
 class StopRequest:
@@ -15,7 +17,7 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         # only the main thread may listen; elsewhere the caller's own handlers stay
         main = threading.current_thread() is threading.main_thread()
-        numbers = (signal.SIGTERM, signal.SIGINT) if main else ()
+        numbers = [number for number in ASKING if main and not _by_nohup(number)]
         self.before = {number: signal.signal(number, self.hear) for number in numbers}
         return self
 
@@ -28,3 +30,8 @@ class StopRequest:
         if self.number is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.number = number
+
+
+def _by_nohup(number: signal.Signals) -> bool:
+    """Tell whether a terminal that closes is to be ignored."""
+    return number.name == "SIGHUP" and signal.getsignal(number) == signal.SIG_IGN
