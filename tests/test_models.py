@@ -22,7 +22,7 @@ SIZES = [(640, 320), (512, 256), (320, 160), (64, 16)]
 # Equality with the stock network. At 640 + 320 k samples it drops nothing of the input.
 
 CLIPS = [
-    pytest.param(16_000, 1),
+    pytest.param(16_000, 1, marks=pytest.mark.slow),
     pytest.param(16_000, 3),
     pytest.param(54_080, 1, marks=pytest.mark.slow),
     pytest.param(54_080, 3, marks=pytest.mark.slow),
