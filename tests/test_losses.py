@@ -37,7 +37,7 @@ from frcrn.training.losses.stoi import intelligibility
 WINDOW, HOP, SAMPLES = 64, 32, 64 + 32 * 20
 SMALL = {"multi_resolution_stft": {"windows": [32, 64]}, "stoi": {"sample_rate": 400}, "pesq": {"sample_rate": 2000}}
 """Options for waves of 704 samples."""
-EVERY = {name: SMALL.get(name, {}) for name in LOSSES if name != "voice_activity"}  # it needs a network that says it
+EVERY = {name: SMALL.get(name, {}) for name in LOSSES if name not in ("voice_activity", "dnsmos")}  # of networks
 EVERY["pauses"] = {"kind": "noise_left", "pauses": True}
 EVERY |= {each: {"kind": "compressed_spectrum", "measure": each} for each in ("l1", "ratio", "correlation")}
 EVERY["normalised"] = {"kind": "compressed_spectrum", "normalise": True}
@@ -390,7 +390,7 @@ def test_an_estimate_in_bf16_is_judged_in_single_precision():
     [
         ({}, 'expected a table by name, such as {"si_snr": {"weight": 0.1}}'),
         ([{"name": "si_snr"}], "expected a table by name"),
-        ({"sisnr": {}}, "loss.sisnr: expected one of si_snr, snr, stoi, pesq, noise_left"),
+        ({"sisnr": {}}, "loss.sisnr: expected one of si_snr, snr, stoi, pesq, dnsmos, noise_left"),
         ({"mine": {"kind": "sisnr"}}, "loss.mine: expected one of si_snr, .* found 'sisnr'"),
         ({"si_snr": 3}, "loss.si_snr: expected a table of settings, found 3"),
         ({"si_snr": {"ceiling": 30}}, "loss.si_snr: unknown key 'ceiling'; accepted: stages, ceiling_db"),

@@ -16,6 +16,7 @@ from frcrn.config import require
 from frcrn.models.base import Estimate
 from frcrn.training.losses.compressed import CompressedSpectrum
 from frcrn.training.losses.distances import Norm, Stages, check_transform, distance, over_stages
+from frcrn.training.losses.opinion import listener
 from frcrn.training.losses.pesq import BEST, quality
 from frcrn.training.losses.ratios import (
     SILENCE,
@@ -194,6 +195,25 @@ class PerceivedQuality:
 
 
 @dataclass(frozen=True)
+class PredictedOpinion:
+    """Five minus the opinion that a network predicts (DNSMOS P.808); examples with a silent target count zero."""
+
+    model: str
+    """The network's ONNX file."""
+    stages: Stages = "last"
+    sample_rate: int = 16000
+
+    def __post_init__(self) -> None:
+        require(self.sample_rate == 16000, "sample_rate", "16000, as DNSMOS hears nothing else", self.sample_rate)
+        listener(self.model, torch.device("cpu"))
+
+    def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
+        """Return the loss, a scalar."""
+        judge, sounding = listener(self.model, clean.device), audible(clean)
+        return over_stages(estimate, self.stages, lambda stage: ((5 - judge.opinion(stage.wave)) * sounding).mean())
+
+
+@dataclass(frozen=True)
 class NoiseLeft:
     """What is left where nothing was said, in dB of the input; examples with a target that sounds count zero.
 
@@ -222,6 +242,7 @@ LOSSES: dict[str, type[Any]] = {
     "snr": Snr,
     "stoi": Intelligibility,
     "pesq": PerceivedQuality,
+    "dnsmos": PredictedOpinion,
     "noise_left": NoiseLeft,
     "mask": MaskError,
     "compressed_spectrum": CompressedSpectrum,
