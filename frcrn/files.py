@@ -51,6 +51,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write the files of a folder, all of them before any takes its name; the first takes its name last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    refuse_links(*(folder / name for name in contents))
+    with held(folder), ExitStack() as files:
+        for name, content in contents.items():
+            files.enter_context(replacing(folder / name)).write_bytes(content)
+
+
 def path_text(path: Any, name: str) -> str:
     """Return what a caller gives as a path, or say in one sentence why it is none."""
     if not isinstance(path, (str, os.PathLike)) or not isinstance(text := os.fspath(path), str):

@@ -64,6 +64,15 @@ def test_an_export_is_not_written_through_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "victim").read_text() == "precious"
 
 
+def test_files_that_belong_together_are_written_by_one_at_a_time_and_all_or_none(tmp_path: Path) -> None:
+    with files.held(tmp_path), pytest.raises(ValueError, match="another run is writing here"):
+        files.write_together(tmp_path, {"a": b"1"})
+    (tmp_path / "b").mkdir()
+    with pytest.raises(IsADirectoryError):
+        files.write_together(tmp_path, {"a": b"1", "b": b"2"})
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked there")
 def test_temporary_folders_of_processes_that_are_gone_are_removed_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

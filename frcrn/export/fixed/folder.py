@@ -6,7 +6,6 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from frcrn.export.fixed.quantise import UNIT_BITS, FixedLayer, quantised
 from frcrn.export.fixed.reference import Shorts, Stream, as_features
 from frcrn.export.fixed.tables import header, source, vectors
 from frcrn.export.parity import speech
-from frcrn.files import refuse_links, replacing
+from frcrn.files import write_together
 from frcrn.models import NNSE, Enhancer
 from frcrn.models.frames import Rows
 from frcrn.models.layers.specs import Array, array
@@ -91,11 +90,7 @@ def export_fixed(model: Enhancer, folder: str | os.PathLike[str], number: int = 
         "vectors.h": vectors(called, at.features[some], made),
         ABOUT: json.dumps(description(model, called, layers, clean), indent=2) + "\n",
     }
-    place.mkdir(parents=True, exist_ok=True)
-    refuse_links(*(place / name for name in contents))
-    with ExitStack() as files:
-        for each, text in contents.items():
-            files.enter_context(replacing(place / each)).write_text(text, encoding="utf-8")
+    write_together(place, {each: text.encode() for each, text in contents.items()})
     return place / ABOUT
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from frcrn.export.native.compiling import TUNED
 from frcrn.export.native.library import SOURCES, compiler, source
 from frcrn.export.native.network import write_program
 from frcrn.export.parity import checked, speech
-from frcrn.files import refuse_links, replacing
+from frcrn.files import write_together
 from frcrn.models import Enhancer
 
 PLUGINS = {1: "frcrn_mono.so", 2: "frcrn_stereo.so"}
@@ -47,11 +46,7 @@ def export_ladspa(model: Enhancer, folder: str | os.PathLike[str]) -> dict[str, 
     for mark, fact in facts.items():
         readme = readme.replace(mark, fact)
     contents[README] = readme.encode()
-    place.mkdir(parents=True, exist_ok=True)
-    refuse_links(*(place / name for name in contents))
-    with ExitStack() as files:
-        for name, part in contents.items():
-            files.enter_context(replacing(place / name)).write_bytes(part)
+    write_together(place, contents)
     return about
 
 

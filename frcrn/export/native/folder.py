@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from frcrn.export.native.standalone import ABOUT as ABOUT
 from frcrn.export.native.standalone import PROGRAM as PROGRAM
 from frcrn.export.native.standalone import NativeNetwork
 from frcrn.export.parity import checked, expected, speech
-from frcrn.files import held, refuse_links, replacing
+from frcrn.files import write_together
 from frcrn.models import Enhancer
 from frcrn.models.checkpoint import fingerprint
 from frcrn.models.frames import says_speech
@@ -27,14 +26,9 @@ def export_program(model: Enhancer, folder: str | os.PathLike[str]) -> Path:
     """Write a network into a folder and return the description's path; a program that is not the network is refused."""
     place, content = Path(folder), write_program(model.eval())
     about = description(model, content)
-    contents = {name: source(name) for name in (*SOURCES, RUNNER)}
-    contents |= {PROGRAM: content, ABOUT: (json.dumps(about, indent=2) + "\n").encode()}
-    place.mkdir(parents=True, exist_ok=True)
-    refuse_links(*(place / name for name in contents))
-    # all are written before any takes its name
-    with held(place), ExitStack() as files:
-        for name, part in contents.items():
-            files.enter_context(replacing(place / name)).write_bytes(part)
+    contents = {ABOUT: (json.dumps(about, indent=2) + "\n").encode(), PROGRAM: content}
+    contents |= {name: source(name) for name in (*SOURCES, RUNNER)}
+    write_together(place, contents)
     return place / ABOUT
 
 

@@ -7,7 +7,6 @@ import json
 import math
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from frcrn import config
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED, Shapes, open_session, streamed
 from frcrn.export.onnx.traced import step_graph, whole_graph
 from frcrn.export.parity import checked, expected, speech
-from frcrn.files import from_json, held, refuse_links, replacing, text_of
+from frcrn.files import from_json, text_of, write_together
 from frcrn.models import Enhancer
 
 ABOUT = "frcrn.json"
@@ -47,13 +46,8 @@ def export(model: Enhancer, folder: str | os.PathLike[str], *, more: Callable[[G
     contents = {ABOUT: (json.dumps(description(model, found), indent=2) + "\n").encode()}
     contents |= {name: resources.files("frcrn.export.onnx.runners").joinpath(name).read_bytes() for name in RUNNERS}
     contents |= {f"{name}.onnx": graph.content for name, graph in found.items()}
-    place.mkdir(parents=True, exist_ok=True)
-    refuse_links(*(place / name for name in contents))
     stale = graphs_in(place) - contents.keys()
-    # all are written before any takes its name, and the description takes its name last
-    with held(place), ExitStack() as files:
-        for name, content in contents.items():
-            files.enter_context(replacing(place / name)).write_bytes(content)
+    write_together(place, contents)
     for name in stale:
         (place / name).unlink(missing_ok=True)
     return place / ABOUT

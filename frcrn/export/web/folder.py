@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
 
 from frcrn.export.native.folder import PROGRAM, description
 from frcrn.export.native.library import compiler
 from frcrn.export.native.network import write_program
-from frcrn.files import refuse_links, replacing
+from frcrn.files import write_together
 from frcrn.models import Enhancer
 
 PAGE, PACKAGE, WASM, SAMPLE = "index.html", "package.json", "frcrn.wasm", "noisy.flac"
@@ -23,12 +22,7 @@ def export_web(model: Enhancer, folder: str | os.PathLike[str]) -> Path:
     if compiler() is not None:
         description(model, content)  # refuses a program that is not the network
     contents = package() | {PROGRAM: content, SAMPLE: resources.files("frcrn").joinpath("samples", SAMPLE).read_bytes()}
-    place.mkdir(parents=True, exist_ok=True)
-    refuse_links(*(place / name for name in contents))
-    # all are written before any takes its name
-    with ExitStack() as files:
-        for name, part in contents.items():
-            files.enter_context(replacing(place / name)).write_bytes(part)
+    write_together(place, contents)
     return place / PAGE
 
 
