@@ -142,6 +142,8 @@ def test_the_gate_exits_with_one_where_the_new_one_is_worse(tmp_path: Path, caps
         (["noisy"], "expected at least two"),
         (["noisy", "noisy"], "two systems go by this name"),
         (["noisy", "nothing-there"], "nothing-there"),
+        (["noisy", ""], "found an empty name"),
+        (["noisy", "name="], "found an empty name"),
         (["noisy", "a=noisy", "--metrics", "pesq", "--gate"], "--metrics leaves out stoi, si_sdr"),
         (["noisy", "a=noisy", "--metrics", "pesk"], "unknown metric 'pesk'"),
         (["noisy", "a=noisy", "--workers", "0"], "--workers 0"),
@@ -150,9 +152,14 @@ def test_the_gate_exits_with_one_where_the_new_one_is_worse(tmp_path: Path, caps
     ],
 )
 def test_what_cannot_be_compared_is_said_in_one_line(
-    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data = pair_folder(tmp_path / "data")
+    monkeypatch.chdir(data)
     assert main(["compare", *arguments, "--data", str(data), "-o", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and said in error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 
 import numpy as np
@@ -118,7 +119,7 @@ def test_mix_reads_a_table_and_counts_hours(mix, tmp_path):
         (["-o", "x"], "--speech: expected at least one folder"),
         (["--speech", "nowhere", "-o", "x"], "nowhere: expected a folder of audio files, found nothing"),
         (["--speech", "nowhere", "-o", "x", "--set", "snr=1"], "mix: unknown key 'snr'"),
-        (["--speech", "nowhere", "-o", "x", "--count", "0"], "length: expected more than 0"),
+        (["--speech", "nowhere", "-o", "x", "--count", "0"], "count: expected more than 0"),
         (["--speech", "nowhere", "-o", "x", "--config", "none.json"], "none.json: No such file"),
     ],
 )
@@ -200,7 +201,11 @@ def test_balance_gives_equal_shares(tmp_path, capsys):
     parts = balance(tmp_path / "in", tmp_path / "less", hours=6 / 3600)
     assert all(part.seconds == pytest.approx(2.0, abs=0.36) for part in parts.values())
     assert main(["data", "balance", str(tmp_path / "in"), "-o", str(tmp_path / "more"), "--hours", "1"]) == 2
-    assert "h in fr" in capsys.readouterr().err and not (tmp_path / "more").exists()
+    most = re.search(r"expected at most ([\d.]+), .* h in fr", capsys.readouterr().err)
+    assert most and not (tmp_path / "more").exists()
+    assert main(["data", "balance", str(tmp_path / "in"), "-o", str(tmp_path / "more"), "--hours", most[1]]) == 0
+    assert main(["data", "balance", str(tmp_path / "in"), "-o", str(tmp_path / "none"), "--seed", "-1"]) == 2
+    assert "seed: expected 0 or more, found -1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["split", "balance"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import soundfile
 
 from frcrn.cli import main
 from frcrn.data.check import Limits, check, clipped_share
@@ -138,6 +139,15 @@ def test_pairs_without_partner_or_of_other_lengths_are_found(dns):
         ("silent", "noisy_fileid_3.wav"),
         ("unmatched", "clean_fileid_8.wav"),
     ]
+
+
+@pytest.mark.filterwarnings("error")
+def test_samples_of_any_size_are_measured(dns):
+    for side, level in {"clean": 1e30, "noisy": 2e30}.items():
+        soundfile.write(dns / side / f"{side}_fileid_2.wav", level * speech(2.0, 2), RATE, "FLOAT")
+    report = check([dns])
+    assert {"clean_fileid_2.wav"} <= {name for kind, name in kinds(report) if kind == "clipped"}
+    assert any(abs(ratio) < 1 for ratio in report.snr_db)
 
 
 def test_limits_are_the_caller_s(healthy):

@@ -261,6 +261,7 @@ def test_source_weights_choose_sources(mix):
         ({"speech": []}, "speech: expected at least one folder"),
         ({"speaker": "("}, "speaker: expected a regular expression"),
         ({"source_weights": {"alpha": 0, "beta": 0}}, "source_weights: expected a weight above 0"),
+        ({"source_weights": {"alfa": 2}}, "source_weights.alfa: expected one of the sources alpha, beta, noise"),
         ({"kind": "mixin"}, "data.kind: expected one of mixing"),
     ],
 )

@@ -102,3 +102,14 @@ def test_files_are_enhanced_by_it_as_before(tmp_path: Path) -> None:
         )
     one, other = (audio.read(tmp_path / f"{runtime}.wav").samples for runtime in ("torch", "native"))
     assert_allclose(one, other, atol=1.01 / 32768)
+
+
+def test_an_export_is_no_model_to_read_weights_from(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(folder)]) == 2
+    assert f"{folder}: an export; expected the model that it was made of" in capsys.readouterr().err
+
+
+def test_a_file_is_no_folder_to_export_into(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").write_text("precious")
+    assert main(["export", "no-model", "-o", str(tmp_path / "out"), "--format", "ladspa"]) == 2
+    assert "out: expected a folder to write into" in capsys.readouterr().err

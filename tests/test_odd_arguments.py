@@ -19,6 +19,8 @@ MODEL = tiny(causal=True)
 ODD: dict[str, Callable[[], Any]] = {
     "a number as a model": lambda: frcrn.load(5),  # type: ignore[arg-type]
     "bytes as a model": lambda: frcrn.load(b".."),  # type: ignore[arg-type]
+    "an empty name of a model": lambda: frcrn.load(""),
+    "an empty name of a model in C": lambda: frcrn.load("", runtime="auto"),
     "an empty name of a folder": lambda: frcrn.enhance_folder("", "out"),
     "nothing as a folder": lambda: frcrn.enhance_folder(None, "out"),  # type: ignore[arg-type]
     "nothing as an output": lambda: frcrn.enhance_folder("in", None),  # type: ignore[arg-type]

@@ -205,7 +205,7 @@ def finite(samples: Samples, name: str, rate: int, *, start: int = 0, repair: bo
     channel = int(np.argmin(good[:, where]))
     raise AudioError(
         f"{name}: sample {start + where} ({(start + where) / rate:.3f} s) of channel {channel} is "
-        f"{samples[channel, where]}; accepted are finite samples (or repair, which puts zeros there)"
+        f"{samples[channel, where]}; accepted are finite samples (enhancing with repair puts zeros there)"
     )
 
 

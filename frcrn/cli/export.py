@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--calibrate belongs to --int8; give both")
     if args.int8 and args.format != "onnx":
         raise ValueError("--int8 belongs to --format onnx; a program in C is in single precision")
+    if os.path.exists(args.output) and not os.path.isdir(args.output):
+        raise ValueError(f"{args.output}: expected a folder to write into, found something else")
     model = load(args.model)
     if args.format == "web":
         return _for_the_browser(args, model)

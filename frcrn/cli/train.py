@@ -28,7 +28,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "complete model directory with the weights that score best on the validation set; with --init-from, never "
         "with weights that score worse there than the ones that training began with.",
     )
-    parser.add_argument("recipe", type=Path, help="a recipe in JSON, such as configs/own_data.json")
+    parser.add_argument("recipe", type=place, help="a recipe in JSON, such as configs/own_data.json")
     parser.add_argument("-w", "--work-dir", type=place, help="the folder of this run (default: runs/NAME-OF-RECIPE)")
     parser.add_argument(
         "--resume", action="store_true", help="continue from the newest complete checkpoint in the folder, if any"

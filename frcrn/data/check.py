@@ -131,7 +131,7 @@ def inspect(path: Path, limits: Limits) -> Inspected:
     except AudioError as error:
         reason = str(error).removeprefix(f"{path}: ")
         return Inspected(path, [Finding("unreadable", str(path), reason)], 0.0, None)
-    wave = samples.mean(axis=0, dtype=np.float32)
+    wave = samples.mean(axis=0, dtype=np.float64)
     seconds = len(wave) / rate
     wrong: list[tuple[str, str]] = []
     if limits.rate is not None and rate != limits.rate:
@@ -201,8 +201,8 @@ def _check_pair(noisy: Path, clean: Path, report: CorpusReport) -> None:
         found = f"{mixed.shape[1]} samples at {rate} Hz, its clean file {target.shape[1]} at {other} Hz"
         report.findings.append(Finding("mismatch", str(noisy), found))
         return
-    speech = target.mean(axis=0, dtype=np.float32)
-    report.snr_db.append(snr(speech, mixed.mean(axis=0, dtype=np.float32) - speech, rate))
+    speech = target.mean(axis=0, dtype=np.float64)
+    report.snr_db.append(snr(speech, mixed.mean(axis=0, dtype=np.float64) - speech, rate))
 
 
 def snr(speech: Wave, noise: Wave, rate: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -139,12 +140,14 @@ def balance(
     refuse_inputs(Path(out), (path for items in by_source.values() for item in items for path in item.files))
     smallest = min(by_source, key=lambda source: Share(by_source[source]).seconds)
     least = Share(by_source[smallest]).seconds
+    if seed < 0:
+        raise ValueError(f"seed: expected 0 or more, found {seed}")
     if hours is not None and not hours > 0:
         raise ValueError(f"hours: expected more than 0, found {hours}")
     wanted = least if hours is None else hours * 3600 / len(by_source)
     if wanted > least + 1e-6:
-        found = f"{least / 3600:.2f} h in {smallest}"
-        raise ValueError(f"hours: expected at most {least * len(by_source) / 3600:.2f}, {found}, found {hours}")
+        most = math.floor(least * len(by_source) / 0.36) / 1e4  # rounded up, it would be refused too
+        raise ValueError(f"hours: expected at most {most}, {least / 3600:.4f} h in {smallest}, found {hours}")
     rng = np.random.default_rng(seed)
     parts = {source: Share(_drawn(items, wanted, rng)) for source, items in sorted(by_source.items())}
     together = Share([item for part in parts.values() for item in part.items])

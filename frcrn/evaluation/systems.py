@@ -127,6 +127,6 @@ def _open(place: str) -> System:
         return Unprocessed()
     if path.suffix == ".json" and path.is_file():
         return Peer(path)
-    if path.is_dir() and not (path / CONFIGURATION).is_file() and find([path]):
+    if place and path.is_dir() and not (path / CONFIGURATION).is_file() and find([path]):
         return EnhancedFolder(path)
     return Network(load(place), path.stem if path.is_file() else path.name, optimize=True)

@@ -53,6 +53,8 @@ def load(source: str | os.PathLike[str] = FOR_STREAMS, **changes: Any) -> Enhanc
         raise CheckpointError(
             f"expected the name of a model, a directory or a checkpoint file, found {type(source).__name__}"
         )
+    if not os.fspath(source):
+        raise CheckpointError("expected the name of a model, a directory or a checkpoint file, found an empty name")
     if str(source) in names() and not Path(source).exists():
         return load_bundled(str(source), changes)
     path = Path(source)

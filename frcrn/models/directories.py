@@ -18,6 +18,8 @@ BUNDLED = "bundled"
 STREAMING = "streaming"
 """The key by which it names another one for streams, whose answer somebody waits for."""
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.safetensors", "pytorch_model.bin", "pytorch_model.pth")
+EXPORTED = ("program.json", "frcrn.json")
+"""What `frcrn export` writes beside a program or graphs, which weights cannot be read from."""
 POINTERS = ("last_best_checkpoint", "last_checkpoint")
 """Text files in which ClearerVoice's directories name a weights file beside them, the better first."""
 
@@ -62,6 +64,8 @@ def weights_in(folder: Path) -> Path:
     for pointer in (folder / name for name in POINTERS):
         if pointer.is_file() and (found := folder / named_by(pointer)).is_file():
             return found
+    if any((folder / name).is_file() for name in EXPORTED):
+        raise CheckpointError(f"{folder}: an export; expected the model that it was made of, which holds the weights")
     raise CheckpointError(f"{folder}: no weights here; expected one of {', '.join(WEIGHT_FILES)}")
 
 

@@ -150,7 +150,7 @@ class NativeNetwork:
 def find_program(source: str | os.PathLike[str]) -> tuple[bytes, dict[str, Any]] | None:
     """Return the program and description of a bundled model's name, or of a folder in C; None for anything else."""
     path = Path(source)
-    if (path / PROGRAM).is_file() and (path / ABOUT).is_file():
+    if os.fspath(source) and (path / PROGRAM).is_file() and (path / ABOUT).is_file():
         return content_of(path / PROGRAM, MOST_PROGRAM), read_about(path / ABOUT)
     return None if path.exists() or os.fspath(source) != path.name else _bundled(path.name)
 
