@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -24,6 +25,8 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
 MOST_TEXT = 1 << 26
 """Bytes of a configuration or a description; a device would have no end, and a file of holes costs nothing."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Of a disk, a quota and a limit, which the system reports without saying for what file."""
 _PIECE = 1 << 20
 _PART_NAME = 255 - len("..01234567.part")
 
@@ -47,6 +50,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             _pour(beside, target)
         else:
             os.replace(beside, target)
+    except OSError as error:
+        if error.errno in NO_ROOM and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         beside.unlink(missing_ok=True)
 

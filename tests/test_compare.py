@@ -338,6 +338,7 @@ def test_places_are_opened_as_what_they_are(tmp_path: Path) -> None:
     path = description(tmp_path / "peer.json", graphs=[entry])
     assert isinstance(open_system(str(path)), Peer) and open_system(str(path)).label == "made"
     assert open_system(f"theirs={path}").label == "theirs"
+    assert open_system(f"\x1b[2J\n={path}").label == r"\x1b[2J\n"
     assert isinstance(open_system("noisy"), Unprocessed)
     assert isinstance(open_system("default"), Network) and open_system("default").label == "default"
     assert isinstance(describe(path), Description) and isinstance(describe(path).graphs[0], PeerGraph)

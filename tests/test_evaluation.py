@@ -56,6 +56,16 @@ def quick(system: object, pairs: object = PAIRS, folder: Path | None = None, **o
     return run(system, pairs, Options(names=NAMES, workers=1, **options), folder)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8 there")
+def test_names_that_are_no_utf_8_are_scored(tmp_path: Path) -> None:
+    for side in ("noisy", "clean"):
+        save(tmp_path / side / "raw.wav", LONG if side == "clean" else NOISY)
+        (tmp_path / side / "raw.wav").rename(tmp_path / side / os.fsdecode(b"raw\xff.wav"))
+    pairs = open_pairs(tmp_path)
+    report = quick(EnhancedFolder(tmp_path / "clean"), pairs, tmp_path / "out")
+    assert [row.name for row in report.rows] == ["raw\udcff"] and (tmp_path / "out" / "summary.json").is_file()
+
+
 def test_each_row_holds_what_score_gives_for_the_enhanced_clip() -> None:
     done = []
     report = evaluate(Gain(0.5), PAIRS, names=NAMES, workers=2, progress=lambda n, total: done.append((n, total)))

@@ -110,6 +110,8 @@ def test_an_export_is_no_model_to_read_weights_from(folder: Path, capsys: pytest
 
 
 def test_a_file_is_no_folder_to_export_into(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "no-model", "-o", str(tmp_path / "out"), "--int8", "--max-loss", "nan"]) == 2
+    assert "--max-loss nan: accepted are numbers from 0" in capsys.readouterr().err
     (tmp_path / "out").write_text("precious")
     assert main(["export", "no-model", "-o", str(tmp_path / "out"), "--format", "ladspa"]) == 2
     assert "out: expected a folder to write into" in capsys.readouterr().err

@@ -41,7 +41,7 @@ QUICK = {"names": ("si_sdr", "stoi"), "workers": 1}
 class Quieter(Unprocessed):
     """Passes a tenth, so that speech goes with the noise."""
 
-    label = f"quieter {EVIL}"
+    label = f"quieter {EVIL}{{{{body}}}}"
 
     def enhance(self, name: str, noisy: np.ndarray, rate: int) -> np.ndarray:
         return np.float32(0.1) * noisy
@@ -105,6 +105,7 @@ def test_names_are_text_and_never_markup(which: str, pages: dict[str, Path]) -> 
     page = Elements(pages[which].read_text())
     assert all("onerror" not in attrs for _, attrs in page.found)
     assert f"clip 0 {EVIL}" in "".join(page.text) and Quieter.label in "".join(page.text)
+    assert len(page.every("h1")) == 1
 
 
 def test_failed_and_over_suppressed_clips_are_listed(pages: dict[str, Path]) -> None:

@@ -69,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--calibrate belongs to --int8; give both")
     if args.int8 and args.format != "onnx":
         raise ValueError("--int8 belongs to --format onnx; a program in C is in single precision")
+    if not args.max_loss >= 0:
+        raise ValueError(f"--max-loss {args.max_loss}: accepted are numbers from 0")
     if os.path.exists(args.output) and not os.path.isdir(args.output):
         raise ValueError(f"{args.output}: expected a folder to write into, found something else")
     model = load(args.model)

@@ -254,7 +254,7 @@ def digest(*waves: Samples) -> str:
 def digest_of(rows: Iterable[Row]) -> str:
     """Return the hash of a set, whatever the order of its clips."""
     lines = sorted(f"{row.name} {row.digest}\n" for row in rows)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def versions() -> dict[str, str]:

@@ -12,10 +12,12 @@ import numpy as np
 from frcrn.audio import Samples, exactly, find, read
 from frcrn.audio.resampling import mono
 from frcrn.evaluation.peers import Peer
+from frcrn.files import NAMES
 from frcrn.inference.enhance import enhance
 from frcrn.models.base import Enhancer
 from frcrn.models.checkpoint import fingerprint, load
 from frcrn.models.directories import CONFIGURATION
+from frcrn.visible import visible
 
 NOISY = "noisy"
 SLACK_SECONDS = 0.1
@@ -94,7 +96,7 @@ class EnhancedFolder:
         """Return a hash of all files."""
         state = hashlib.sha256()
         for name, file in sorted(self.files.items()):
-            state.update(name.encode() + hashlib.sha256(file.read_bytes()).digest())
+            state.update(name.encode(errors=NAMES) + hashlib.sha256(file.read_bytes()).digest())
         return state.hexdigest()
 
 
@@ -110,8 +112,7 @@ def open_system(text: str) -> System:
     """
     label, place = labelled(text)
     system = _open(place)
-    if label:
-        system.label = label
+    system.label = visible(label or system.label)
     return system
 
 

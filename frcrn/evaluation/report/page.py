@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
@@ -58,7 +59,8 @@ def page(
         _section("Failed and over-suppressed clips", _problems(reports)),
         _section("How this was measured", _method(summaries)),
     ]
-    return _template().replace("{{title}}", escape(title)).replace("{{body}}", "\n".join(parts))
+    filled = {"title": escape(title), "body": "\n".join(parts)}
+    return re.sub(r"{{(title|body)}}", lambda found: filled[found[1]], _template())
 
 
 def _template() -> str:
