@@ -59,9 +59,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Write the files of a folder, all of them before any takes its name; the first takes its name last."""
+    """Write the files of a folder, all of them before any takes its name; the first takes its name last.
+
+    The last takes its name first and is their mark: where it is missing, others of these names are somebody else's.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     refuse_links(*(folder / name for name in contents))
+    there = [name for name in contents if (folder / name).exists()]
+    if there and not (folder / [*contents][-1]).exists():
+        raise ValueError(f"{folder / there[0]}: is there already, and not from here; give a folder of its own")
     with held(folder), ExitStack() as files:
         for name, content in contents.items():
             files.enter_context(replacing(folder / name)).write_bytes(content)

@@ -146,6 +146,7 @@ def test_the_gate_exits_with_one_where_the_new_one_is_worse(tmp_path: Path, caps
         (["noisy", "name="], "found an empty name"),
         (["noisy", "a=noisy", "--metrics", "pesq", "--gate"], "--metrics leaves out stoi, si_sdr"),
         (["noisy", "a=noisy", "--metrics", "pesk"], "unknown metric 'pesk'"),
+        (["noisy", "a=noisy", "--metrics", ""], "unknown metric ''"),
         (["noisy", "a=noisy", "--workers", "0"], "--workers 0"),
         (["noisy", "a=noisy", "--transcripts", "x.csv"], "needs --wer"),
         (["noisy", "a=noisy", "--dnsmos", "."], "sig_bak_ovr.onnx"),

@@ -340,7 +340,10 @@ def test_no_corpus_is_written_into_the_one_that_is_read(
 
 @pytest.mark.parametrize(
     "command",
-    ["data split x -o", "data mix --speech", "data check", "evaluate -o", "export -o", "convert x -o", "train x -w"],
+    [
+        *("data split x -o", "data mix --speech", "data check", "evaluate -o", "export -o", "convert x -o"),
+        *("train", "train x -w", "stream", "record 1 -o", "live --record"),
+    ],
 )
 def test_an_empty_name_is_not_the_working_folder(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

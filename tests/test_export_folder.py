@@ -87,6 +87,7 @@ def test_only_graphs_in_the_folder_are_taken_for_those_of_an_older_export(tmp_pa
         path.write_text("mine")
     older = {"graphs": {"a": {"file": "../step.onnx"}, "b": {"file": "notes.txt"}, "c": {"file": "gone.onnx"}}}
     (tmp_path / "out" / "frcrn.json").write_text(json.dumps(older))
+    (tmp_path / "out" / "whole.onnx").write_bytes(b"older")
     export(exported(), tmp_path / "out")
     assert [path.read_text() for path in kept] == ["mine", "mine"]
 

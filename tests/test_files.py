@@ -80,6 +80,17 @@ def test_files_that_belong_together_are_written_by_one_at_a_time_and_all_or_none
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
 
+def test_files_that_belong_together_do_not_replace_somebody_else_s(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("precious")
+    ours = {"README.md": b"1", "model.frcrn": b"2"}
+    with pytest.raises(ValueError, match=r"README\.md: is there already, and not from here; give a folder of its own"):
+        files.write_together(tmp_path, ours)
+    assert (tmp_path / "README.md").read_text() == "precious"
+    files.write_together(tmp_path / "new", ours)
+    (tmp_path / "new" / "README.md").unlink()
+    files.write_together(tmp_path / "new", ours)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="folders cannot be locked there")
 def test_temporary_folders_of_processes_that_are_gone_are_removed_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

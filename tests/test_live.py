@@ -414,7 +414,7 @@ def test_the_devices_are_listed(sound: FakeSound, capsys: pytest.CaptureFixture[
         (["live", "--output", "desk"], "output 'desk' is no device here; choose from 2 Loudspeaker"),
         (["live", "--rate", "48000"], "does not open at 48000 Hz with (1, 2) channels: Invalid sample rate"),
         (["live", "--strength", "2"], "strength 2"),
-        (["live", "--cushion", "-1"], "--cushion -1"),
+        (["live", "--cushion", "-1"], "--cushion -1: expected milliseconds from 0"),
         (["live", "--seconds", "nan"], "--seconds nan"),
         (["live", "--record", "talk.txt"], "the extension .txt"),
         (["record", "0", "-o", "x.wav"], "0 seconds"),

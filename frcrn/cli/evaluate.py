@@ -152,7 +152,7 @@ def _options(args: argparse.Namespace) -> Options:
         # where a person keeps the module of a recogniser; last, so that nothing there passes for an installed package
         sys.path.append(os.getcwd())
     return Options(
-        names=_names(args) if args.metrics else NAMES,
+        names=_names(args) if args.metrics is not None else NAMES,
         workers=args.workers,
         dnsmos_folder=args.dnsmos,
         recogniser=open_recogniser(args.wer) if args.wer else None,

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from frcrn.cli.common import place
 from frcrn.cli.stream import add_model, load_model
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--cushion", type=float, default=0.0, metavar="MS", help="additional delay against underruns (default: 0.0)"
     )
     live.add_argument(
-        "--record", type=Path, metavar="FILE", help="save input and output: NAME.noisy.EXT and NAME.clean.EXT"
+        "--record", type=place, metavar="FILE", help="save input and output: NAME.noisy.EXT and NAME.clean.EXT"
     )
     live.add_argument(
         "--seconds", type=float, default=math.inf, metavar="S", help="stop after this time (default: never)"
@@ -53,7 +54,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
     record = commands.add_parser("record", help="record from a microphone", description=RECORD)
     record.add_argument("seconds", type=float, metavar="SECONDS", help="duration in seconds")
-    record.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the audio file to write")
+    record.add_argument("-o", "--output", type=place, required=True, metavar="FILE", help="the audio file to write")
     record.add_argument("--enhance", action="store_true", help="remove the noise")
     _add_microphone(record, "the microphone's")
     add_model(record)
@@ -75,8 +76,10 @@ def run_live(args: argparse.Namespace) -> int:
 
     if args.list:
         return _list()
-    if not args.seconds > 0 or not 0 <= args.cushion < math.inf:
-        raise ValueError(f"--seconds {args.seconds:g}, --cushion {args.cushion:g}: expected more than 0, at least 0")
+    if not args.seconds > 0:
+        raise ValueError(f"--seconds {args.seconds:g}: expected more than 0")
+    if not 0 <= args.cushion < math.inf:
+        raise ValueError(f"--cushion {args.cushion:g}: expected milliseconds from 0")
     source, target = choose("input", args.input), choose("output", args.output)
     model = load_model(args)
     # at the network's own rate nothing is resampled, which would add latency
@@ -191,7 +194,7 @@ def run_record(args: argparse.Namespace) -> int:
     from frcrn.inference.live import Recorder
 
     if not 0 < args.seconds < math.inf:
-        raise ValueError(f"{args.seconds:g} seconds: more than 0 are needed")
+        raise ValueError(f"{args.seconds:g} seconds: expected more than 0, and an end")
     source = choose("input", args.input)
     rate = checked_rate(args.rate or source.rate)
     stream = load_model(args).stream(rate, args.channels, args.strength, args.band) if args.enhance else None

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, BinaryIO
 
-from frcrn.cli.common import add_band_option, add_model_option, add_runtime_option, set_threads, show_log
+from frcrn.cli.common import add_band_option, add_model_option, add_runtime_option, named, set_threads, show_log
 from frcrn.config import FOR_STREAMS
 
 if TYPE_CHECKING:
@@ -23,7 +23,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "stream", help="remove noise from audio in a pipe, in real time", description=DESCRIPTION
     )
     stream.add_argument(
-        "source", nargs="?", default="-", metavar="IN", help="a file or named pipe (default: -, standard input)"
+        "source",
+        type=named,
+        nargs="?",
+        default="-",
+        metavar="IN",
+        help="a file or named pipe (default: -, standard input)",
     )
     stream.add_argument(
         "--format",

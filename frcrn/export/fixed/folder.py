@@ -26,7 +26,7 @@ from frcrn.models.layers.specs import Array, array
 from frcrn.models.nnse import LOG
 
 ABOUT = "program.json"
-PROGRAM = ("fixed.c", "fixed.h", "check.c")
+PROGRAM = ("check.c", "fixed.c", "fixed.h")
 FRAMES = 50
 """Frames in the check."""
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -83,13 +83,13 @@ def export_fixed(model: Enhancer, folder: str | os.PathLike[str], number: int = 
     some = slice(FRAMES, 2 * FRAMES)
     stream = Stream(layers)
     made = np.stack([stream.step(row) for row in at.features[some]])
-    contents = {each: resources.files("frcrn.export.fixed").joinpath(each).read_text("utf-8") for each in PROGRAM}
-    contents |= {
+    contents = {
+        ABOUT: json.dumps(description(model, called, layers, clean), indent=2) + "\n",
         f"def_{called}.h": header(called, layers, model.sample_rate, model.hop),
         f"def_{called}.c": source(called, layers),
         "vectors.h": vectors(called, at.features[some], made),
-        ABOUT: json.dumps(description(model, called, layers, clean), indent=2) + "\n",
     }
+    contents |= {each: resources.files("frcrn.export.fixed").joinpath(each).read_text("utf-8") for each in PROGRAM}
     write_together(place, {each: text.encode() for each, text in contents.items()})
     return place / ABOUT
 

@@ -39,14 +39,13 @@ def export_ladspa(model: Enhancer, folder: str | os.PathLike[str]) -> dict[str, 
         made = {channels: compiled(Path(kitchen), content, channels) for channels in PLUGINS}
         checks = [compared(model, path, channels) for channels, path in made.items()]
         about = max(checks, key=lambda check: float(check["largest_difference"])) | {"rate": RATE}
-        contents = {PLUGINS[channels]: path.read_bytes() for channels, path in made.items()}
-    contents[MICROPHONE] = own("microphone.conf").replace("@PLUGIN@", str(place / PLUGINS[1])).encode()
+        plugins = {PLUGINS[channels]: path.read_bytes() for channels, path in made.items()}
     facts = {"@LOWEST@": str(model.sample_rate), "@LATENCY@": f"{1000 * about['latency'] / RATE:.0f}"}
     readme = own(README).replace("@FOLDER@", str(place))
     for mark, fact in facts.items():
         readme = readme.replace(mark, fact)
-    contents[README] = readme.encode()
-    write_together(place, contents)
+    microphone = own("microphone.conf").replace("@PLUGIN@", str(place / PLUGINS[1]))
+    write_together(place, {README: readme.encode(), MICROPHONE: microphone.encode()} | plugins)
     return about
 
 

@@ -26,8 +26,8 @@ def export_program(model: Enhancer, folder: str | os.PathLike[str]) -> Path:
     """Write a network into a folder and return the description's path; a program that is not the network is refused."""
     place, content = Path(folder), write_program(model.eval())
     about = description(model, content)
-    contents = {ABOUT: (json.dumps(about, indent=2) + "\n").encode(), PROGRAM: content}
-    contents |= {name: source(name) for name in (*SOURCES, RUNNER)}
+    contents = {ABOUT: (json.dumps(about, indent=2) + "\n").encode()}
+    contents |= {name: source(name) for name in (*SOURCES, RUNNER)} | {PROGRAM: content}
     write_together(place, contents)
     return place / ABOUT
 

@@ -45,7 +45,7 @@ def export(model: Enhancer, folder: str | os.PathLike[str], *, more: Callable[[G
         found |= more(found)
     contents = {ABOUT: (json.dumps(description(model, found), indent=2) + "\n").encode()}
     contents |= {name: resources.files("frcrn.export.onnx.runners").joinpath(name).read_bytes() for name in RUNNERS}
-    contents |= {f"{name}.onnx": graph.content for name, graph in found.items()}
+    contents |= {f"{name}.onnx": found[name].content for name in sorted(found, key=lambda name: name == "whole")}
     stale = graphs_in(place) - contents.keys()
     write_together(place, contents)
     for name in stale:

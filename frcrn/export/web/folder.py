@@ -21,7 +21,7 @@ def export_web(model: Enhancer, folder: str | os.PathLike[str]) -> Path:
     place, content = Path(folder), write_program(model.eval())
     if compiler() is not None:
         description(model, content)  # refuses a program that is not the network
-    contents = package() | {PROGRAM: content, SAMPLE: resources.files("frcrn").joinpath("samples", SAMPLE).read_bytes()}
+    contents = package() | {SAMPLE: resources.files("frcrn").joinpath("samples", SAMPLE).read_bytes(), PROGRAM: content}
     write_together(place, contents)
     return place / PAGE
 
