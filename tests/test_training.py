@@ -31,6 +31,7 @@ from frcrn.training.recipe import build_model
 from frcrn.training.schedule import Progress, learning_rate, note_score, share
 from frcrn.training.stages import stages_of
 from frcrn.training.validation import validate
+from tests.judge import judge as judge_network
 from tests.networks import noise, tiny
 from tests.training_runs import (
     MODEL,
@@ -611,7 +612,10 @@ RECIPES = [path for path in (Path(__file__).parent.parent / "configs").glob("*.j
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_the_configurations_are_whole(path: Path):
+def test_the_configurations_are_whole(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "dnsmos").mkdir(parents=True)
+    judge_network(tmp_path / "data" / "dnsmos" / "model_v8.onnx")
     for stage in stages_of(tables(path)):
         recipe = stage.recipe
         model = build_model(recipe.model) if recipe.model else frcrn.load(recipe.train.init_from or "")

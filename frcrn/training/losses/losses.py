@@ -205,7 +205,10 @@ class PredictedOpinion:
 
     def __post_init__(self) -> None:
         require(self.sample_rate == 16000, "sample_rate", "16000, as DNSMOS hears nothing else", self.sample_rate)
-        listener(self.model, torch.device("cpu"))
+        try:
+            listener(self.model, torch.device("cpu"))
+        except ValueError as error:
+            raise ValueError(f"model: {error}") from None
 
     def __call__(self, estimate: Estimate, noisy: Tensor, clean: Tensor) -> Tensor:
         """Return the loss, a scalar."""

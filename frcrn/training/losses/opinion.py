@@ -65,7 +65,11 @@ def listener(file: str, device: torch.device) -> Listener:
         from onnx import numpy_helper
     except ImportError as error:
         raise MissingPackage('the loss dnsmos needs onnx: pip install "frcrn[onnx]"') from error
-    content = content_of(Path(file), MOST_BYTES)
+    try:
+        content = content_of(Path(file), MOST_BYTES)
+    except FileNotFoundError:
+        found_at = "microsoft/DNS-Challenge has it as DNSMOS/DNSMOS/model_v8.onnx"
+        raise ValueError(f"{file}: no such file; {found_at}") from None
     try:
         graph = onnx.load_from_string(content).graph
         if any(each.external_data for each in graph.initializer):
