@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -57,6 +58,17 @@ def plugins(network: Enhancer, tmp_path_factory: pytest.TempPathFactory) -> Iter
         patch.setattr(ladspa, "OPTIONS", ["-O1", *ladspa.OPTIONS[1:]])
         ladspa.export_ladspa(network, place)
     yield place
+
+
+def test_the_configuration_names_the_plugin(plugins: Path, network: Enhancer, tmp_path: Path) -> None:
+    """Whatever the folder is called."""
+    odd = tmp_path / 'a "place" \\ of its own'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ladspa, "compiled", lambda kitchen, content, channels: plugins / ladspa.PLUGINS[channels])
+        ladspa.export_ladspa(network, odd)
+    text = (odd / ladspa.MICROPHONE).read_text(encoding="utf-8")
+    (quoted,) = (line.partition("=")[2] for line in text.splitlines() if line.strip().startswith("plugin ="))
+    assert Path(json.loads(quoted)) == odd / ladspa.PLUGINS[1]
 
 
 def talk(seconds: float = 1.0) -> Array:

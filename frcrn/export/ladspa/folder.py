@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from importlib import resources
@@ -44,9 +45,14 @@ def export_ladspa(model: Enhancer, folder: str | os.PathLike[str]) -> dict[str, 
     readme = own(README).replace("@FOLDER@", str(place))
     for mark, fact in facts.items():
         readme = readme.replace(mark, fact)
-    microphone = own("microphone.conf").replace("@PLUGIN@", str(place / PLUGINS[1]))
+    microphone = own("microphone.conf").replace("@PLUGIN@", _quoted(place / PLUGINS[1]))
     write_together(place, {README: readme.encode(), MICROPHONE: microphone.encode()} | plugins)
     return about
+
+
+def _quoted(path: Path) -> str:
+    """Return a name as it stands between the quotation marks of PipeWire's configuration, which are JSON's."""
+    return json.dumps(str(path), ensure_ascii=False)[1:-1]
 
 
 def own(name: str) -> str:
