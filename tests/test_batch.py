@@ -253,7 +253,7 @@ FILES = 100
 
 
 @pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_an_interruption_costs_only_what_was_in_work(
     tmp_path: Path, model: Path, number: signal.Signals, jobs: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

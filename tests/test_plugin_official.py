@@ -33,7 +33,7 @@ def heard(result: dict[str, Any]) -> np.ndarray:
     return np.frombuffer(result["output_pcm"], "<i2") / 32768
 
 
-@pytest.mark.parametrize("level", [1.0, 0.05])
+@pytest.mark.parametrize("level", [1.0, pytest.param(0.05, marks=pytest.mark.slow)])
 def test_ours_is_the_stock_network_at_the_level_of_the_input(ans: Any, level: float) -> None:
     from modelscope.utils.audio.audio_utils import audio_norm
 

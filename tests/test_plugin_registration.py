@@ -207,7 +207,9 @@ def clone(folder: Path) -> None:
         (folder / part / "broken.py").write_text("import no_such_package\n")
 
 
-@pytest.mark.parametrize("name", ["frcrn", "saved", pytest.param("repository", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["saved", *(pytest.param(each, marks=pytest.mark.slow) for each in ("frcrn", "repository"))]
+)
 def test_a_directory_runs_as_remote_code(name: str, models: Path, tmp_path: Path) -> None:
     """Without an import of ours: the framework copies and imports every Python file of the directory."""
     if name == "saved":
