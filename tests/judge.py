@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 
-def judge(path: Path, **changed: np.ndarray) -> Path:
+def judge_network(path: Path, **changed: np.ndarray) -> Path:
     """Write a network of the measure's form with random weights."""
     import onnx
 

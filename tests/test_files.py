@@ -35,13 +35,13 @@ def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) ->
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
 def test_a_full_disk_is_said_with_the_name_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="a.json") as caught, files.replacing(tmp_path / "a.json"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert caught.value.filename == str(tmp_path / "a.json") and not list(tmp_path.iterdir())
 
 
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
 def test_what_is_written_is_as_readable_as_the_umask_says(tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:

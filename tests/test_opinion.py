@@ -13,7 +13,7 @@ from frcrn.evaluation.metrics import dnsmos
 from frcrn.models.base import Estimate, Stage
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.losses.opinion import listener
-from tests.judge import judge as judge_network
+from tests.judge import judge_network
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -31,7 +31,7 @@ from frcrn.training.recipe import build_model
 from frcrn.training.schedule import Progress, learning_rate, note_score, share
 from frcrn.training.stages import stages_of
 from frcrn.training.validation import validate
-from tests.judge import judge as judge_network
+from tests.judge import judge_network
 from tests.networks import noise, tiny
 from tests.training_runs import (
     MODEL,

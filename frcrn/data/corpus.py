@@ -98,8 +98,8 @@ def split(
     if not 0 < share < 1:
         raise ValueError(f"share: expected a number between 0 and 1, found {share}")
     items = items_of(folder, speaker)
-    refuse_within(Path(out), [folder])
     refuse_inputs(Path(out), (path for item in items for path in item.files))
+    refuse_within(Path(out), [folder])
     seconds = [item.seconds for item in items]
     test = held_out([item.speaker for item in items], [item.source for item in items], seconds, 1 - share, seed)
     sides = {
@@ -136,8 +136,8 @@ def balance(
     by_source: dict[str, list[Item]] = defaultdict(list)
     for item in items_of(folder):
         by_source[item.source].append(item)
-    refuse_within(Path(out), [folder])
     refuse_inputs(Path(out), (path for items in by_source.values() for item in items for path in item.files))
+    refuse_within(Path(out), [folder])
     smallest = min(by_source, key=lambda source: Share(by_source[source]).seconds)
     least = Share(by_source[smallest]).seconds
     if seed < 0:

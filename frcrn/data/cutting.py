@@ -66,8 +66,8 @@ def cut(
     if (root / "clean").is_dir() and ((root / "noisy").is_dir() or (root / "noise").is_dir()):
         raise ValueError(f"{folder}: expected folders of recordings, found a set in DNS form")
     voices = voices_of(items_of(root, speaker))
-    refuse_within(place, [root])
     refuse_inputs(place, (path for items in voices.values() for item in items for path in item.files))
+    refuse_within(place, [root])
     counted = {voice: _counted(items, how) for voice, items in voices.items()}
     if not any(counted.values()):
         raise ValueError(f"{folder}: expected {how.seconds:g} s of at least one speaker, found less of each")

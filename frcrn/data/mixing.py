@@ -127,8 +127,8 @@ class Mixing(Dataset[dict[str, Tensor]]):
         self.config, self.sample_rate, self.seed = config, sample_rate, seed
         self.samples = round(config.seconds * sample_rate)
         cache = open_cache(config.cache, [*config.speech, *config.noise], sample_rate)
+        known = sorted(set(cache.sources))
         for name in config.source_weights:
-            known = sorted(set(cache.sources))
             require(name in known, f"source_weights.{name}", f"one of the sources {', '.join(known)}", name)
         is_speech = cache.folders < len(config.speech)
         kept = np.array([not any(fnmatchcase(name, pattern) for pattern in config.exclude) for name in cache.names])

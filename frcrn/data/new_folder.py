@@ -95,8 +95,6 @@ def refuse_within(out: Path, folders: Iterable[str | Path]) -> None:
     """Refuse a place in a corpus that is read: what is written there would belong to it the next time."""
     place = out.resolve()
     for folder in folders:
-        if place == Path(folder).resolve():
-            raise ValueError(f"{out}: holds the input {folder}; choose another folder for the output")
         if place.is_relative_to(Path(folder).resolve()):
             raise ValueError(f"{out}: lies in {folder}, which is read; choose a folder outside of it for the output")
 

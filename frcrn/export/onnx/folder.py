@@ -45,6 +45,7 @@ def export(model: Enhancer, folder: str | os.PathLike[str], *, more: Callable[[G
         found |= more(found)
     contents = {ABOUT: (json.dumps(description(model, found), indent=2) + "\n").encode()}
     contents |= {name: resources.files("frcrn.export.onnx.runners").joinpath(name).read_bytes() for name in RUNNERS}
+    # the last is the mark of an export, and every one has the graph of a whole wave
     contents |= {f"{name}.onnx": found[name].content for name in sorted(found, key=lambda name: name == "whole")}
     stale = graphs_in(place) - contents.keys()
     write_together(place, contents)
