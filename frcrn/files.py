@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import errno
 import hashlib
@@ -29,6 +30,8 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Of a disk, a quota and a limit, which the system reports without saying for what file."""
 _PIECE = 1 << 20
 _PART_NAME = 255 - len("..01234567.part")
+_unfinished: set[tuple[int, Path]] = set()
+"""What this process, by its number, is writing: a signal can come between two lines, where no `finally` is reached."""
 
 
 @contextmanager
@@ -43,7 +46,13 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     special = target.exists() and not target.is_file()
     folder = Path(tempfile.gettempdir()) if special else target.parent
     beside = folder / f".{part_name(target.name)}.{secrets.token_hex(4)}.part"
-    os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    ours = (os.getpid(), beside)
+    _unfinished.add(ours)
+    try:
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError:
+        _unfinished.discard(ours)
+        raise
     try:
         yield beside
         if special:
@@ -56,6 +65,16 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise
     finally:
         beside.unlink(missing_ok=True)
+        _unfinished.discard(ours)
+
+
+@atexit.register
+def remove_unfinished() -> None:
+    """Remove what this process began to write and did not end."""
+    for process, beside in list(_unfinished):
+        if process == os.getpid():  # a fork leaves its parent's files alone
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
 
 
 def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from frcrn import files
 from frcrn.export.native.folder import export_program
 from frcrn.models import checkpoint
 from tests.networks import tiny
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_a_planted_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +43,24 @@ def test_a_full_disk_is_said_with_the_name_of_the_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="a.json") as caught, files.replacing(tmp_path / "a.json"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert caught.value.filename == str(tmp_path / "a.json") and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("moment", ["open", "close"])
+def test_a_signal_between_two_lines_leaves_nothing(moment: str, tmp_path: Path) -> None:
+    """It is an exception wherever the process is: here when the file has been made and no `finally` is reached yet."""
+    program = f"""
+import os, sys
+from frcrn import files
+real = os.{moment}
+def told_to_end(*given):
+    real(*given)
+    sys.exit(143)
+files.write_text(files.Path(sys.argv[1], "kept"), "old")
+os.{moment} = told_to_end
+files.write_text(files.Path(sys.argv[1], "a.json"), "new")
+"""
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT)
+    assert ended.returncode == 143 and [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
