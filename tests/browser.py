@@ -145,8 +145,13 @@ def visited(address: str, flags: Sequence[str] = ()) -> Iterator[Page]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         words = [str(CHROMIUM), *FLAGS, *flags, f"--user-data-dir={profile}"]
         command = ["bash", "-c", f'exec "$@" 3<&{orders_in} 4>&{answers_out}', "bash", *words]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        browser = subprocess.Popen(command, pass_fds=(orders_in, answers_out), **quiet)  # type: ignore[call-overload]
+        browser = subprocess.Popen(
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(orders_in, answers_out),
+            env=os.environ | {"TMPDIR": profile},  # it leaves folders there when it is ended
+        )
         os.close(orders_in), os.close(answers_out)
         try:
             with open(orders, "wb") as writing, open(answers, "rb") as reading:

@@ -28,6 +28,7 @@ from frcrn.inference.manifest import NAME, Manifest, sweep
 from frcrn.inference.one_file import Outcome, Settings
 from frcrn.inference.paths import Job, plan
 from frcrn.models import checkpoint
+from tests.marks import slow
 
 ROOT = Path(__file__).parent.parent
 
@@ -252,8 +253,8 @@ FILES = 100
 """So many that a run is not over before it can be interrupted."""
 
 
-@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.slow), 2])
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("jobs", [slow(1), 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, slow(signal.SIGKILL)])
 def test_an_interruption_costs_only_what_was_in_work(
     tmp_path: Path, model: Path, number: signal.Signals, jobs: int, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,6 +24,7 @@ from frcrn.evaluation.speed.candidates import Facts, Subject
 from frcrn.export.onnx.folder import export
 from frcrn.machine import peak_apart
 from frcrn.models import checkpoint
+from tests.marks import slow
 from tests.networks import tiny
 from tests.test_compare import description, graph, node
 
@@ -139,7 +140,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize("runtime", ["onnx", "native", pytest.param("openvino", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("runtime", ["onnx", "native", slow("openvino")])
 def test_each_runtime_streams_what_torch_streams(runtime: str, saved: str) -> None:
     if runtime not in candidates.installed() or (runtime != "native" and not find_spec("onnx")):
         pytest.skip(f"{runtime} is not there")

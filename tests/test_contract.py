@@ -18,6 +18,7 @@ from frcrn.export.native.standalone import NativeNetwork, find_program
 from frcrn.export.runtime import with_runtime
 from frcrn.models import MODELS, Enhancer
 from frcrn.models.checkpoint import load, save, save_directory
+from tests.marks import slow
 from tests.networks import lively, noise
 
 PRESETS: dict[str, dict[str, dict[str, object]]] = {
@@ -216,7 +217,7 @@ def test_onnx_equals_torch(name: str, preset: str) -> None:
 
 
 @EVERY_CAUSAL_NETWORK
-@pytest.mark.parametrize("runtime", ["onnx", pytest.param("openvino", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("runtime", ["onnx", slow("openvino")])
 def test_onnx_hop_by_hop_equals_torch(name: str, preset: str, runtime: str) -> None:
     pytest.importorskip("onnx"), pytest.importorskip("openvino" if runtime == "openvino" else "onnxruntime")
     causal = network(name, preset)

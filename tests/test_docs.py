@@ -25,6 +25,7 @@ from tests.docs_runner import RATE, ROOT, Block, blocks, lines, pages, parse, ru
 
 BLOCKS = [block for page in pages() for block in blocks(page)]
 KINDS = ("", "slow", "parse", "needs")
+HEAVY = ("frcrn compare", "ffmpeg", "--format ladspa", "arm-linux-gnueabihf-gcc")
 
 
 def cases() -> list[Any]:
@@ -36,7 +37,7 @@ def cases() -> list[Any]:
 def is_slow(block: Block) -> bool:
     """What takes long; the training of ModelScope and evaluations do. What a translation repeats need not run twice."""
     translated = block.page == "README_zh.md"
-    heavy = block.page == "docs/modelscope.md" or "frcrn compare" in block.code or "ffmpeg" in block.code
+    heavy = block.page == "docs/modelscope.md" or any(word in block.code for word in HEAVY)
     return block.check.startswith("slow") or (not block.check.startswith("parse") and (translated or heavy))
 
 

@@ -22,6 +22,7 @@ from frcrn.export.native import library
 from frcrn.export.runtime import with_runtime
 from frcrn.inference.network import Network
 from tests.made_audio import save
+from tests.marks import slow
 from tests.networks import tiny
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is counted by /proc")
@@ -55,7 +56,11 @@ def streamed(model: Network, wave: np.ndarray) -> np.ndarray:
     return np.concatenate([*(stream.push(part) for part in np.array_split(wave, 9)), stream.flush()])
 
 
-@pytest.mark.parametrize("act", [lambda model, wave: model.enhance(wave), streamed], ids=["waves", "streams"])
+@pytest.mark.parametrize(
+    "act",
+    [lambda model, wave: model.enhance(wave), slow(streamed)],
+    ids=["waves", "streams"],
+)
 def test_sixteen_threads_on_one_model_get_what_one_gets(model: Network, act: Callable[..., np.ndarray]) -> None:
     alone = [act(model, wave) for wave in WAVES]
     found: list[list[np.ndarray]] = [[] for _ in WAVES]

@@ -15,6 +15,7 @@ from torch.testing import assert_close
 from frcrn import FRCRN, FRCRNConfig, machine
 from frcrn.models import Estimate, released
 from frcrn.models.checkpoint import fill
+from tests.marks import slow
 from tests.networks import lively, noise, stock, tiny, two_levels, with_mask_of_one
 
 SIZES = [(640, 320), (512, 256), (320, 160), (64, 16)]
@@ -23,12 +24,12 @@ SIZES = [(640, 320), (512, 256), (320, 160), (64, 16)]
 
 CLIPS = [
     pytest.param(8_320, 3),
-    pytest.param(16_000, 1, marks=pytest.mark.slow),
-    pytest.param(16_000, 3, marks=pytest.mark.slow),
-    pytest.param(54_080, 1, marks=pytest.mark.slow),
-    pytest.param(54_080, 3, marks=pytest.mark.slow),
-    pytest.param(160_000, 1, marks=pytest.mark.slow),
-    pytest.param(160_000, 3, marks=pytest.mark.slow),
+    slow(16_000, 1),
+    slow(16_000, 3),
+    slow(54_080, 1),
+    slow(54_080, 3),
+    slow(160_000, 1),
+    slow(160_000, 3),
 ]
 
 

@@ -32,6 +32,7 @@ from frcrn.inference.streaming import push_together
 from frcrn.models import Enhancer
 from frcrn.models.layers.unet import Level
 from tests.fakes import CausalGain
+from tests.marks import slow
 from tests.networks import lively, noise, tiny, two_levels
 from tests.shapes import EVERY_OFFLINE_SHAPE, EVERY_SHAPE, network, released
 
@@ -255,7 +256,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @needs_compiler
-@pytest.mark.parametrize("cache", ["a file is there", "relative", "no room"])
+@pytest.mark.parametrize("cache", [slow("a file is there"), slow("relative"), "no room"])
 def test_where_the_cache_is_of_no_use_it_is_kept_in_a_temporary_folder_of_our_own(
     cache: str, fresh: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

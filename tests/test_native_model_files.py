@@ -134,6 +134,7 @@ def test_a_file_without_an_end_is_refused_at_once(runner: Path) -> None:
     assert done.returncode == 2 and done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.slow  # and `make fuzz` is no other
 @pytest.mark.skipif(shutil.which("clang") is None, reason="libFuzzer comes with clang")
 def test_the_fuzzer_finds_nothing_in_a_moment(tmp_path: Path) -> None:
     try:

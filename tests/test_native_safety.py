@@ -18,6 +18,7 @@ from frcrn.export.native import library
 from frcrn.export.native.stream import FRAME, MEMORY
 from frcrn.export.runtime import with_runtime
 from frcrn.models import DTLN, NNSE, DTLNConfig, Enhancer, NNSEConfig, RNNoise, RNNoiseConfig
+from tests.marks import slow
 from tests.networks import noise, tiny
 
 pytestmark = pytest.mark.skipif(library.compiler() is None, reason="there is no C compiler")
@@ -95,9 +96,9 @@ posix = pytest.mark.skipif(not hasattr(os, "getuid"), reason="owners and modes a
 @pytest.mark.parametrize(
     "how",
     [
-        pytest.param("link", marks=pytest.mark.slow),
+        slow("link"),
         "writable by others",
-        pytest.param("in a folder writable by others", marks=pytest.mark.slow),
+        slow("in a folder writable by others"),
     ],
 )
 def test_a_library_that_others_may_have_put_there_is_not_loaded(kept: Path, how: str, tmp_path: Path) -> None:

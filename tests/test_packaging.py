@@ -136,6 +136,7 @@ def test_every_file_of_c_belongs_to_the_library_but_programs() -> None:
     assert not any("int main(" in (NATIVE / name).read_text(encoding="utf-8") for name in parts(names))
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_all_forms_that_run_here_give_the_same_and_the_best_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -14,6 +14,7 @@ pytest.importorskip("six")
 
 from tests import networks
 from tests.made_audio import noise, speech
+from tests.marks import slow
 from tests.plugin_parts import TASK, official_directory
 
 WINDOW = 640
@@ -33,7 +34,7 @@ def heard(result: dict[str, Any]) -> np.ndarray:
     return np.frombuffer(result["output_pcm"], "<i2") / 32768
 
 
-@pytest.mark.parametrize("level", [1.0, pytest.param(0.05, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("level", [1.0, slow(0.05)])
 def test_ours_is_the_stock_network_at_the_level_of_the_input(ans: Any, level: float) -> None:
     from modelscope.utils.audio.audio_utils import audio_norm
 

@@ -14,6 +14,7 @@ pytest.importorskip("modelscope")
 pytest.importorskip("six")
 
 from tests.made_audio import save, speech
+from tests.marks import slow
 from tests.plugin_parts import ROOT, in_fresh_process, official_directory, tiny_directory
 
 FOR_DEVELOPERS = ("benchmarks", "description", "notebooks", "tests")
@@ -207,9 +208,7 @@ def clone(folder: Path) -> None:
         (folder / part / "broken.py").write_text("import no_such_package\n")
 
 
-@pytest.mark.parametrize(
-    "name", ["saved", *(pytest.param(each, marks=pytest.mark.slow) for each in ("frcrn", "repository"))]
-)
+@pytest.mark.parametrize("name", ["saved", *(slow(each) for each in ("frcrn", "repository"))])
 def test_a_directory_runs_as_remote_code(name: str, models: Path, tmp_path: Path) -> None:
     """Without an import of ours: the framework copies and imports every Python file of the directory."""
     if name == "saved":

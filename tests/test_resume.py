@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from frcrn.training import checkpoints
+from tests.marks import slow
 from tests.training_runs import Dropping, Tones, elsewhere, last_state, network, recipe, records, same, trainer
 
 STEPS = 17
@@ -64,7 +65,7 @@ def check_equal(folder: Path, whole: Path) -> None:
     assert same(*outputs)
 
 
-@pytest.mark.parametrize("steps", [(1,), (4, 5), (8, 13), (16,), (2, 3, 10, 11)])
+@pytest.mark.parametrize("steps", [slow((1,)), slow((4, 5)), slow((8, 13)), (16,), (2, 3, 10, 11)])
 def test_cut_off_at_some_steps_and_resumed_it_is_the_same_run(tmp_path: Path, whole: Path, steps: tuple[int, ...]):
     folder = tmp_path / "run"
     for resume, step in enumerate(steps):
@@ -113,7 +114,9 @@ def test_kill_9_at_steps_and_resume(tmp_path: Path, whole: Path):
 
 
 # a save calls fsync once, an export replaces two or three files, a save one
-@pytest.mark.parametrize(("place", "call"), [("os.fsync", 3), ("os.replace", 2), ("os.replace", 9), ("torch.save", 2)])
+@pytest.mark.parametrize(
+    ("place", "call"), [("os.fsync", 3), slow("os.replace", 2), slow("os.replace", 9), ("torch.save", 2)]
+)
 def test_kill_9_while_a_checkpoint_is_written(tmp_path: Path, whole: Path, place: str, call: int):
     folder = tmp_path / "run"
     process = elsewhere(killed_in, str(folder), place, call)

@@ -19,6 +19,7 @@ from frcrn.training.run import State
 from frcrn.training.stages import stages_of
 from frcrn.training.weights import kept_level, mean
 from tests.made_audio import corpus
+from tests.marks import slow
 from tests.training_runs import MODEL, Tones, network, recipe, records, same
 
 ROOT = Path(__file__).parent.parent
@@ -226,7 +227,12 @@ def test_a_mean_is_the_mean_of_all_weights() -> None:
 
 @pytest.mark.parametrize(
     "cuts",
-    [[("one", 0.1)], [("two", 0.5)], [("grown", 0.65), ("mixed", 0.9)], [("one", 0.31), ("two", 0.57), ("mixed", 1.0)]],
+    [
+        slow([("one", 0.1)]),
+        slow([("two", 0.5)]),
+        slow([("grown", 0.65), ("mixed", 0.9)]),
+        [("one", 0.31), ("two", 0.57), ("mixed", 1.0)],
+    ],
 )
 def test_cut_off_in_any_stage_and_resumed_it_is_the_same(
     tmp_path: Path, whole: Path, cuts: list[tuple[str, float]]
@@ -239,7 +245,7 @@ def test_cut_off_in_any_stage_and_resumed_it_is_the_same(
     check_equal(folder, whole)
 
 
-@pytest.mark.parametrize("call", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("call", [slow(1), slow(2), 3, slow(4), slow(5)])
 @pytest.mark.parametrize("place", ["save_directory", "write_json"])
 def test_cut_off_between_stages_and_resumed_it_is_the_same(
     tmp_path: Path, whole: Path, place: str, call: int, monkeypatch: pytest.MonkeyPatch
