@@ -11,9 +11,10 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,21 @@ def refuse_links(*paths: Path) -> None:
             raise ValueError(
                 f"{path}: is a link, a pipe or a device, by which what is written goes elsewhere; remove it"
             )
+
+
+def inode_of(place: Any) -> tuple[int, int] | None:
+    """Return what makes a regular file the same under all its names, and open; None of anything else."""
+    try:
+        found = os.stat(place.fileno() if hasattr(place, "fileno") else place)
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def refuse_written_over(target: Any, inputs: Iterable[Any], name: str) -> None:
+    """Refuse to write into what is read, a path or an open file, under whatever name."""
+    if (target_inode := inode_of(target)) and target_inode in map(inode_of, inputs):
+        raise ValueError(f"{name}: is an input, which is never written over; choose another file")
 
 
 @contextmanager

@@ -147,7 +147,7 @@ def test_a_second_run_at_once_is_refused_and_changes_nothing(
 ) -> None:
     recording(tmp_path / "in" / "a.wav")
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "failures.csv").write_text("of the first run")
+    (tmp_path / "out" / "failures.csv").write_text("source,target,reason\nof,the,first run\n")
     with records_of(Place(tmp_path / "out")):
         before = tree(tmp_path / "out")
         assert main(["enhance", f"{tmp_path}/in", "-o", f"{tmp_path}/out", "--ray"]) == 2

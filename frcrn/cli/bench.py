@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     from frcrn.evaluation.speed.tables import markdown
     from frcrn.files import write_text
 
+    if args.output and args.output.exists() and not args.output.is_dir():
+        raise ValueError(f"{args.output}: expected a folder to write into, found something else")
     with progress_bar(1, "bench") as progress:
         result = benchmark(
             [args.model, *args.vs],

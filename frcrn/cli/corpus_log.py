@@ -10,10 +10,11 @@ import sys
 import time
 from collections import Counter
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frcrn.cli.common import Bar, progress_bar
-from frcrn.cli.enhance_log import FAILURES
+from frcrn.cli.enhance_log import COLUMNS, FAILURES, refuse_other
 from frcrn.files import cell
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def enhance(args: argparse.Namespace, settings: Settings) -> int:
     from frcrn.scale.corpus import Corpus
 
     corpus = Corpus(args.inputs[0], args.output, settings, args.force)
+    if corpus.goal.local:
+        refuse_other(Path(corpus.goal.path, FAILURES))
     sizes = {piece.name: float(piece.size) for piece in corpus.pieces}
     with progress_bar(sum(sizes.values()), "") as bar:
         log = CorpusLog(corpus.goal, sizes, bar, as_json=args.json, quiet=args.quiet)
@@ -102,7 +105,7 @@ def as_csv(failures: list[Row]) -> str:
     """Return the list of failures."""
     lines = io.StringIO()
     table = csv.writer(lines, lineterminator="\n")
-    table.writerow(["source", "target", "reason"])
+    table.writerow(COLUMNS)
     for row in failures:
         source = f"{row.source}:{row.member}" if row.member else row.source
         table.writerow([cell(source), cell(row.name), cell(row.error or "")])

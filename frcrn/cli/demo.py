@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from shutil import which
@@ -126,11 +127,26 @@ def demonstrate(model: Network, folder: str | os.PathLike[str]) -> Demo:
     demo = Demo(*(Path(folder) / name for name in ("noisy.wav", "enhanced.wav", "before_after.png")))
     demo.enhanced.parent.mkdir(parents=True, exist_ok=True)
     noisy = sample()
+    refuse_others(demo, noisy.samples)
     enhanced: Samples = model.enhance(noisy.samples, noisy.rate)
     for path, samples in ((demo.noisy, noisy.samples), (demo.enhanced, enhanced)):
         audio.write(path, samples, noisy.rate)
     draw(demo.picture, {"before": noisy.samples[0], "after": enhanced[0]}, noisy.rate)
     return demo
+
+
+def refuse_others(demo: Demo, noisy: Samples) -> None:
+    """Refuse a folder in which files of these names are somebody else's: ours begin with the sample."""
+    import numpy as np
+
+    from frcrn import audio
+
+    if not (there := [path for path in demo if path.exists()]):
+        return
+    with suppress(ValueError, OSError):
+        if np.array_equal(audio.read(demo.noisy).samples, noisy):
+            return
+    raise ValueError(f"{there[0]}: is there already, and not from here; give a folder of its own")
 
 
 def draw(path: Path, waves: dict[str, Samples], rate: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -142,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
     if args.ray is not None:
         return _on_ray(args, settings)
     choose_threads()
-    if args.vad is not None:
+    if args.vad is not None and not args.dry_run:
         _label(args, [job.source for place in [*args.inputs, *listed] for job in plan([place], _AS_FOLDER)])
     if "-" in (args.output, *args.inputs):
         return _through(args, settings)
@@ -157,11 +158,15 @@ _AS_FOLDER = "labels/"
 
 def _label(args: argparse.Namespace, sources: Sequence[Path]) -> None:
     """Write where speech is in the inputs."""
+    from frcrn.files import refuse_written_over
     from frcrn.inference.opening import open_network
     from frcrn.inference.voice_activity import require_speech, write_labels
 
     if "-" in args.inputs:
         raise ValueError("--vad: standard input can be read once only; name a file")
+    refuse_written_over(args.vad, [*sources, *([args.from_file] if args.from_file else [])], f"--vad {args.vad}")
+    if args.output is not None and os.path.realpath(args.vad) == os.path.realpath(args.output):
+        raise ValueError(f"--vad {args.vad}: is the output, too; choose another file")
     network = require_speech(open_network(args.model, args.runtime, 1, live=True, precision=args.precision), args.model)
     count = write_labels(network, sources, args.vad, repair=args.repair)
     if not args.quiet and not args.json:
@@ -185,6 +190,7 @@ def _on_ray(args: argparse.Namespace, settings: Settings) -> int:
 
 def _through(args: argparse.Namespace, settings: Settings) -> int:
     """Enhance one recording from standard input, to standard output, or both."""
+    from frcrn.files import refuse_written_over
     from frcrn.inference.one_file import through
 
     if len(args.inputs) != 1 or args.from_file or args.json or args.dry_run:
@@ -193,7 +199,9 @@ def _through(args: argparse.Namespace, settings: Settings) -> int:
     if output == "-" and sys.stdout.isatty():
         raise ValueError("standard output is a terminal; send the sound to a file or a program, or name a file with -o")
     source = sys.stdin.buffer if args.inputs[0] == "-" else args.inputs[0]
-    through(source, sys.stdout.buffer if output == "-" else output, settings)
+    target = sys.stdout.buffer if output == "-" else output
+    refuse_written_over(target, [source], "standard output" if output == "-" else output)
+    through(source, target, settings)
     return 0
 
 

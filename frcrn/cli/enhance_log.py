@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from frcrn.cli.common import Bar, progress_bar, report_error, sentence
-from frcrn.files import cell
+from frcrn.files import cell, refuse_links
 from frcrn.visible import visible
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from frcrn.inference.paths import Job
 
 FAILURES = "failures.csv"
+COLUMNS = ("source", "target", "reason")
 
 
 class Log:
@@ -48,6 +49,8 @@ class Log:
 
     def add(self, outcome: Outcome) -> None:
         """Note and tell what became of one file."""
+        if self.folder is not None and not sum(self.counts.values()):  # nobody else writes in the folder any more
+            (self.folder / FAILURES).unlink(missing_ok=True)
         self.counts[outcome.status] += 1
         self.seconds += outcome.seconds or 0.0
         self._bar.clear()
@@ -60,7 +63,7 @@ class Log:
 
     def __enter__(self) -> Log:
         if self.folder is not None:
-            (self.folder / FAILURES).unlink(missing_ok=True)
+            refuse_other(self.folder / FAILURES)
         single = next(iter(self.sizes)).source if self.total == 1 else None
         self._bar: Bar = self._stack.enter_context(progress_bar(sum(self.sizes.values()), str(single or "")))
         return self
@@ -92,7 +95,7 @@ class Log:
         if self._failures is None:
             file = path.open("w", encoding="utf-8", errors="surrogateescape", newline="", buffering=1)
             self._failures = csv.writer(self._stack.enter_context(file), lineterminator="\n")
-            self._failures.writerow(["source", "target", "reason"])
+            self._failures.writerow(COLUMNS)
         self._failures.writerow([cell(os.fspath(text)) for text in (job.source, job.target, reason)])
 
     def _summarise(self, *, stopped: bool) -> None:
@@ -108,6 +111,17 @@ class Log:
             text += f"; the reasons are in {self.folder / FAILURES}" if failed and self.folder else ""
             text += "; give the same command again to go on" if stopped else ""
             print(text, file=sys.stderr if failed or stopped else sys.stdout, flush=True)
+
+
+def refuse_other(path: Path) -> None:
+    """Refuse what is no list of failures of ours where that is to be."""
+    refuse_links(path)
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        begun = file.read(len(",".join(COLUMNS)))
+    if not ",".join(COLUMNS).encode().startswith(begun):
+        raise ValueError(f"{path}: is there already, and no list of failures; give a folder of its own, or rename it")
 
 
 def rehearse(work: Sequence[Task], *, as_json: bool, repair: bool) -> int:

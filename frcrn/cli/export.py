@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from frcrn.export.onnx.folder import Graphs
     from frcrn.models import Enhancer
 
+MOST_LOST = 0.05
+"""PESQ that an int8 graph may lose."""
+
 DESCRIPTION = """Write a network as ONNX graphs into a folder that runs without torch and without this package: the
 graph of one hop with its states, for streams, where the network can stream; the graph of a whole wave; a description
 (frcrn.json); and two programs that enhance a wav file with them, in Python and in JavaScript. Each graph is compared
@@ -45,16 +48,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--max-loss",
         type=float,
-        default=0.05,
         metavar="P",
         help="refuse an int8 graph that loses more PESQ than this, or ten times as many dB of SI-SDR (default: 0.05)",
     )
     parser.add_argument(
-        "--net-id", type=int, default=0, metavar="N", help="for c-int8: a number in the names of files (default: 0)"
+        "--net-id", type=int, metavar="N", help="for c-int8: a number in the names of files (default: 0)"
     )
-    parser.add_argument(
-        "--net-name", default="se", metavar="NAME", help="for c-int8: what the network is called in C (default: se)"
-    )
+    parser.add_argument("--net-name", metavar="NAME", help="for c-int8: what the network is called in C (default: se)")
     parser.set_defaults(run=run)
 
 
@@ -69,7 +69,11 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--calibrate belongs to --int8; give both")
     if args.int8 and args.format != "onnx":
         raise ValueError("--int8 belongs to --format onnx; a program in C is in single precision")
-    if not args.max_loss >= 0:
+    if args.format != "c-int8" and (args.net_id, args.net_name) != (None, None):
+        raise ValueError("--net-id and --net-name belong to --format c-int8")
+    if args.max_loss is not None and not args.int8:
+        raise ValueError("--max-loss belongs to --int8; give both")
+    if args.max_loss is not None and not args.max_loss >= 0:
         raise ValueError(f"--max-loss {args.max_loss}: accepted are numbers from 0")
     if os.path.exists(args.output) and not os.path.isdir(args.output):
         raise ValueError(f"{args.output}: expected a folder to write into, found something else")
@@ -123,7 +127,7 @@ def _in_whole_numbers(args: argparse.Namespace, model: Enhancer) -> int:
 
     from frcrn.export.fixed.folder import export_fixed
 
-    path = export_fixed(model, args.output, args.net_id, args.net_name)
+    path = export_fixed(model, args.output, args.net_id or 0, "se" if args.net_name is None else args.net_name)
     about = json.loads(path.read_text(encoding="utf-8"))
     tables, memory = about["table_bytes"] / 1000, about["memory_bytes"] / 1000
     print(f"{path.parent / ('def_' + about['network'] + '.c')}: {tables:.1f} kB of tables, {memory:.1f} kB of memory")
@@ -151,10 +155,11 @@ def _in_int8(args: argparse.Namespace, model: Enhancer) -> Callable[[Graphs], Gr
     from frcrn.evaluation.int8 import clips, int8
 
     pairs = clips(args.calibrate, model.sample_rate)
+    loss = MOST_LOST if args.max_loss is None else args.max_loss
 
     def more(graphs: Graphs) -> Graphs:
         name = next(iter(graphs))  # the graph of one hop, if there is one
-        return {f"{name}_int8": int8(model, name, graphs[name], pairs, args.max_loss)}
+        return {f"{name}_int8": int8(model, name, graphs[name], pairs, loss)}
 
     return more
 

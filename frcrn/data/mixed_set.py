@@ -13,6 +13,7 @@ from typing import Any
 from frcrn.audio import replacing, write
 from frcrn.data.mixing import Example, Mixing
 from frcrn.data.speech_activity import decibels, power
+from frcrn.files import held
 
 PARTS = ("clean", "noise", "noisy")
 MANIFEST, SETTINGS = "manifest.csv", "mix.json"
@@ -27,6 +28,15 @@ def write_mix(
     A folder with anything else in it is refused; with `force`, a set mixed otherwise is replaced.
     """
     root = Path(folder)
+    if root.exists() and not root.is_dir():
+        raise ValueError(f"{root}: expected a folder to write into, found a file")
+    root.mkdir(parents=True, exist_ok=True)
+    with held(root):
+        _write(mixing, root, force, progress)
+    return root
+
+
+def _write(mixing: Mixing, root: Path, force: bool, progress: Callable[[int, int], None] | None) -> None:
     done = _prepare(root, _settings(mixing), force)
     with (root / MANIFEST).open("a", newline="") as manifest:
         for index in range(len(mixing)):
@@ -37,7 +47,6 @@ def write_mix(
                 manifest.flush()
             if progress:
                 progress(index + 1, len(mixing))
-    return root
 
 
 def _settings(mixing: Mixing) -> dict[str, Any]:
@@ -48,18 +57,16 @@ def _settings(mixing: Mixing) -> dict[str, Any]:
 
 
 def _prepare(root: Path, settings: dict[str, Any], force: bool) -> set[int]:
-    """Make or take up the folder, and return the numbers that are written."""
+    """Fill or take up the folder, and return the numbers that are written."""
     ours = (root / SETTINGS).is_file()
-    if root.exists() and not root.is_dir():
-        raise ValueError(f"{root}: expected a folder to write into, found a file")
-    if root.exists() and any(root.iterdir()) and not ours:
+    if any(root.iterdir()) and not ours:
         raise ValueError(f"{root}: expected an empty folder or one written by `frcrn data mix`, found other files")
     if ours and json.loads((root / SETTINGS).read_text()) != settings:
         if not force:
             raise ValueError(f"{root}: holds a set mixed with other settings; --force replaces it")
         _clear(root)
     for part in PARTS:
-        (root / part).mkdir(parents=True, exist_ok=True)
+        (root / part).mkdir(exist_ok=True)
     with replacing(root / SETTINGS) as beside:
         beside.write_text(json.dumps(settings, indent=1) + "\n")
     return _resume(root / MANIFEST)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from frcrn.files import NAMES, from_csv, refuse_links, replacing, uncelled, write_text
+from frcrn.files import NAMES, from_csv, held, refuse_links, replacing, uncelled, write_text
 
 MANIFEST = "files.csv"
 PLAN = ".plan"
@@ -27,12 +27,18 @@ def new_folder(out: Path, plan: str, force: bool) -> Iterator[Path]:
     out.parent.mkdir(parents=True, exist_ok=True)
     beside = out.with_name(f".{out.name}.part")
     _refuse_planted(beside)
-    if beside.is_symlink() or (beside / PLAN).is_symlink() or _plan_of(beside) != plan:
-        _remove(beside)
-        beside.mkdir()
-        write_text(beside / PLAN, plan)
-    yield beside
-    (beside / PLAN).unlink()
+    beside.mkdir(exist_ok=True)
+    with held(beside):
+        if (beside / PLAN).is_symlink() or _plan_of(beside) != plan:
+            _empty(beside)
+            write_text(beside / PLAN, plan)
+        yield beside
+        (beside / PLAN).unlink()
+        _take_place(beside, out)
+
+
+def _take_place(beside: Path, out: Path) -> None:
+    """Put a whole folder in its place; what was there goes."""
     if out.exists():
         old = out.with_name(f".{out.name}.{secrets.token_hex(4)}.old")
         os.replace(out, old)
@@ -47,7 +53,9 @@ def new_folder(out: Path, plan: str, force: bool) -> Iterator[Path]:
 
 def _refuse_planted(beside: Path) -> None:
     """Refuse a half-written folder that another user made, or in which a link leads to a folder elsewhere."""
-    if not beside.is_dir() or beside.is_symlink():
+    if beside.is_symlink() or beside.is_file():
+        raise ValueError(f"{beside}: expected a folder of an interrupted run or nothing, found something else")
+    if not beside.is_dir():
         return
     if hasattr(os, "getuid") and beside.stat().st_uid != os.getuid():
         raise ValueError(f"{beside}: expected a folder of an interrupted run of yours, found another user's")
@@ -61,13 +69,15 @@ def _plan_of(beside: Path) -> str:
         return ""
 
 
-def _remove(beside: Path) -> None:
-    if beside.is_symlink() or beside.is_file():
-        raise ValueError(f"{beside}: expected a folder of an interrupted run or nothing, found something else")
-    if beside.exists():
-        if not (beside / PLAN).is_file() and any(beside.iterdir()):
-            raise ValueError(f"{beside}: expected a folder of an interrupted run or nothing, found other files")
-        shutil.rmtree(beside)
+def _empty(beside: Path) -> None:
+    """Remove what a run of another plan left half-written."""
+    if not (beside / PLAN).is_file() and any(beside.iterdir()):
+        raise ValueError(f"{beside}: expected a folder of an interrupted run or nothing, found other files")
+    for path in beside.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def refuse_foreign(out: Path, force: bool) -> None:

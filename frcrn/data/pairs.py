@@ -84,7 +84,7 @@ class FolderPairs(Pairs):
 
 def match(noisy: Path, clean: Path) -> tuple[list[tuple[str, Path, Path]], tuple[str, ...]]:
     """Return (name, noisy file, clean file) in the order of names, and the files without a partner."""
-    left, right = _by_name(noisy), _by_name(clean)
+    left, right = by_name(noisy), by_name(clean)
     if not left.keys() & right.keys():
         left, right = _by_id(left.values(), noisy), _by_id(right.values(), clean)
     shared = sorted(left.keys() & right.keys())
@@ -94,7 +94,8 @@ def match(noisy: Path, clean: Path) -> tuple[list[tuple[str, Path, Path]], tuple
     return named, tuple(str(path) for path in alone)
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
+def by_name(folder: Path) -> dict[str, Path]:
+    """Return the sounds in a folder by their names without extension, which no two may share."""
     files: dict[str, Path] = {}
     for path in find([folder]):
         other = files.setdefault(_relative(path, folder), path)

@@ -24,7 +24,7 @@ from frcrn.evaluation.metrics.pool import Scorers
 from frcrn.evaluation.metrics.scores import HEADLINE, Scores, check_names, snr
 from frcrn.evaluation.metrics.word_errors import Recogniser
 from frcrn.evaluation.report.page import REPORT, write_report
-from frcrn.evaluation.scores_csv import Journal
+from frcrn.evaluation.scores_csv import RUN, Journal
 from frcrn.evaluation.statistics import Report, Row, summarise
 from frcrn.evaluation.systems import Network, System, Unprocessed
 from frcrn.files import read_json, refuse_links, write_json
@@ -127,6 +127,7 @@ def run(
     scorers = Scorers(options.measured, rate=options.rate, workers=options.workers, dnsmos_folder=options.dnsmos_folder)
     if folder:
         refuse_links(folder / SUMMARY, folder / REPORT)
+        refuse_others(folder)
     journal = Journal(folder, identity, options.columns, options.fresh) if folder else None
     with scorers, journal or nullcontext():
         work = ClipWork(system, options, scorers, {} if journal is None else journal.rows)
@@ -145,6 +146,13 @@ def run(
     if folder:
         write_json(folder / SUMMARY, summary)
     return Report(system.label, tuple(rows), summary)
+
+
+def refuse_others(folder: Path) -> None:
+    """Refuse a folder in which files of our names are not from an evaluation, whose mark comes first."""
+    there = [folder / name for name in (SUMMARY, REPORT) if (folder / name).exists()]
+    if there and not (folder / RUN).exists():
+        raise ValueError(f"{there[0]}: is there already, and not from here; give a folder of its own")
 
 
 class ClipWork(NamedTuple):

@@ -105,15 +105,21 @@ def _read(path: Path, columns: Sequence[str]) -> list[Row]:
     text = path.read_text(encoding="utf-8", errors=NAMES)
     cells = from_csv(text[: text.rfind("\n") + 1], str(path))
     try:
-        return [_row(values, columns) for values in cells if values.get(FAILURES) is not None]
+        rows = [_row(values, columns) for values in cells if values.get(FAILURES) is not None]
     except (ValueError, LookupError, TypeError) as error:
         raise ValueError(f"{path}: not a table of scores ({error}); choose another folder or start fresh") from None
+    # what lacks a score without a reason is scored again
+    return [row for row in rows if {*columns} <= {*row.scores.values, *row.scores.failures}]
 
 
 def _row(cells: Mapping[str, str], columns: Sequence[str]) -> Row:
     values = {name: float(cells[name]) for name in columns if cells.get(name)}
+    if not all(map(math.isfinite, values.values())):
+        raise ValueError(f"{cells['clip']}: found scores that are no finite numbers")
     failures = from_json(cells[FAILURES]) if cells[FAILURES] else {}
     if not isinstance(failures, dict) or not all(isinstance(reason, str) for reason in failures.values()):
         raise ValueError(f"expected reasons by metric, found {shown(failures)}")
     seconds, ratio, processing = (float(cells[name] or math.nan) for name in ("seconds", "input_snr", "processing"))
+    if not (0 <= seconds < math.inf and 0 <= processing < math.inf):
+        raise ValueError(f"{cells['clip']}: found seconds {seconds:g} and processing {processing:g}")
     return Row(uncelled(cells["clip"]), seconds, cells["digest"], ratio, processing, Scores(values, failures))

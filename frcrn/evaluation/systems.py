@@ -11,6 +11,7 @@ import numpy as np
 
 from frcrn.audio import Samples, exactly, find, read
 from frcrn.audio.resampling import mono
+from frcrn.data.pairs import by_name
 from frcrn.evaluation.peers import Peer
 from frcrn.files import NAMES
 from frcrn.inference.enhance import enhance
@@ -78,7 +79,7 @@ class EnhancedFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.label = folder, folder.name
-        self.files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in find([folder])}
+        self.files = by_name(folder)
         if not self.files:
             raise ValueError(f"{folder}: expected a model directory or enhanced audio files, found neither")
 

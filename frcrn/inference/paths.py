@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from frcrn.audio import ACCEPTED, AudioError, find, is_audio_name, is_media_name
-from frcrn.files import path_text
+from frcrn.files import inode_of, path_text
 
 Place = str | os.PathLike[str]
 LONGEST_PATH = 1 << 14  # no system has longer ones
@@ -163,18 +163,9 @@ def _without_collisions(jobs: Iterable[Job]) -> Iterator[Job]:
 
 def _without_overwriting(jobs: Sequence[Job]) -> Iterator[Job]:
     """Name each job that would write over an input, its own or another's, under whatever name."""
-    inputs = {mark for job in jobs if (mark := _identity(job.source))}
+    inputs = {mark for job in jobs if (mark := inode_of(job.source))}
     for job in jobs:
-        if not job.problem and _identity(job.target) in inputs:
+        if not job.problem and inode_of(job.target) in inputs:
             yield job._replace(problem=f"{job.source}: {job.target} is an input, which is never written over")
         else:
             yield job
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return what makes a regular file the same under all its names."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino) if os.path.isfile(path) else None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from frcrn.audio import Samples, read
 from frcrn.audio.resampling import mono
-from frcrn.files import write_text
+from frcrn.files import cell, write_text
 from frcrn.inference.network import Network, inference_form, runner
 from frcrn.inference.streaming import Stream
 
@@ -117,7 +117,9 @@ def write_table(path: str | os.PathLike[str], found: Iterable[tuple[str | Path, 
     table.writerow(HEADER)
     for name, parts in found:
         for stretch in parts:
-            table.writerow([name, f"{stretch.start:.3f}", f"{stretch.end:.3f}", f"{stretch.speech:.3f}"])
+            table.writerow(
+                [cell(os.fspath(name)), f"{stretch.start:.3f}", f"{stretch.end:.3f}", f"{stretch.speech:.3f}"]
+            )
             count += 1
     write_text(Path(path), text.getvalue())
     return count

@@ -50,7 +50,8 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
         file.write(MAGIC + hashlib.sha256(payload).digest())
         file.flush()
         os.fsync(file.fileno())
-    for old in found(folder)[keep:]:
+    # what goes by a later step is damaged, or the run would have gone on from it
+    for old in [each for each in found(folder) if each.name <= path.name][keep:]:
         old.unlink(missing_ok=True)
     return path
 

@@ -19,7 +19,8 @@ from frcrn.models import Enhancer
 from frcrn.models.checkpoint import fingerprint
 from frcrn.models.frames import says_speech
 
-RUNNER = "run.c"
+RUNNER, MARK = "run.c", "frcrn.c"
+"""The last is what no other export has."""
 
 
 def export_program(model: Enhancer, folder: str | os.PathLike[str]) -> Path:
@@ -27,7 +28,8 @@ def export_program(model: Enhancer, folder: str | os.PathLike[str]) -> Path:
     place, content = Path(folder), write_program(model.eval())
     about = description(model, content)
     contents = {ABOUT: (json.dumps(about, indent=2) + "\n").encode()}
-    contents |= {name: source(name) for name in (*SOURCES, RUNNER)} | {PROGRAM: content}
+    contents |= {PROGRAM: content} | {name: source(name) for name in (RUNNER, *SOURCES)}
+    contents[MARK] = contents.pop(MARK)
     write_together(place, contents)
     return place / ABOUT
 

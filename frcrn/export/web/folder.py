@@ -22,6 +22,7 @@ def export_web(model: Enhancer, folder: str | os.PathLike[str]) -> Path:
     if compiler() is not None:
         description(model, content)  # refuses a program that is not the network
     contents = package() | {SAMPLE: resources.files("frcrn").joinpath("samples", SAMPLE).read_bytes(), PROGRAM: content}
+    contents[WASM] = contents.pop(WASM)  # the mark of this export: others have the program, too
     write_together(place, contents)
     return place / PAGE
 
