@@ -125,6 +125,13 @@ def test_a_pickled_cache_holds_no_samples(folders, tmp_path):
     np.testing.assert_array_equal(copy.wave(3), AudioCache(tmp_path / "k").wave(3))
 
 
+def test_a_worker_does_not_hear_what_another_run_has_written_there(folders, tmp_path):
+    content = pickle.dumps(open_cache(tmp_path / "a.cache", folders, 16000))
+    open_cache(tmp_path / "a.cache", folders[:1], 16000)
+    with pytest.raises(ValueError, match=r"a\.cache: another run has written it anew"):
+        pickle.loads(content)
+
+
 def test_activity_is_where_the_speech_is():
     wave = np.concatenate([np.zeros(RATE), speech(2.0, 3), np.zeros(RATE)]).astype(np.float32)
     wave += 1e-5 * np.random.default_rng(0).standard_normal(len(wave)).astype(np.float32)

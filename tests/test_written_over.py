@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -22,9 +23,11 @@ from frcrn.evaluation.systems import EnhancedFolder, Unprocessed, open_system
 from frcrn.export.native import folder as in_c
 from frcrn.export.web import folder as in_the_browser
 from frcrn.files import held
+from frcrn.inference.paths import plan
 from frcrn.inference.voice_activity import Stretch, write_table
 from frcrn.training import checkpoints
 from tests.networks import tiny
+from tests.training_runs import trainer
 
 RATE = 16_000
 
@@ -251,3 +254,43 @@ def test_what_cannot_be_is_said_before_the_work(
     assert main(command) == 2
     assert words in capsys.readouterr().err
     assert Path("FILE").read_text() == "mine"
+
+
+@pytest.mark.parametrize("folded", [True, False])
+def test_names_of_one_file_on_a_disk_that_folds_case_are_told_apart(folded: bool, tmp_path: Path) -> None:
+    """Hard links stand for such a disk: what is there goes by both names."""
+    for name in ("Talk.wav", "talk.wav"):
+        recording(tmp_path / "in" / name)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "some").write_bytes(b"")
+    if folded:
+        (tmp_path / "out" / "SOME").hardlink_to(tmp_path / "out" / "some")
+    problems = [job.problem for job in plan([tmp_path / "in"], tmp_path / "out") if job.problem]
+    assert [problem for problem in problems if "already taken" in problem] == problems and len(problems) == folded
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "log.jsonl", "output"])
+def test_a_run_is_not_resumed_among_files_of_others(name: str, tmp_path: Path) -> None:
+    if name == "output":
+        (tmp_path / name).mkdir()
+    (tmp_path / name / "model.safetensors" if name == "output" else tmp_path / name).write_text('{"mine": 1}\n')
+    with pytest.raises(ValueError, match="not from a run; give a folder of its own"):
+        trainer(tmp_path).train(resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_corpus_that_was_ended_just_as_it_took_its_place_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*names: object) -> None:
+        raise SystemExit
+
+    replace = os.replace
+    with pytest.raises(SystemExit), new_folder(tmp_path / "out", "one", False) as beside:
+        (beside / "files.csv").write_text("file\na.wav\n")
+        (beside / "a.wav").write_bytes(b"sound")
+        monkeypatch.setattr("frcrn.data.new_folder.os.replace", killed)
+    monkeypatch.setattr("frcrn.data.new_folder.os.replace", replace)
+    with new_folder(tmp_path / "out", "one", False) as beside:
+        assert (beside / "a.wav").read_bytes() == b"sound"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.wav", "files.csv"]

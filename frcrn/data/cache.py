@@ -82,13 +82,15 @@ class AudioCache:
     active, `ranges` in dB from there down to the quietest frames, `clipped` as the share of samples at full scale.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """Map an existing cache file; ValueError where it is not one."""
+    def __init__(self, path: str | Path, fingerprint: str | None = None) -> None:
+        """Map an existing cache file; ValueError where it is none, or not that of these folders."""
         self.path = str(path)
         try:
             self._map(_read_index(Path(path)))
         except (ValueError, LookupError, TypeError, ArithmeticError) as error:
             raise ValueError(f"{path}: not a whole cache of decoded audio ({error}); delete it") from None
+        if fingerprint not in (None, self.fingerprint):
+            raise ValueError(f"{path}: another run has written it anew for other folders; give each a cache of its own")
 
     def _map(self, index: dict[str, Any]) -> None:
         self.rate: int = index["rate"]
@@ -118,12 +120,12 @@ class AudioCache:
         return len(self.names)
 
     def __getstate__(self) -> dict[str, str]:
-        """Send only the path to another process; the samples stay in the shared file."""
-        return {"path": self.path}
+        """Send the path to another process and what is there; the samples stay in the shared file."""
+        return {"path": self.path, "fingerprint": self.fingerprint}
 
     def __setstate__(self, state: dict[str, str]) -> None:
         """Map the same file again."""
-        self.__init__(state["path"])  # type: ignore[misc]
+        self.__init__(**state)  # type: ignore[misc]
 
     def wave(self, file: int, start: int = 0, stop: int | None = None) -> Wave:
         """Return samples start to stop of one file, float32 in -1..1."""
@@ -174,10 +176,10 @@ def open_cache(
     key = fingerprint(listing, rate)
     if Path(path).exists():
         if _read_index(Path(path))["fingerprint"] == key:
-            return AudioCache(path)
+            return AudioCache(path, key)
         logger.info("%s: the audio files have changed, decoding them again", path)
     _build(Path(path), listing, rate, key, threads or min(os.cpu_count() or 1, 16), progress)
-    return AudioCache(path)
+    return AudioCache(path, key)
 
 
 def _build(

@@ -33,8 +33,8 @@ def new_folder(out: Path, plan: str, force: bool) -> Iterator[Path]:
             _empty(beside)
             write_text(beside / PLAN, plan)
         yield beside
-        (beside / PLAN).unlink()
         _take_place(beside, out)
+        (out / PLAN).unlink()
 
 
 def _take_place(beside: Path, out: Path) -> None:
@@ -112,7 +112,7 @@ def refuse_within(out: Path, folders: Iterable[str | Path]) -> None:
 def _others(out: Path) -> Iterator[Path]:
     """Yield what lies in a folder and not in its table."""
     rows = from_csv((out / MANIFEST).read_text(encoding="utf-8", errors=NAMES), str(out / MANIFEST))
-    ours = {MANIFEST, *(uncelled(row.get("file") or "") for row in rows)}
+    ours = {MANIFEST, PLAN, *(uncelled(row.get("file") or "") for row in rows)}
     for folder, _, names in os.walk(out):
         for path in (Path(folder, name) for name in names):
             if path.relative_to(out).as_posix() not in ours:

@@ -102,7 +102,8 @@ def enhance_file(
 
     Args:
         source: a path, the bytes of a file, or an open one.
-        target: the file to write; its extension chooses the format, and the source's own is kept exactly.
+        target: the file to write, which may be the source's; its extension chooses the format, and the source's own is
+            kept exactly.
         model: a network, or what `load` takes; the bundled `offline` looks ahead, which `default` does not.
         runtime: what runs a network that is loaded here: "native" (in C), "onnx", "openvino" or "torch"; "auto" takes
             the first of native, onnx and torch that works here.

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
@@ -37,7 +40,7 @@ def plan(inputs: Sequence[Place], output: Place, listed: Sequence[Place] = ()) -
         jobs = [Job(Path(inputs[0]), Path(output))]
     else:
         jobs = list(_within(Path(output), _into_folder(inputs, Path(output), listed)))
-    return list(_without_overwriting(list(_without_collisions(jobs))))
+    return list(_without_overwriting(list(_without_collisions(jobs, folds_case(Path(output))))))
 
 
 def beside(places: Iterable[Place]) -> Iterator[tuple[Place, Path]]:
@@ -150,11 +153,22 @@ def led_out(folder: Path, target: Path) -> str | None:
     return None if inside else f"{target} would be written elsewhere, as a link there leads"
 
 
-def _without_collisions(jobs: Iterable[Job]) -> Iterator[Job]:
+def folds_case(place: Path) -> bool:
+    """Say whether names that differ in the size of letters are one file there, or in the nearest folder above."""
+    folder = next(path for path in (place, *place.absolute().parents) if path.is_dir()).resolve()
+    with suppress(OSError):
+        for path in (*islice(folder.iterdir(), 100), folder):
+            if (other := path.with_name(path.name.swapcase())).name != path.name:
+                return os.path.samefile(path, other)
+    return False
+
+
+def _without_collisions(jobs: Iterable[Job], folded: bool) -> Iterator[Job]:
     """Name the second of two files with one target, and drop a file that was given twice."""
-    taken: dict[Path, Path] = {}
+    taken: dict[str, Path] = {}
     for job in jobs:
-        first = taken.setdefault(job.target, job.source)
+        name = os.fspath(job.target)
+        first = taken.setdefault(unicodedata.normalize("NFC", name).casefold() if folded else name, job.source)
         if first is job.source or job.problem:
             yield job
         elif first.resolve() != job.source.resolve():

@@ -11,12 +11,14 @@ from typing import Any
 from torch import Tensor
 
 from frcrn.audio import MissingPackage
-from frcrn.files import write_json, write_text
+from frcrn.files import read_json, write_json, write_text
 from frcrn.training.losses.spectra import power, spectrum
 from frcrn.training.recipe import Recipe
 from frcrn.visible import OneLine
 
 logger = logging.getLogger("frcrn.training")
+
+RECIPE = "recipe.json"
 
 
 class Tracker:
@@ -65,9 +67,16 @@ class Tracker:
 
 def files_of(folder: Path) -> list[Path]:
     """Return what a run writes in its folder, by the names that are there or will be."""
-    names = ("recipe.json", "train.log", "log.jsonl", "tensorboard", "checkpoints", "output")
+    names = (RECIPE, "train.log", "log.jsonl", "tensorboard", "checkpoints", "output")
     within = [path for name in ("checkpoints", "output") for path in sorted((folder / name).glob("*"))]
     return [*(folder / name for name in names), *within]
+
+
+def refuse_others(folder: Path) -> None:
+    """Refuse a folder in which files of our names are not from a run, whose recipe is written first."""
+    there = [path for path in files_of(folder) if path.exists()]
+    if there and "train" not in read_json(folder / RECIPE):
+        raise ValueError(f"{there[0]}: is there already, and not from a run; give a folder of its own")
 
 
 def in_words(numbers: Mapping[str, float], start: Mapping[str, float]) -> str:
@@ -78,7 +87,7 @@ def in_words(numbers: Mapping[str, float], start: Mapping[str, float]) -> str:
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
     """Leave the whole recipe beside what it made, defaults included."""
-    write_json(folder / "recipe.json", recipe.to_dict())
+    write_json(folder / RECIPE, recipe.to_dict())
 
 
 def picture(wave: Tensor) -> Tensor:

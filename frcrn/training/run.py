@@ -13,7 +13,7 @@ from frcrn.files import from_json, refuse_links, text_of, write_json
 from frcrn.models.base import Enhancer
 from frcrn.models.checkpoint import load, save_directory
 from frcrn.training.build import build_data, choose_model
-from frcrn.training.logs import in_words
+from frcrn.training.logs import RECIPE, in_words
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.outcome import Result
 from frcrn.training.recipe import Recipe, Train, build_model, differences, parse
@@ -95,7 +95,7 @@ def started_as(folder: Path, recipe: Recipe) -> Recipe:
 def recipe_in(folder: Path) -> Recipe | None:
     """Return the recipe that a run left in its folder, where it is readable."""
     try:
-        return parse(from_json(text_of(folder / "recipe.json")))
+        return parse(from_json(text_of(folder / RECIPE)))
     except (OSError, ValueError):
         return None
 

@@ -22,7 +22,7 @@ from frcrn.training.build import build_data, check_packages, check_plan, choose_
 from frcrn.training.distributed import Processes
 from frcrn.training.ema import Average
 from frcrn.training.graphed import build_stepper, check_graph
-from frcrn.training.logs import Tracker, files_of, write_recipe
+from frcrn.training.logs import Tracker, files_of, refuse_others, write_recipe
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.outcome import Held, Result, held_by, result_of, strays
 from frcrn.training.recipe import Recipe, differences, parse
@@ -113,9 +113,9 @@ class Trainer(Scoring):
         with contextlib.ExitStack() as stack:
             if self.processes.first:
                 known = -1 if saved is None else self.progress.step
+                write_recipe(self.folder, self.recipe)  # first: it marks the others as ours
                 tracker = Tracker(self.folder, step=known, tensorboard=plan.tensorboard)
                 self.tracker = stack.enter_context(tracker)
-                write_recipe(self.folder, self.recipe)
             self.stop = stack.enter_context(StopRequest())
             self.started = time.monotonic() - self.progress.elapsed
             if saved is None:
@@ -277,6 +277,8 @@ class Trainer(Scoring):
         saved = checkpoints.newest(kept) if resume else None
         if resume and saved is None and checkpoints.found(kept):
             raise ValueError(f"{kept}: none of the checkpoints is whole; remove the folder to start again")
+        if resume and saved is None:
+            refuse_others(self.folder)
         self.processes.wait()
         return saved
 
