@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,16 @@ def test_what_stands_between_the_frames_of_an_mp3_costs_little(what: str) -> Non
     junk = BETWEEN[what] * (4_000_000 // len(BETWEEN[what]))
     found = outcome(lambda: audio.read(MP3 + junk + MP3), seconds=4)
     assert isinstance(found, str) or found.samples.shape[1] > 30_000
+
+
+def test_a_hole_behind_the_frames_of_an_mp3_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terabyte of nothing takes no room on a disk, and took hours."""
+    monkeypatch.setattr(audio.mpeg, "_MOST_BETWEEN", 1 << 22)
+    (tmp_path / "a.mp3").write_bytes(MP3)
+    os.truncate(tmp_path / "a.mp3", 1 << 40)
+    assert "too much of it is neither MP3 frames nor tags" in outcome(lambda: audio.read(tmp_path / "a.mp3"), seconds=4)
 
 
 def test_a_sample_dump_that_is_cut_short_is_not_made_up(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ _PIECE = 1 << 20
 _SEARCH = 1 << 16  # how far a first frame is looked for
 _LONGEST = 2048  # bytes of a frame, and more
 _MOST_TRIES = 300_000  # places at which a frame could begin and none does: some gigabytes of noise
+_MOST_BETWEEN = 1 << 29  # bytes in which none could: a hole of terabytes costs nothing to make
 _BEGINNING = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]|ID3")
 _ENOUGH = 200  # bytes of a frame that holds an info header and what LAME adds
 
@@ -169,7 +170,7 @@ class _Window:
 
     def __init__(self, stream: BinaryIO) -> None:
         self.stream, self._start, self._held = stream, 0, b""
-        self._tries = 0
+        self._tries = self._between = 0
 
     def at(self, start: int, count: int) -> bytes:
         """Return the bytes there, fewer at the end."""
@@ -184,12 +185,13 @@ class _Window:
     def beginning(self, start: int) -> int | None:
         """Return the first place from `start` on where a frame or a tag could begin; an error after too many."""
         self._tries += 1
-        if self._tries > _MOST_TRIES:
-            raise OSError(errno.EIO, "too much of it is neither MP3 frames nor tags")
         while self.at(start, 3):
+            if self._tries > _MOST_TRIES or self._between > _MOST_BETWEEN:
+                raise OSError(errno.EIO, "too much of it is neither MP3 frames nor tags")
             if found := _BEGINNING.search(self._held, start - self._start):
                 return self._start + found.start()
-            start = max(start + 1, self._start + len(self._held) - 2)
+            after = max(start + 1, self._start + len(self._held) - 2)
+            self._between, start = self._between + after - start, after
         return None
 
 
