@@ -18,6 +18,7 @@ pytest.importorskip("accelerate")
 import frcrn
 from frcrn.models.checkpoint import save_directory
 from tests import training_runs
+from tests.networks import tiny
 from tests.plugin_parts import TASK, official_directory, rows
 
 SECONDS = 0.2
@@ -148,6 +149,30 @@ def test_going_back_to_an_earlier_epoch_forgets_the_later_ones(directory: Path, 
     again = trainer(directory, tmp_path, max_epochs=2)
     again.train(checkpoint_path=str(tmp_path / "epoch_1.pth"))
     assert sorted(path.name for path in tmp_path.glob("epoch_*.pth")) == ["epoch_1.pth", "epoch_2.pth"]
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_checkpoint_that_does_not_fit_costs_nothing(directory: Path, tmp_path: Path) -> None:
+    save_directory(tiny(), tmp_path / "another", extra=QUICK)
+    trainer(directory, tmp_path / "run", max_epochs=2).train()
+    before = files_in(tmp_path / "run")
+    with pytest.raises(ValueError, match="another network"):
+        trainer(tmp_path / "another", tmp_path / "run").train(checkpoint_path=str(tmp_path / "run" / "epoch_1.pth"))
+    assert files_in(tmp_path / "run") == before
+
+
+def test_another_runs_checkpoint_costs_the_run_in_the_folder_nothing(directory: Path, tmp_path: Path) -> None:
+    for name, epochs in (("run", 2), ("another", 1)):
+        trainer(directory, tmp_path / name, max_epochs=epochs).train()
+    before = files_in(tmp_path / "run")
+    trainer(directory, tmp_path / "run", max_epochs=2).train(checkpoint_path=str(tmp_path / "another" / "epoch_1.pth"))
+    assert files_in(tmp_path / "run" / "earlier-1") == before
+    back = trainer(directory, tmp_path / "run", max_epochs=2)
+    back.train(checkpoint_path=str(tmp_path / "run" / "earlier-1"))
+    assert files_in(tmp_path / "run" / "earlier-1") == before
 
 
 def test_as_many_epochs_stay_as_are_asked_for(directory: Path, tmp_path: Path) -> None:

@@ -121,8 +121,9 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
         """
         start = resumable(checkpoint_path) if checkpoint_path is not None and load_all_state else None
         self.run = run = self.prepare(training=True)
-        run.start = start
-        if checkpoint_path is not None and start is None:
+        if checkpoint_path is not None and start is not None:
+            run.start, run.source = start, Path(checkpoint_path)
+        elif checkpoint_path is not None:
             self.take_weights(run, checkpoint_path)
         self.begin(start["progress"]["step"] if start else 0)
         run.model.train()

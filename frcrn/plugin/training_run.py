@@ -59,9 +59,10 @@ class Owner(Protocol):
 
 
 class Run(Trainer):
-    """Our loop; `start` is the checkpoint that it goes on from."""
+    """Our loop; `start` is the checkpoint that it goes on from, and `source` the file or folder that it was in."""
 
     start: dict[str, Any] | None = None
+    source: Path | None = None
 
     def __init__(self, owner: Owner, recipe: Recipe, *, train_data: Any, valid_data: Any) -> None:
         """Prepare a run of the trainer's network in its folder."""
@@ -137,13 +138,29 @@ class Run(Trainer):
         """Return the checkpoint to go on from; what another run left in the folder moves aside."""
         if self.processes.first and self.start is None:
             move_aside(self.folder)
-        if self.processes.first and self.start is not None:
-            step = self.start["progress"]["step"]
+        self.processes.wait()
+        return self.start
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go back to a checkpoint; once that is done, what the run in the folder left after it is forgotten.
+
+        Where the checkpoint is another run's, the one in the folder moves aside.
+        """
+        super().restore(saved)
+        if self.processes.first:
+            if self.source is not None and not is_of(self.source, self.folder):
+                move_aside(self.folder)
+            step = self.progress.step
             forget_after(self.folder / "checkpoints", step)
             framework_files.forget_after(self.folder, "epoch", step // self.owner.iters_per_epoch)
             framework_files.forget_after(self.folder, "iter", step)
         self.processes.wait()
-        return self.start
+
+
+def is_of(source: Path, folder: Path) -> bool:
+    """Say whether a checkpoint, or a folder of some, is of the run in a folder."""
+    place = source.resolve()
+    return (place if place.is_dir() else place.parent) in (folder.resolve(), (folder / "checkpoints").resolve())
 
 
 def add_sections(path: Path, sections: Mapping[str, Any]) -> None:
