@@ -283,6 +283,47 @@ def test_what_would_be_lost_is_refused_before_anything_is_written(with_network: 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("more", [{}, {"bytes": True}, {"array": np.zeros(1600, np.float32), "sampling_rate": 16000}])
+def test_a_row_s_own_recording_is_not_overwritten(more: dict[str, Any], with_network: Pipe, tmp_path: Path) -> None:
+    ans, path = with_network(Gain(0.5)), save(tmp_path / "a.wav", speech(0.1, seed=1))
+    before = path.read_bytes()
+    row = {"path": str(path), **more} | ({"bytes": before} if "bytes" in more else {})
+    for given in (row, [row], iter([row])):
+        with pytest.raises(AudioError, match="a.wav: would be overwritten by its own result"):
+            ans(given, output_path=tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_a_result_does_not_take_the_place_of_another_input(with_network: Pipe, tmp_path: Path) -> None:
+    ans, path = with_network(Gain(0.5)), save(tmp_path / "0000.wav", speech(0.1, seed=1))
+    before = path.read_bytes()
+    with path.open("rb") as file, pytest.raises(AudioError, match="0000.wav: would be overwritten by its own result"):
+        ans([file], output_path=tmp_path)
+    with pytest.raises(AudioError, match="0000.wav is an input, too"):
+        ans([before, (np.zeros(1600, np.float32), 16000), {"path": str(path), "bytes": before}], output_path=tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_a_link_in_the_output_folder_leads_nowhere_else(with_network: Pipe, tmp_path: Path) -> None:
+    ans, mine = with_network(Gain(0.5)), save(tmp_path / "mine.wav", speech(0.1, seed=1))
+    one, before = save(tmp_path / "a.wav", speech(0.1, seed=2)), mine.read_bytes()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.wav").symlink_to(mine)
+    for given in (one, [one], iter([one])):
+        with pytest.raises(AudioError, match="a.wav would be written elsewhere, as a link there leads"):
+            ans(given, output_path=tmp_path / "out")
+    assert mine.read_bytes() == before
+
+
+def test_an_empty_name_is_not_the_working_folder(
+    with_network: Pipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="output_path: expected a file or folder, found an empty name"):
+        with_network(Gain(0.5))(speech(0.1, seed=1), output_path="")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_bad_file_in_a_list_is_named(with_network: Pipe, tmp_path: Path) -> None:
     good, bad = save(tmp_path / "good.wav", speech(0.1, seed=1)), tmp_path / "bad.wav"
     bad.write_text("no sound")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from frcrn import audio
 from frcrn.audio import AudioError
-from frcrn.files import path_text
+from frcrn.files import inode_of, path_text
+from frcrn.inference.paths import led_out
 from frcrn.plugin.sources import name_of
 
 
@@ -18,7 +19,9 @@ class Target:
 
     def __init__(self, output_path: str | os.PathLike[str] | None, inputs: Iterable[Any], *, many: bool) -> None:
         """Refuse what cannot work before anything is computed: a file for many inputs, two inputs of one name."""
-        self.path = None if output_path is None else Path(path_text(output_path, "output_path"))
+        if output_path is not None and not path_text(output_path, "output_path"):
+            raise ValueError("output_path: expected a file or folder, found an empty name")
+        self.path = None if output_path is None else Path(output_path)
         self.folder = self.path is not None and (many or self.path.is_dir())
         self.taken: set[str] = set()
         self.count = 0
@@ -26,9 +29,9 @@ class Target:
             return
         if self.path.exists() and not self.path.is_dir() or not self.path.exists() and audio.is_audio_name(self.path):
             raise AudioError(f"{self.path}: is the name of a file; many inputs need a folder")
+        self.names = Names(self.path, inputs if isinstance(inputs, list) else ())
         if isinstance(inputs, list):
-            Names(self.path).of_all(inputs)
-        self.names = Names(self.path)
+            Names(self.path, inputs).of_all(inputs)
 
     def path_of(self, source: Any) -> Path | None:
         """Return where the next input's result is to be written, None where nowhere."""
@@ -41,9 +44,10 @@ class Target:
 class Names:
     """Gives each input a file name of its own in a folder: the one it came with, a number where it had none."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, inputs: Iterable[Any] = ()) -> None:
         self.folder = folder
         self.sources: dict[str, Any] = {}
+        self.inputs = {mark for source in inputs if (mark := inode_of(file_of(source)))}
 
     def of_all(self, sources: list[Any]) -> None:
         """Name all, to see whether it can be done."""
@@ -51,14 +55,27 @@ class Names:
             self.of(source)
 
     def of(self, source: Any) -> str:
-        """Name the next input; one whose name is taken, or whose own file would be overwritten, is refused."""
+        """Name the next input; one whose name is taken, or whose result would overwrite an input, is refused."""
         name = name_of(source) or f"{len(self.sources):04d}.wav"
         if not audio.is_audio_name(name):
             name = f"{name}.wav"
+        shown = source if isinstance(source, (str, os.PathLike)) else name
         if name in self.sources:
             other = self.sources[name]
-            raise AudioError(f"{source}: would be written to the same file as {other}, {self.folder / name}")
-        if isinstance(source, (str, os.PathLike)) and os.path.realpath(source) == os.path.realpath(self.folder / name):
-            raise AudioError(f"{source}: would be overwritten by its own result; choose another folder")
+            raise AudioError(f"{shown}: would be written to the same file as {other}, {self.folder / name}")
+        if there := inode_of(self.folder / name):
+            if there == inode_of(file_of(source)):
+                raise AudioError(f"{shown}: would be overwritten by its own result; choose another folder")
+            if there in self.inputs:
+                raise AudioError(f"{shown}: {self.folder / name} is an input, too; choose another folder")
+        if problem := led_out(self.folder, self.folder / name):
+            raise AudioError(f"{shown}: {problem}")
         self.sources[name] = source if isinstance(source, (str, os.PathLike)) else "another input"
         return name
+
+
+def file_of(source: Any) -> Any:
+    """Return the file that an input is or names, a path or an open one; an empty name where there is none."""
+    if isinstance(source, Mapping):
+        source = source.get("path")
+    return source if isinstance(source, (str, os.PathLike)) or hasattr(source, "fileno") else ""
