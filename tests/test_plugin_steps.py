@@ -322,8 +322,38 @@ def test_the_frameworks_exporter_writes_what_the_library_writes(directory: Path,
     assert Path(graphs["step"]).exists()
     script = Exporter.from_model(model).export_torch_script(output_dir=str(tmp_path / "ts"))
     assert_allclose(torch.jit.load(script["model"])(torch.from_numpy(wave)).numpy(), expected, atol=1e-5)
+    Exporter.from_model(model).export_onnx(output_dir=str(tmp_path / "onnx"))
     with pytest.raises(ValueError, match="opset"):
         Exporter.from_model(model).export_onnx(output_dir=str(tmp_path / "onnx"), opset=9)
+
+
+def exporter(directory: Path) -> Any:
+    from modelscope.exporters import Exporter
+    from modelscope.models import Model
+
+    import frcrn.plugin  # noqa: F401
+
+    return Exporter.from_model(Model.from_pretrained(str(directory), device="cpu"))
+
+
+@pytest.mark.parametrize(("name", "write"), [("model.ts", "export_torch_script"), ("model.onnx", "export_onnx")])
+def test_the_frameworks_exporter_writes_over_nothing_of_others(
+    name: str, write: str, directory: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text("mine")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / name).symlink_to(tmp_path / name)
+    for folder, why in ((tmp_path, "is there already, and not from here"), (tmp_path / "linked", "is a link")):
+        with pytest.raises(ValueError, match=f"{name}: {why}"):
+            getattr(exporter(directory), write)(output_dir=str(folder))
+    assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_the_frameworks_exporter_writes_over_what_it_wrote(directory: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        exporter(directory).export_torch_script(output_dir=str(tmp_path))
+    assert (tmp_path / "model.ts").is_file()
 
 
 # Its server

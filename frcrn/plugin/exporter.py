@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import warnings
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from frcrn.export.onnx.folder import described, export
 from frcrn.export.onnx.graph import OPSET
 from frcrn.export.onnx.traced import WholeWave
 from frcrn.export.parity import checked, expected, speech
-from frcrn.files import replacing
+from frcrn.files import digest, refuse_links, replacing
 from frcrn.models import Enhancer
 from frcrn.plugin.framework_files import link
 from frcrn.plugin.model import FRCRNModel
@@ -25,6 +27,8 @@ HARMLESS = (("device", "cpu"), ("validation", True))
 """What callers may ask for that is so anyway."""
 USUAL_OPSET = 13
 """What the framework's own exporters write unless asked."""
+MARK = "frcrn"
+"""A file in a script that says that it is from here."""
 
 
 class FRCRNExporter(TorchModelExporter):  # type: ignore[misc]
@@ -39,6 +43,7 @@ class FRCRNExporter(TorchModelExporter):  # type: ignore[misc]
         """
         if opset not in (USUAL_OPSET, OPSET):
             raise ValueError(f"opset: expected {OPSET}, which is what the graphs are written in, found {opset}")
+        refuse_others(Path(output_dir) / ModelFile.ONNX_MODEL_FILE, is_whole)
         folder = export(network_of(self.model, others), output_dir).parent
         graphs = {name: graph["file"] for name, graph in described(folder)["graphs"].items()}
         link(folder / graphs.pop("whole"), folder, ModelFile.ONNX_MODEL_FILE)
@@ -50,16 +55,39 @@ class FRCRNExporter(TorchModelExporter):  # type: ignore[misc]
 
         It is the network alone: one that wants a loudness (`level_dbfs`) wants it of what the script is given too.
         """
+        path = Path(output_dir) / ModelFile.TS_MODEL_FILE
+        refuse_others(path, is_script)
         network = network_of(self.model, others)
         script, wave = traced(network), speech(network.sample_rate)
         with torch.no_grad():
             got = script(torch.from_numpy(wave)[None])[0].numpy()
         checked("model.ts", got, expected(network, wave, levelled=False))
-        path = Path(output_dir) / ModelFile.TS_MODEL_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as beside:
-            torch.jit.save(script, str(beside))
+            torch.jit.save(script, str(beside), _extra_files={MARK: ""})
         return {"model": str(path)}
+
+
+def refuse_others(path: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Refuse to write over what has our file's name and is somebody else's."""
+    refuse_links(path)
+    if path.exists() and not is_ours(path):
+        raise ValueError(f"{path}: is there already, and not from here; give a folder of its own")
+
+
+def is_whole(path: Path) -> bool:
+    """Say whether a graph is that of a whole wave by another name."""
+    whole = path.with_name("whole.onnx")
+    return path.is_file() and whole.is_file() and digest(path) == digest(whole)
+
+
+def is_script(path: Path) -> bool:
+    """Say whether a script was written here."""
+    try:
+        with zipfile.ZipFile(path) as script:
+            return any(name.endswith(f"/extra/{MARK}") for name in script.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def network_of(model: FRCRNModel, others: dict[str, Any]) -> Enhancer:
