@@ -17,6 +17,8 @@ from notebooks.run import execute, notebooks, tidy
 
 LARGEST = 300_000
 SLOW = ("2_batch", "3_modelscope")
+MINE = ("noisy.flac", "clean.flac", "clean.wav", "noisy/broken.flac", "clean/new.flac", "model/configuration.json")
+"""Files of whoever opens the notebooks, by names that these use."""
 
 
 def cases() -> list[object]:
@@ -33,8 +35,11 @@ def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     for proxy in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(proxy, "http://127.0.0.1:9")  # whoever asks the network is refused
     copy = shutil.copy(path, tmp_path / path.name)
-    (tmp_path / "work").mkdir()
+    for name in MINE:
+        (place := tmp_path / "work" / name).parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("mine")
     done = tidy(execute(Path(copy), tmp_path / "work"))
+    assert {(tmp_path / "work" / name).read_text() for name in MINE} == {"mine"}
     kept = json.loads(path.read_text(encoding="utf-8"))
     assert [shown(cell) for cell in done.cells] == [shown(cell) for cell in kept["cells"]]
 
