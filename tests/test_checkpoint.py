@@ -186,6 +186,18 @@ def test_a_converted_checkpoint_is_the_same_in_both_forms(
     assert main(["convert", str(source), "-o", str(folder), "--force"]) == 0
 
 
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "configuration.json"])
+def test_a_released_form_that_is_there_is_not_replaced(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frcrn.models.convert.load", lambda _: pytest.fail("opened"))
+    (tmp_path / "released").mkdir()
+    (tmp_path / "released" / name).write_text("mine")
+    with pytest.raises(CheckpointError, match=f"released/{name}: a model is here already"):
+        convert(tmp_path / "released", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["released"]
+
+
 def test_another_network_is_converted_to_our_form_alone(tmp_path: Path) -> None:
     save(tiny(), tmp_path / "tiny.pt")
     assert convert(tmp_path / "tiny.pt", tmp_path / "model") == [tmp_path / "model"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +13,10 @@ import numpy as np
 import pytest
 
 import frcrn
+from frcrn.cli import main
+from frcrn.data.hf import HFRows
 from frcrn.export.runtime import with_runtime
+from frcrn.training.recipe import Train
 from tests.networks import tiny
 
 WAVE = np.zeros(1600, np.float32)
@@ -32,6 +37,14 @@ ODD: dict[str, Callable[[], Any]] = {
     "text as a strength": lambda: MODEL.enhance(WAVE, 16000, strength="all"),  # type: ignore[arg-type]
     "no number as a rate": lambda: MODEL.enhance(WAVE, float("nan")),  # type: ignore[arg-type]
     "text as a rate": lambda: MODEL.enhance(WAVE, "16000"),  # type: ignore[arg-type]
+    "an open file as a target": lambda: frcrn.enhance_file(b"", io.BytesIO(), model=MODEL),  # type: ignore[arg-type]
+    "nothing as a target": lambda: frcrn.enhance_file(b"", None, model=MODEL),  # type: ignore[arg-type]
+    "text as a number of processes": lambda: frcrn.enhance_folder("in", "out", jobs="2"),  # type: ignore[arg-type]
+    "less than no process": lambda: frcrn.enhance_folder("in", "out", jobs=-1),
+    "a second row without a column": lambda: HFRows([{"noisy": WAVE, "clean": WAVE}, {"noisy": WAVE}]),
+    "a seed beyond what generators take": lambda: Train(max_steps=1, seed=10**15),
+    "a batch without an end": lambda: Train(max_steps=1, batch_size=10**15),
+    "a step without an end": lambda: Train(max_steps=1, accumulate=10**15),
     "a gigahertz": lambda: MODEL.enhance(WAVE, 10**9),
     "a hertz": lambda: MODEL.enhance(WAVE, 1),
     "a stream of a gigahertz": lambda: MODEL.stream(rate=10**9),
@@ -58,3 +71,17 @@ def test_a_file_that_claims_a_rate_of_a_hertz_is_refused_by_name(tmp_path: Path)
     ):
         frcrn.enhance_file(tmp_path / "slow.wav", tmp_path / "out.wav", model=MODEL)
     assert [path.name for path in tmp_path.iterdir()] == ["slow.wav"]
+
+
+@pytest.mark.parametrize(
+    "change", ["train=null", "stages=null", "stages=[1]", "stages=x", 'stages=[{"name":"a","train":1}]']
+)
+def test_a_recipe_of_odd_types_is_refused_where_the_last_weights_are_asked_for(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = {"model": {"preset": "tiny"}, "loss": {"si_snr": {}}, "train": {"max_steps": 1}}
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    assert main(["train", "recipe.json", "--keep-last", "--set", change]) == 2
+    assert "expected" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == ["recipe.json"]

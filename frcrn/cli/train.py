@@ -87,9 +87,11 @@ def read_tables(args: argparse.Namespace) -> dict[str, Any]:
     if args.init_from is not None:
         changes.append(f"train.init_from={args.init_from}")
     values = tables(args.recipe, changes)
+    stages = values.get("stages")
     if args.keep_last:
-        for table in (values, *values.get("stages", ())):
-            table.setdefault("train", {})["keep_last"] = True
+        for table in (values, *(stages if isinstance(stages, list) else ())):
+            if isinstance(table, dict) and isinstance(table.setdefault("train", {}), dict):
+                table["train"]["keep_last"] = True
     return values
 
 

@@ -127,8 +127,9 @@ def bare(dataset: Any) -> Any:
 
 def as_row(row: Any) -> Mapping[str, Any]:
     """Return a row, or refuse what is none."""
-    if not isinstance(row, Mapping):
-        raise ValueError(f"dataset: expected rows with the columns noisy and clean, found {type(row).__name__}")
+    if not isinstance(row, Mapping) or not set(COLUMNS) <= row.keys():
+        found = ", ".join(map(str, row)) or "nothing" if isinstance(row, Mapping) else type(row).__name__
+        raise ValueError(f"dataset: expected rows with the columns noisy and clean, found {found}")
     return row
 
 

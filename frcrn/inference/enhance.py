@@ -20,6 +20,7 @@ from frcrn.audio.fifo import Queue
 from frcrn.audio.normalising import normalised
 from frcrn.config import FOR_RECORDINGS
 from frcrn.export.native.standalone import NativeNetwork
+from frcrn.files import path_text
 from frcrn.inference import blockwise
 from frcrn.inference.choices import Mix, checked_mix, passes_of
 from frcrn.inference.fullband import checked_band, full_band
@@ -125,6 +126,7 @@ def enhance_file(
         >>> frcrn.enhance_file("noisy.flac", "clean.flac", strength=0.9)
     """
     mix = checked_mix(strength, max_attenuation_db, residual)
+    path_text(target, "the target")
     network: Any = model if is_network(model) else open_network(cast(Any, model), runtime, precision=precision)
     passes = passes_of(network, passes)
     with recording_of(source, mono=mono, repair=repair, track=track) as (recording, found, origin):

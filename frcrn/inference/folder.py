@@ -64,6 +64,8 @@ def enhance_folder(
         not isinstance(place, (str, os.PathLike)) or place == "" for place in places
     ):
         raise ValueError(f"inputs {inputs!r}: expected folders, files or patterns")
+    if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
+        raise ValueError(f"jobs {jobs!r}: expected a whole number from 1")
     planned = plan(places, os.path.join(path_text(output, "the output"), ""))
     manifest = None if all(job.problem for job in planned) else Manifest(Path(output))
     outcomes = []

@@ -29,7 +29,8 @@ def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, f
         >>> convert("last_best_checkpoint.pt", "model")
     """
     folder = Path(output)
-    held = [folder / name for name in (*WEIGHT_FILES, CONFIGURATION) if (folder / name).exists()]
+    names = (*WEIGHT_FILES, CONFIGURATION)
+    held = [place / name for place in (folder, folder / RELEASED) for name in names if (place / name).exists()]
     if held and not force:
         raise CheckpointError(f"{held[0]}: a model is here already; give another folder, or --force to replace it")
     model = load(source)

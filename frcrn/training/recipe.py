@@ -13,6 +13,8 @@ from frcrn.files import from_json, text_of
 from frcrn.models.base import MODELS, Enhancer
 
 MOST_WORKERS = 512
+MOST_TOGETHER = 1 << 16
+"""Examples in a batch, and batches in a step."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,10 @@ class Train:
             require(getattr(self, name) >= 1, name, "1 or more", getattr(self, name))
         for name in ("workers", "warmup_steps", "weight_decay", "seed"):
             require(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
+        require(self.seed < 1 << 40, "seed", "a number below 2^40", self.seed)
         require(self.workers <= MOST_WORKERS, "workers", f"at most {MOST_WORKERS} processes", self.workers)
+        for name in ("batch_size", "accumulate"):
+            require(getattr(self, name) <= MOST_TOGETHER, name, f"at most {MOST_TOGETHER}", getattr(self, name))
         for name in ("max_steps", "max_minutes", "clip_norm", "patience", "lr", "taps_lr"):
             value = getattr(self, name)
             require(value is None or value > 0, name, "more than 0", value)
