@@ -127,9 +127,10 @@ def bare(dataset: Any) -> Any:
 
 def as_row(row: Any) -> Mapping[str, Any]:
     """Return a row, or refuse what is none."""
-    if not isinstance(row, Mapping) or not set(COLUMNS) <= row.keys():
-        found = ", ".join(map(str, row)) or "nothing" if isinstance(row, Mapping) else type(row).__name__
-        raise ValueError(f"dataset: expected rows with the columns noisy and clean, found {found}")
+    if not isinstance(row, Mapping):
+        raise ValueError(f"dataset: expected rows with the columns noisy and clean, found {type(row).__name__}")
+    if not set(COLUMNS) <= row.keys():
+        raise ValueError(f"dataset: expected the columns noisy and clean, found {', '.join(map(str, row)) or 'none'}")
     return row
 
 
