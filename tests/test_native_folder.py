@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -49,6 +50,21 @@ def test_as_much_comes_out_as_goes_in_and_it_is_what_the_network_hears(folder: P
     assert clean.shape == (samples,)
     with torch.no_grad():
         assert_allclose(clean[None], network()(torch.from_numpy(wave)).wave.numpy(), atol=1e-5)
+
+
+def test_sound_that_cannot_be_read_is_no_success(folder: Path) -> None:
+    unreadable = os.open("/", os.O_RDONLY)
+    try:
+        done = subprocess.run(["./run"], cwd=folder, stdin=unreadable, capture_output=True, check=False)
+    finally:
+        os.close(unreadable)
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
+def test_two_models_are_refused(folder: Path) -> None:
+    command = ["./run", "model.frcrn", "noisy.f32"]
+    done = subprocess.run(command, cwd=folder, input=b"", capture_output=True, check=False)
+    assert done.returncode == 2 and b"expected one model" in done.stderr
 
 
 def test_the_description_says_what_is_there(folder: Path) -> None:

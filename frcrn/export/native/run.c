@@ -9,6 +9,10 @@
 
 int main(int count, char **words) {
     const char *path = count == 2 ? words[1] : "model.frcrn", *why = NULL;
+    if (count > 2) {
+        fprintf(stderr, "%s: expected one model at most; sound comes from standard input\n", words[0]);
+        return 2;
+    }
     frcrn_model *model = frcrn_open(path, &why);
     if (!model) {
         fprintf(stderr, "%s: %s\n", path, why);
@@ -32,5 +36,5 @@ int main(int count, char **words) {
     } while (got || owed);
     free(state), free(scratch), free(wave);
     frcrn_close(model);
-    return fflush(stdout) ? 1 : 0;
+    return ferror(stdin) || fflush(stdout) ? 1 : 0;
 }
