@@ -265,6 +265,19 @@ def test_a_list_goes_to_a_folder_with_its_names(with_network: Pipe, tmp_path: Pa
     assert [len(samples(result)) for result in results] == lengths == [3200, 4800, 1600]
 
 
+def test_names_of_one_file_on_a_disk_that_folds_case_are_refused(with_network: Pipe, tmp_path: Path) -> None:
+    """Hard links stand for such a disk."""
+    one, other = (
+        save(tmp_path / "x" / "A.wav", speech(0.1, seed=1)),
+        save(tmp_path / "y" / "a.wav", speech(0.1, seed=1)),
+    )
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "some").write_bytes(b"")
+    (tmp_path / "out" / "SOME").hardlink_to(tmp_path / "out" / "some")
+    with pytest.raises(AudioError, match="a.wav: would be written to the same file as .*A.wav"):
+        with_network(Gain(0.5))([one, other], output_path=tmp_path / "out")
+
+
 def test_what_would_be_lost_is_refused_before_anything_is_written(with_network: Pipe, tmp_path: Path) -> None:
     ans = with_network(Gain(0.5))
     one, other = (save(tmp_path / folder / "a.wav", speech(0.1, seed=1)) for folder in ("x", "y"))

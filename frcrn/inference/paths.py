@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -40,7 +40,7 @@ def plan(inputs: Sequence[Place], output: Place, listed: Sequence[Place] = ()) -
         jobs = [Job(Path(inputs[0]), Path(output))]
     else:
         jobs = list(_within(Path(output), _into_folder(inputs, Path(output), listed)))
-    return list(_without_overwriting(list(_without_collisions(jobs, folds_case(Path(output))))))
+    return list(_without_overwriting(list(_without_collisions(jobs, key_in(Path(output))))))
 
 
 def beside(places: Iterable[Place]) -> Iterator[tuple[Place, Path]]:
@@ -163,12 +163,16 @@ def folds_case(place: Path) -> bool:
     return False
 
 
-def _without_collisions(jobs: Iterable[Job], folded: bool) -> Iterator[Job]:
+def key_in(place: Path) -> Callable[[str], str]:
+    """Return a function of names, by which those of one file there are equal."""
+    return (lambda name: unicodedata.normalize("NFC", name).casefold()) if folds_case(place) else str
+
+
+def _without_collisions(jobs: Iterable[Job], key: Callable[[str], str]) -> Iterator[Job]:
     """Name the second of two files with one target, and drop a file that was given twice."""
     taken: dict[str, Path] = {}
     for job in jobs:
-        name = os.fspath(job.target)
-        first = taken.setdefault(unicodedata.normalize("NFC", name).casefold() if folded else name, job.source)
+        first = taken.setdefault(key(os.fspath(job.target)), job.source)
         if first is job.source or job.problem:
             yield job
         elif first.resolve() != job.source.resolve():

@@ -10,7 +10,7 @@ from typing import Any
 from frcrn import audio
 from frcrn.audio import AudioError
 from frcrn.files import inode_of, path_text
-from frcrn.inference.paths import led_out
+from frcrn.inference.paths import key_in, led_out
 from frcrn.plugin.sources import name_of
 
 
@@ -23,8 +23,6 @@ class Target:
             raise ValueError("output_path: expected a file or folder, found an empty name")
         self.path = None if output_path is None else Path(output_path)
         self.folder = self.path is not None and (many or self.path.is_dir())
-        self.taken: set[str] = set()
-        self.count = 0
         if self.path is None or not self.folder:
             return
         if self.path.exists() and not self.path.is_dir() or not self.path.exists() and audio.is_audio_name(self.path):
@@ -45,7 +43,7 @@ class Names:
     """Gives each input a file name of its own in a folder: the one it came with, a number where it had none."""
 
     def __init__(self, folder: Path, inputs: Iterable[Any] = ()) -> None:
-        self.folder = folder
+        self.folder, self.key = folder, key_in(folder)
         self.sources: dict[str, Any] = {}
         self.inputs = {mark for source in inputs if (mark := inode_of(file_of(source)))}
 
@@ -60,8 +58,7 @@ class Names:
         if not audio.is_audio_name(name):
             name = f"{name}.wav"
         shown = source if isinstance(source, (str, os.PathLike)) else name
-        if name in self.sources:
-            other = self.sources[name]
+        if (other := self.sources.get(self.key(name))) is not None:
             raise AudioError(f"{shown}: would be written to the same file as {other}, {self.folder / name}")
         if there := inode_of(self.folder / name):
             if there == inode_of(file_of(source)):
@@ -70,7 +67,7 @@ class Names:
                 raise AudioError(f"{shown}: {self.folder / name} is an input, too; choose another folder")
         if problem := led_out(self.folder, self.folder / name):
             raise AudioError(f"{shown}: {problem}")
-        self.sources[name] = source if isinstance(source, (str, os.PathLike)) else "another input"
+        self.sources[self.key(name)] = source if isinstance(source, (str, os.PathLike)) else "another input"
         return name
 
 
