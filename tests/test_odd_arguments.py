@@ -18,9 +18,11 @@ from frcrn.data.hf import HFRows
 from frcrn.export.runtime import with_runtime
 from frcrn.training.recipe import Train
 from tests.networks import tiny
+from tests.strange_audio import made
 
 WAVE = np.zeros(1600, np.float32)
 MODEL = tiny(causal=True)
+SOUND = made("WAV", "PCM_16")
 ODD: dict[str, Callable[[], Any]] = {
     "a number as a model": lambda: frcrn.load(5),  # type: ignore[arg-type]
     "bytes as a model": lambda: frcrn.load(b".."),  # type: ignore[arg-type]
@@ -37,8 +39,8 @@ ODD: dict[str, Callable[[], Any]] = {
     "text as a strength": lambda: MODEL.enhance(WAVE, 16000, strength="all"),  # type: ignore[arg-type]
     "no number as a rate": lambda: MODEL.enhance(WAVE, float("nan")),  # type: ignore[arg-type]
     "text as a rate": lambda: MODEL.enhance(WAVE, "16000"),  # type: ignore[arg-type]
-    "an open file as a target": lambda: frcrn.enhance_file(b"", io.BytesIO(), model=MODEL),  # type: ignore[arg-type]
-    "nothing as a target": lambda: frcrn.enhance_file(b"", None, model=MODEL),  # type: ignore[arg-type]
+    "an open file as a target": lambda: frcrn.enhance_file(SOUND, io.BytesIO(), model=MODEL),  # type: ignore[arg-type]
+    "nothing as a target": lambda: frcrn.enhance_file(SOUND, None, model=MODEL),  # type: ignore[arg-type]
     "text as a number of processes": lambda: frcrn.enhance_folder("in", "out", jobs="2"),  # type: ignore[arg-type]
     "less than no process": lambda: frcrn.enhance_folder("in", "out", jobs=-1),
     "a second row without a column": lambda: HFRows([{"noisy": WAVE, "clean": WAVE}, {"noisy": WAVE}]),
