@@ -14,7 +14,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -84,10 +84,9 @@ def write_together(folder: Path, contents: Mapping[str, bytes]) -> None:
     The last takes its name first and is their mark: where it is missing, others of these names are somebody else's.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    refuse_links(*(folder / name for name in contents))
-    there = [name for name in contents if (folder / name).exists()]
-    if there and not (folder / [*contents][-1]).exists():
-        raise ValueError(f"{folder / there[0]}: is there already, and not from here; give a folder of its own")
+    paths = [folder / name for name in contents]
+    refuse_links(*paths)
+    refuse_others(paths, paths[-1].exists)
     with held(folder), ExitStack() as files:
         for name, content in contents.items():
             files.enter_context(replacing(folder / name)).write_bytes(content)
@@ -109,6 +108,19 @@ def refuse_links(*paths: Path) -> None:
             raise ValueError(
                 f"{path}: is a link, a pipe or a device, by which what is written goes elsewhere; remove it"
             )
+
+
+def refuse_others(paths: Iterable[Path], ours: Callable[[], bool], origin: str = "here") -> None:
+    """Refuse to write where files of our names are somebody else's; where there are any, `ours` says whose."""
+    there = [path for path in paths if path.exists()]
+    if there and not ours():
+        raise ValueError(f"{there[0]}: is there already, and not from {origin}; give a folder of its own")
+
+
+def refuse_no_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse a place for a folder where something else is, before the work that it is for."""
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise ValueError(f"{os.fspath(path)}: expected a folder to write into, found something else")
 
 
 def inode_of(place: Any) -> tuple[int, int] | None:

@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print and write."""
     from frcrn.evaluation.speed.benchmark import benchmark
     from frcrn.evaluation.speed.tables import markdown
-    from frcrn.files import write_text
+    from frcrn.files import refuse_no_folder, write_text
 
-    if args.output and args.output.exists() and not args.output.is_dir():
-        raise ValueError(f"{args.output}: expected a folder to write into, found something else")
+    if args.output:
+        refuse_no_folder(args.output)
     with progress_bar(1, "bench") as progress:
         result = benchmark(
             [args.model, *args.vs],

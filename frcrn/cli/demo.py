@@ -123,11 +123,12 @@ def demonstrate(model: Network, folder: str | os.PathLike[str]) -> Demo:
     """Write the noisy sample, what the model makes of it, and a picture of both."""
     from frcrn import audio
     from frcrn.audio.sample import sample
+    from frcrn.files import refuse_others
 
     demo = Demo(*(Path(folder) / name for name in ("noisy.wav", "enhanced.wav", "before_after.png")))
     demo.enhanced.parent.mkdir(parents=True, exist_ok=True)
     noisy = sample()
-    refuse_others(demo, noisy.samples)
+    refuse_others(demo, lambda: holds(demo.noisy, noisy.samples))
     enhanced: Samples = model.enhance(noisy.samples, noisy.rate)
     for path, samples in ((demo.noisy, noisy.samples), (demo.enhanced, enhanced)):
         audio.write(path, samples, noisy.rate)
@@ -135,18 +136,15 @@ def demonstrate(model: Network, folder: str | os.PathLike[str]) -> Demo:
     return demo
 
 
-def refuse_others(demo: Demo, noisy: Samples) -> None:
-    """Refuse a folder in which files of these names are somebody else's: ours begin with the sample."""
+def holds(path: Path, noisy: Samples) -> bool:
+    """Say whether a file is the sample, which is written first."""
     import numpy as np
 
     from frcrn import audio
 
-    if not (there := [path for path in demo if path.exists()]):
-        return
     with suppress(ValueError, OSError):
-        if np.array_equal(audio.read(demo.noisy).samples, noisy):
-            return
-    raise ValueError(f"{there[0]}: is there already, and not from here; give a folder of its own")
+        return bool(np.array_equal(audio.read(path).samples, noisy))
+    return False
 
 
 def draw(path: Path, waves: dict[str, Samples], rate: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     import json
 
     from frcrn.export.onnx.folder import export
+    from frcrn.files import refuse_no_folder
     from frcrn.models.checkpoint import load
 
     if not args.int8 and args.calibrate:
@@ -75,8 +75,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--max-loss belongs to --int8; give both")
     if args.max_loss is not None and not args.max_loss >= 0:
         raise ValueError(f"--max-loss {args.max_loss}: accepted are numbers from 0")
-    if os.path.exists(args.output) and not os.path.isdir(args.output):
-        raise ValueError(f"{args.output}: expected a folder to write into, found something else")
+    refuse_no_folder(args.output)
     model = load(args.model)
     if args.format == "web":
         return _for_the_browser(args, model)
@@ -127,7 +126,8 @@ def _in_whole_numbers(args: argparse.Namespace, model: Enhancer) -> int:
 
     from frcrn.export.fixed.folder import export_fixed
 
-    path = export_fixed(model, args.output, args.net_id or 0, "se" if args.net_name is None else args.net_name)
+    given = {"number": args.net_id, "name": args.net_name}
+    path = export_fixed(model, args.output, **{key: value for key, value in given.items() if value is not None})
     about = json.loads(path.read_text(encoding="utf-8"))
     tables, memory = about["table_bytes"] / 1000, about["memory_bytes"] / 1000
     print(f"{path.parent / ('def_' + about['network'] + '.c')}: {tables:.1f} kB of tables, {memory:.1f} kB of memory")

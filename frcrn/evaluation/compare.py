@@ -15,7 +15,7 @@ from frcrn.evaluation.report.page import REPORT, write_report
 from frcrn.evaluation.report.tables import about, between, differences, markdown
 from frcrn.evaluation.statistics import Report, paired_difference
 from frcrn.evaluation.systems import System
-from frcrn.files import read_json, refuse_links, write_json, write_text
+from frcrn.files import read_json, refuse_links, refuse_others, write_json, write_text
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
 COMPARISON = "comparison"
@@ -60,8 +60,9 @@ def compare(
     """
     options, folder = options or Options(probes=20), Path(out)
     folders = _folders([system.label for system in systems])
-    refuse_links(*(folder / name for name in (*folders, f"{COMPARISON}.json", f"{COMPARISON}.md", REPORT)))
-    refuse_others(folder)
+    written = [folder / name for name in (f"{COMPARISON}.json", f"{COMPARISON}.md", REPORT)]
+    refuse_links(*(folder / name for name in folders), *written)
+    refuse_others(written, lambda: "reference" in read_json(written[0]))
     reports = tuple(
         _watched(system, pairs, options, folder / place, watch) for system, place in zip(systems, folders, strict=True)
     )
@@ -73,14 +74,6 @@ def compare(
     write_text(folder / f"{COMPARISON}.md", comparison.markdown)
     write_report(folder, reports, systems, pairs, options.rate, found)
     return comparison
-
-
-def refuse_others(folder: Path) -> None:
-    """Refuse a folder in which files of our names are not from a comparison, whose facts come first."""
-    names = (f"{COMPARISON}.json", f"{COMPARISON}.md", REPORT)
-    there = [folder / name for name in names if (folder / name).exists()]
-    if there and "reference" not in read_json(folder / names[0]):
-        raise ValueError(f"{there[0]}: is there already, and not from here; give a folder of its own")
 
 
 def _watched(

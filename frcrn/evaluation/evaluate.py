@@ -27,7 +27,7 @@ from frcrn.evaluation.report.page import REPORT, write_report
 from frcrn.evaluation.scores_csv import RUN, Journal
 from frcrn.evaluation.statistics import Report, Row, summarise
 from frcrn.evaluation.systems import Network, System, Unprocessed
-from frcrn.files import read_json, refuse_links, write_json
+from frcrn.files import read_json, refuse_links, refuse_others, write_json
 from frcrn.models.base import Enhancer
 
 __all__ = ["ALWAYS", "NAMES", "Options", "Progress", "Report", "evaluate", "open_pairs", "run"]
@@ -126,8 +126,9 @@ def run(
     identity = {"model": system.fingerprint(), **options.identity(), **_scoring_versions()}
     scorers = Scorers(options.measured, rate=options.rate, workers=options.workers, dnsmos_folder=options.dnsmos_folder)
     if folder:
-        refuse_links(folder / SUMMARY, folder / REPORT)
-        refuse_others(folder)
+        written = (folder / SUMMARY, folder / REPORT)
+        refuse_links(*written)
+        refuse_others(written, (folder / RUN).exists)  # which is written first
     journal = Journal(folder, identity, options.columns, options.fresh) if folder else None
     with scorers, journal or nullcontext():
         work = ClipWork(system, options, scorers, {} if journal is None else journal.rows)
@@ -146,13 +147,6 @@ def run(
     if folder:
         write_json(folder / SUMMARY, summary)
     return Report(system.label, tuple(rows), summary)
-
-
-def refuse_others(folder: Path) -> None:
-    """Refuse a folder in which files of our names are not from an evaluation, whose mark comes first."""
-    there = [folder / name for name in (SUMMARY, REPORT) if (folder / name).exists()]
-    if there and not (folder / RUN).exists():
-        raise ValueError(f"{there[0]}: is there already, and not from here; give a folder of its own")
 
 
 class ClipWork(NamedTuple):

@@ -18,7 +18,7 @@ from frcrn.export.onnx.folder import described, export
 from frcrn.export.onnx.graph import OPSET
 from frcrn.export.onnx.traced import WholeWave
 from frcrn.export.parity import checked, expected, speech
-from frcrn.files import digest, refuse_links, replacing
+from frcrn.files import digest, refuse_links, refuse_others, replacing
 from frcrn.models import Enhancer
 from frcrn.plugin.framework_files import link
 from frcrn.plugin.model import FRCRNModel
@@ -43,7 +43,7 @@ class FRCRNExporter(TorchModelExporter):  # type: ignore[misc]
         """
         if opset not in (USUAL_OPSET, OPSET):
             raise ValueError(f"opset: expected {OPSET}, which is what the graphs are written in, found {opset}")
-        refuse_others(Path(output_dir) / ModelFile.ONNX_MODEL_FILE, is_whole)
+        refuse_foreign(Path(output_dir) / ModelFile.ONNX_MODEL_FILE, is_whole)
         folder = export(network_of(self.model, others), output_dir).parent
         graphs = {name: graph["file"] for name, graph in described(folder)["graphs"].items()}
         link(folder / graphs.pop("whole"), folder, ModelFile.ONNX_MODEL_FILE)
@@ -56,7 +56,7 @@ class FRCRNExporter(TorchModelExporter):  # type: ignore[misc]
         It is the network alone: one that wants a loudness (`level_dbfs`) wants it of what the script is given too.
         """
         path = Path(output_dir) / ModelFile.TS_MODEL_FILE
-        refuse_others(path, is_script)
+        refuse_foreign(path, is_script)
         network = network_of(self.model, others)
         script, wave = traced(network), speech(network.sample_rate)
         with torch.no_grad():
@@ -68,11 +68,10 @@ class FRCRNExporter(TorchModelExporter):  # type: ignore[misc]
         return {"model": str(path)}
 
 
-def refuse_others(path: Path, is_ours: Callable[[Path], bool]) -> None:
-    """Refuse to write over what has our file's name and is somebody else's."""
+def refuse_foreign(path: Path, is_ours: Callable[[Path], bool]) -> None:
+    """Refuse to write over what has our file's name and is somebody else's, or a link."""
     refuse_links(path)
-    if path.exists() and not is_ours(path):
-        raise ValueError(f"{path}: is there already, and not from here; give a folder of its own")
+    refuse_others([path], lambda: is_ours(path))
 
 
 def is_whole(path: Path) -> bool:

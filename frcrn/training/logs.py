@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from frcrn.audio import MissingPackage
-from frcrn.files import read_json, write_json, write_text
+from frcrn.files import read_json, refuse_others, write_json, write_text
 from frcrn.training.losses.spectra import power, spectrum
 from frcrn.training.recipe import Recipe
 from frcrn.visible import OneLine
@@ -72,11 +72,9 @@ def files_of(folder: Path) -> list[Path]:
     return [*(folder / name for name in names), *within]
 
 
-def refuse_others(folder: Path) -> None:
+def refuse_foreign(folder: Path) -> None:
     """Refuse a folder in which files of our names are not from a run, whose recipe is written first."""
-    there = [path for path in files_of(folder) if path.exists()]
-    if there and "train" not in read_json(folder / RECIPE):
-        raise ValueError(f"{there[0]}: is there already, and not from a run; give a folder of its own")
+    refuse_others(files_of(folder), lambda: "train" in read_json(folder / RECIPE), "a run")
 
 
 def in_words(numbers: Mapping[str, float], start: Mapping[str, float]) -> str:

@@ -22,7 +22,7 @@ from frcrn.training.build import build_data, check_packages, check_plan, choose_
 from frcrn.training.distributed import Processes
 from frcrn.training.ema import Average
 from frcrn.training.graphed import build_stepper, check_graph
-from frcrn.training.logs import Tracker, files_of, refuse_others, write_recipe
+from frcrn.training.logs import Tracker, files_of, refuse_foreign, write_recipe
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.outcome import Held, Result, held_by, result_of, strays
 from frcrn.training.recipe import Recipe, differences, parse
@@ -278,7 +278,7 @@ class Trainer(Scoring):
         if resume and saved is None and checkpoints.found(kept):
             raise ValueError(f"{kept}: none of the checkpoints is whole; remove the folder to start again")
         if resume and saved is None:
-            refuse_others(self.folder)
+            refuse_foreign(self.folder)
         self.processes.wait()
         return saved
 
