@@ -49,6 +49,16 @@ def shown(cell: Any) -> set[str]:
     return {output["output_type"] for output in cell.get("outputs", [])}
 
 
+@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
+def test_the_first_cell_twice_makes_one_folder(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = next(cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code")
+    moving = [line for line in code["source"] if re.search(r"os\.|^import os", line)]
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        exec("".join(moving), {})
+    assert len([each for each in tmp_path.rglob("*") if each.is_dir()]) <= 1
+
+
 def test_there_are_four() -> None:
     assert [path.stem[0] for path in notebooks()] == ["1", "2", "3", "4"]
 

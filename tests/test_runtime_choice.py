@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
+import pickle
 import shutil
 import subprocess
 import sys
@@ -201,3 +203,27 @@ def test_results_in_another_precision_are_other_results() -> None:
     assert frcrn.load(runtime="native", precision="bf16").optimize("bf16")
     with pytest.raises(ValueError, match="opened in it"):
         frcrn.load(runtime="native").optimize("bf16")
+
+
+RUN_ELSEWHERE = {
+    "native, without torch": lambda: frcrn.load("default", runtime="native"),
+    "native": lambda: with_runtime(tiny(causal=True), "native"),
+    "native, looking ahead": lambda: with_runtime(tiny(), "native", threads=2),
+    "onnx": lambda: with_runtime(tiny(causal=True), "onnx"),
+    "openvino": lambda: with_runtime(tiny(causal=True), "openvino"),
+}
+
+
+@pytest.mark.parametrize("kind", RUN_ELSEWHERE)
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_network_goes_to_other_processes_whatever_runs_it(kind, copied):
+    if kind in ("onnx", "openvino"):
+        pytest.importorskip({"onnx": "onnxruntime"}.get(kind, kind))
+    model, noisy = RUN_ELSEWHERE[kind](), sample().samples[0][:8000]
+    assert_array_equal(copied(model).enhance(noisy, 16000), model.enhance(noisy, 16000))
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_stream_is_not_copied(copied):
+    with pytest.raises(TypeError, match=r"model\.stream\(\)"):
+        copied(tiny(causal=True).stream(rate=48000))

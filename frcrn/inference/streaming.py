@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn, SupportsIndex
 
 import numpy as np
 import soxr
@@ -97,6 +97,10 @@ class Stream:
         self._pending, self._original = Fifo(channels), Fifo(channels)
         self._like: Any = np.zeros(0 if channels == 1 else (channels, 0), np.float32)
         self.reset()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse to be copied or pickled: the copy would take up what this one has in the middle of a sound."""
+        raise TypeError("a stream cannot be copied or sent to another process; open another with model.stream()")
 
     @property
     def strength(self) -> float:

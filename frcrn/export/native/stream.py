@@ -25,10 +25,15 @@ class NativeStep:
     """
 
     def __init__(self, content: bytes, precision: str = "fp32") -> None:
+        self._made_of = content, precision
         self._model = NativeModel(content, precision)
         self.sample_rate, self.hop, self.delay = self._model.sample_rate, self._model.hop, self._model.delay
         self.lookahead = self._model.lookahead
         self._mine = threading.local()
+
+    def __reduce__(self) -> tuple[type[NativeStep], tuple[bytes, str]]:
+        """Copies, and those in other processes, open the program again."""
+        return NativeStep, self._made_of
 
     def initial_state(self, batch: int) -> Past:
         """Return the state before the first sample."""

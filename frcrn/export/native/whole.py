@@ -72,9 +72,14 @@ class NativeMasks:
         self._weights = torch.from_numpy(np.concatenate(writer.program.weights)).clone()
         self._inputs, *self._heads = (number(each, places) for each in (inputs.buffer, *heads))
         self._more, self._scratch = writer.most, max(each.scratch for each in writer.found)
+        self._precision = precision
         self._pairs = self._paired() if precision == "bf16" else None
         self._mine = threading.local()
         self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+
+    def __reduce__(self) -> tuple[type[NativeMasks], tuple[MaskEnhancer, int, str]]:
+        """Copies, and those in other processes, write the program again."""
+        return NativeMasks, (self.model, self.threads, self._precision)
 
     def _paired(self) -> Tensor:
         """Weights in bfloat16, two in each number."""

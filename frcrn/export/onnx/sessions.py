@@ -27,6 +27,13 @@ class Session(ABC):
     inputs: list[str]
     outputs: list[str]
 
+    def __init__(self, model: bytes, threads: int | None) -> None:
+        self._made_of = model, threads
+
+    def __reduce__(self) -> tuple[type[Session], tuple[bytes, int | None]]:
+        """Copies, and those in other processes, load the graph again."""
+        return type(self), self._made_of
+
     @abstractmethod
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Return all outputs by name."""
@@ -51,6 +58,7 @@ class OnnxSession(Session):
     """A graph in ONNX Runtime."""
 
     def __init__(self, model: bytes, threads: int | None) -> None:
+        super().__init__(model, threads)
         self.session = inference_session(model, threads, "the runtime onnx")
         self.shapes = {item.name: item.shape for item in self.session.get_inputs()}
         self.inputs = list(self.shapes)
@@ -69,6 +77,7 @@ class OpenVinoSession(Session):
             import openvino
         except ImportError as error:
             raise MissingPackage('the runtime openvino needs openvino: pip install "frcrn[openvino]"') from error
+        super().__init__(model, threads)
         core = openvino.Core()
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 1}
         if threads:
