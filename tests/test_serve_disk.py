@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import gc
+import http.client
+import os
 import shutil
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +26,8 @@ pytest.importorskip("python_multipart")
 
 from frcrn.inference.one_file import Settings
 from frcrn.models.checkpoint import save
-from frcrn.serve import jobs, uploads
+from frcrn.serve import files, growing, jobs, uploads
+from frcrn.serve.limits import NO_ROOM
 from frcrn.serve.models import Models
 from frcrn.serve.options import Options
 from tests.networks import tiny
@@ -95,3 +103,52 @@ def test_an_upload_is_written_beside_what_else_goes_on() -> None:
         return await writing
 
     assert asyncio.run(both()) == 5
+
+
+def full(*given: Any, **options: Any) -> Any:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_takes_no_places(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "mkdtemp", full)
+        for address in 20 * ["/v1/enhance", "/v1/jobs"]:
+            answer = client.ask("POST", address, SOUND)
+            assert (answer.status, answer.json["error"]) == (507, NO_ROOM)
+    assert client.enhance(SOUND).status == 200
+
+
+def test_a_temporary_folder_that_a_cleaner_took_is_made_again(client: Client) -> None:
+    folder = client.service.folder
+    until(lambda: shutil.rmtree(folder, ignore_errors=True) or not folder.exists())
+    assert client.enhance(SOUND).status == 200
+
+
+def test_a_job_that_failed_leaves_no_files(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = set(client.service.folder.iterdir())
+    assert client.ended(client.begin(b"no sound"))["state"] == "failed"
+    monkeypatch.setattr(jobs, "stored_as", full)
+    assert client.ended(client.begin(SOUND))["error"] == NO_ROOM
+    until(lambda: set(client.service.folder.iterdir()) <= before, seconds=10)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not say what is open")
+def test_work_that_failed_leaves_nothing_open(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "LONG", 0.01)
+    monkeypatch.setattr(growing, "encode", full)
+    gc.disable()
+    try:
+        with suppress(http.client.IncompleteRead):
+            client.enhance(SOUND)
+        until(lambda: client.service.pool.waiting + client.service.pool.active == 0)
+        until(lambda: not [name for name in opened_files() if name.startswith(str(client.service.folder) + os.sep)], seconds=5)
+    finally:
+        gc.enable()
+
+
+def opened_files() -> list[str]:
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found.append(os.readlink(link))
+    return found

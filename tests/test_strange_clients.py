@@ -8,6 +8,7 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +224,35 @@ def test_a_stream_takes_more_messages_than_may_wait_for_it(client: Client) -> No
         socket.send('{"end": true}')
         ended = [json.loads(message) for message in socket if isinstance(message, str)]
     assert ended == [{"ended": True, "samples": 10 * WAITING_MESSAGES * 1600}]
+
+
+PING = b"\x89\xfd" + bytes(4 + 125)
+PINGS = 8000  # whose answers are a megabyte
+
+
+def pinging(client: Client, megabytes: int) -> socket.socket:
+    """Return a WebSocket on which answers wait that nobody reads, or which the server has ended."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(20)
+    connection.connect(("127.0.0.1", client.port))
+    key = base64.b64encode(bytes(16))
+    upgrade = b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key
+    connection.sendall(b"GET /v1/stream HTTP/1.1\r\n" + HEAD + upgrade + b"\r\n\r\n")
+    assert connection.recv(1 << 10).startswith(b"HTTP/1.1 101")
+    with suppress(ConnectionError):
+        for _ in range(megabytes):
+            connection.sendall(PING * PINGS)
+    return connection
+
+
+def test_answers_to_pings_that_nobody_reads_do_not_fill_the_memory(client: Client) -> None:
+    connection = pinging(client, 30)
+    time.sleep(2)
+    assert len(ended(connection)) < 30 * PINGS * 127
+
+
+def test_a_closing_stream_is_not_kept_until_its_client_reads(hasty: Client) -> None:
+    connection = pinging(hasty, 6)
+    time.sleep(4)
+    assert b"nothing came for 1 seconds" not in ended(connection)

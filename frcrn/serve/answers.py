@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,7 +12,8 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from frcrn.serve.limits import Refusal
+from frcrn.files import NO_ROOM as FULL
+from frcrn.serve.limits import NO_ROOM, Refusal
 
 TYPES = {
     ".wav": "audio/wav",
@@ -88,10 +88,9 @@ async def _drained(request: Request) -> None:
 
 async def without_room(request: Request, exception: Exception) -> Response:
     """Answer for a disk that is full; other trouble of the system is nothing that was foreseen."""
-    if getattr(exception, "errno", None) not in (errno.ENOSPC, errno.EDQUOT):
+    if getattr(exception, "errno", None) not in FULL:
         raise exception
-    sentence = "the server has no room left on its disk; try again later, or send less"
-    return await refused(request, Refusal(507, sentence, {"Retry-After": "60"}))
+    return await refused(request, Refusal(507, NO_ROOM, {"Retry-After": "60"}))
 
 
 async def failed(request: Request, exception: Exception) -> Response:

@@ -48,7 +48,7 @@ class Begun(Future[Answer]):
 async def enhance(request: Request) -> Response:
     """Answer a file by its clean form."""
     service: Service = request.app.state.service
-    ticket, folder = service.pool.ticket(), service.new_folder()
+    ticket, folder = service.take()
     begun = Begun()
     try:
         upload = await receive(request, folder, service.limits, service.models.names)

@@ -20,7 +20,7 @@ async def begin(request: Request) -> Response:
     """Take an upload in, and answer with the number of its job."""
     service: Service = request.app.state.service
     jobs: Jobs = request.app.state.jobs
-    ticket, folder = service.pool.ticket(), service.new_folder()
+    ticket, folder = service.take()
     try:
         upload = await receive(request, folder, service.limits, service.models.names)
         if upload.options.suffix[1:] in RAW:

@@ -15,7 +15,8 @@ import numpy as np
 
 from frcrn.audio import BLOCK, AudioError, Samples, writer
 from frcrn.audio.fifo import Queue
-from frcrn.serve.limits import MEGABYTE, Limits, Refusal
+from frcrn.files import NO_ROOM as FULL
+from frcrn.serve.limits import MEGABYTE, NO_ROOM, Limits, Refusal
 from frcrn.serve.pool import Cancelled, Ticket
 from frcrn.serve.service import Service
 from frcrn.serve.work import Enhancement, Opened, Upload, opened, stored_as, suffix_for
@@ -82,8 +83,14 @@ class Jobs:
         self.tidy()
         self._jobs[job.id] = job
         done = self._service.pool.submit(ticket, lambda: enhance(self._service, job))
-        done.add_done_callback(lambda work: conclude(job, work))
+        done.add_done_callback(lambda work: self._over(job, work))
         return job
+
+    def _over(self, job: Job, work: Future[None]) -> None:
+        """Note how the work of a job ended; what failed leaves only its error."""
+        conclude(job, work)
+        if job.state == FAILED:
+            self._service.remove(job.folder)
 
     def get(self, id: str) -> Job:
         """Return a job, or refuse."""
@@ -157,6 +164,8 @@ def conclude(job: Job, work: Future[None]) -> None:
         job.end(DONE)
     elif isinstance(error, Refusal):
         job.end(FAILED, error.sentence)
+    elif getattr(error, "errno", None) in FULL:
+        job.end(FAILED, NO_ROOM)
     else:
         foreseen = isinstance(error, (AudioError, ValueError, ImportError))
         job.end(FAILED, str(error) if foreseen else "the server made a mistake; its log says more")

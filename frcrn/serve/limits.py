@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MEGABYTE = 1 << 20
+NO_ROOM = "the server has no room left on its disk; try again later, or send less"
 CHANNELS, RATE = 8, 48000
 """What an upload of the longest time may have; with more of either it may be shorter only."""
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+MOST_UNREAD = 1 << 23
+"""Bytes that wait for the client of a WebSocket; what a stream answers to one piece is far less."""
+
 
 class PatientProtocol(H11Protocol):
     """HTTP that ends a connection on which nothing moves, also where no request has reached the application.
@@ -20,6 +23,7 @@ class PatientProtocol(H11Protocol):
         super().__init__(*arguments, **options)
         self._seconds, self._paused, self._moved = seconds, False, time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
+        self._unread = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to look."""
@@ -49,11 +53,28 @@ class PatientProtocol(H11Protocol):
 
     def _look(self) -> None:
         if self.transport.get_protocol() is not self and self._timer is not None:
-            return  # a WebSocket now, which has limits of its own
+            self._look_at_socket()
+            return
         now = time.monotonic()
         if self.cycle is not None and not self.cycle.response_complete and not self._paused:
             self._moved = now  # the application works or reads, and has limits of its own
         if now - self._moved > self._seconds:
             self.transport.abort()
             return
+        self._look_again()
+
+    def _look_at_socket(self) -> None:
+        """End a WebSocket, open or closing, whose client does not read: pings are answered at any rate."""
+        now, before = time.monotonic(), self._unread
+        self._unread = self.transport.get_write_buffer_size()
+        if not self._unread and self.transport.is_closing():
+            return
+        if not self._unread or self._unread < before:
+            self._moved = now
+        if now - self._moved > self._seconds or self._unread > MOST_UNREAD:
+            self.transport.abort()
+            return
+        self._look_again()
+
+    def _look_again(self) -> None:
         self._timer = self.loop.call_later(min(1.0, self._seconds / 4), self._look)

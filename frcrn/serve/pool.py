@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -104,6 +105,9 @@ class Pool:
                 ticket.check()
                 ticket.running = True
                 return work()
+            except BaseException as error:
+                traceback.clear_frames(error.__traceback__)  # else files stay open as long as the error is kept
+                raise
             finally:
                 ticket.running = False
                 ticket.release()

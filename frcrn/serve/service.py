@@ -60,8 +60,20 @@ class Service:
         """Remove all files."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def new_folder(self) -> Path:
-        """Return an empty folder for one upload."""
+    def take(self) -> tuple[Ticket, Path]:
+        """Give an upload its place in the queue and an empty folder, or neither."""
+        ticket = self.pool.ticket()
+        try:
+            return ticket, self._new_folder()
+        except BaseException:
+            ticket.release()
+            raise
+
+    def _new_folder(self) -> Path:
+        """Return an empty folder; where a cleaner of temporary files has taken ours, in another one."""
+        if not self.folder.is_dir():
+            self._lock.close()
+            self.folder, self._lock = own_folder(PREFIX)
         return Path(tempfile.mkdtemp(dir=self.folder))
 
     def leave(self, ticket: Ticket, folder: Path) -> None:
