@@ -45,21 +45,26 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     if target.is_dir():
         raise IsADirectoryError(21, "Is a directory", str(path))
     special = target.exists() and not target.is_file()
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
     folder = Path(tempfile.gettempdir()) if special else target.parent
     beside = folder / f".{part_name(target.name)}.{secrets.token_hex(4)}.part"
     ours = (os.getpid(), beside)
     _unfinished.add(ours)
     try:
-        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except OSError:
         _unfinished.discard(ours)
         raise
     try:
-        yield beside
-        if special:
-            _pour(beside, target)
-        else:
-            os.replace(beside, target)
+        with _being_written(descriptor):
+            if target.is_file():
+                shutil.copymode(target, beside)  # what was private stays so
+            yield beside
+            if special:
+                _pour(beside, target)
+            else:
+                os.replace(beside, target)
     except OSError as error:
         if error.errno in NO_ROOM and error.filename is None:
             error.filename = str(path)
@@ -67,6 +72,36 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         beside.unlink(missing_ok=True)
         _unfinished.discard(ours)
+
+
+@contextmanager
+def _being_written(descriptor: int) -> Iterator[None]:
+    """Keep a half-written file locked, so that other runs leave it alone; an open one cannot be renamed on Windows."""
+    try:
+        import fcntl
+    except ImportError:
+        os.close(descriptor)
+        yield
+        return
+    try:
+        _locked(fcntl, descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_being_written(beside: str | os.PathLike[str]) -> bool:
+    """Say whether a process that lives is writing a half-written file."""
+    try:
+        import fcntl
+
+        descriptor = os.open(beside, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (ImportError, OSError):
+        return False
+    try:
+        return not _locked(fcntl, descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @atexit.register

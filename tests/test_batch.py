@@ -22,7 +22,7 @@ import pytest
 from frcrn import FRCRN, FRCRNConfig, audio
 from frcrn.audio import AudioError
 from frcrn.cli import main
-from frcrn.files import digest
+from frcrn.files import digest, replacing
 from frcrn.inference.folder import enhance_folder, mark_of, processes_for, run, tasks
 from frcrn.inference.manifest import NAME, Manifest, sweep
 from frcrn.inference.one_file import Outcome, Settings
@@ -322,6 +322,70 @@ def test_only_what_belongs_to_the_jobs_is_swept(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     sweep([tmp_path / "a.wav", tmp_path / "none" / "a.wav"])
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[1:])
+
+
+def test_what_another_run_is_writing_is_not_swept(tmp_path: Path) -> None:
+    with replacing(tmp_path / "a.wav") as beside:
+        beside.with_suffix(".tags").touch()
+        sweep([tmp_path / "a.wav"])
+        assert beside.exists() and beside.with_suffix(".tags").exists()
+        beside.with_suffix(".tags").unlink()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+
+
+def test_a_file_that_no_run_made_stays(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store(tmp_path / "noisy/a.wav"), store(tmp_path / "noisy/b.wav")
+    other = store(tmp_path / "clean/a.wav", seed=1)
+    before = other.read_bytes()
+    for dry in (["--dry-run"], []):
+        assert frcrn(model, tmp_path / "noisy", "-o", tmp_path / "clean", *dry) == 2
+        assert "a.wav: is there already, and not from an earlier run; --force" in capsys.readouterr().err
+        assert other.read_bytes() == before
+    assert frcrn(model, tmp_path / "noisy", "-o", tmp_path / "clean", "--force") == 0
+    assert other.read_bytes() != before
+    assert frcrn(model, tmp_path / "noisy", "-o", tmp_path / "clean", "--strength", "0.5") == 0
+
+
+def test_a_file_of_a_run_that_was_killed_before_its_record_is_made_again(tmp_path: Path, model: Path) -> None:
+    source, out = folder(tmp_path / "in", 2), tmp_path / "out"
+    assert frcrn(model, source, "-o", out) == 0
+    lines = (out / NAME).read_text().splitlines(keepends=True)
+    (out / NAME).write_text("".join(lines[:-1]))
+    assert frcrn(model, source, "-o", out) == 0
+    assert noted(out) == 2
+
+
+def test_two_recordings_do_not_become_one_through_a_link_in_the_output(tmp_path: Path, model: Path) -> None:
+    store(tmp_path / "in/a/x.wav"), store(tmp_path / "in/b/x.wav", seed=1)
+    (tmp_path / "out/a").mkdir(parents=True)
+    (tmp_path / "out/b").symlink_to("a")
+    assert frcrn(model, tmp_path / "in", "-o", tmp_path / "out") == 2
+
+
+@pytest.mark.parametrize("inputs", [["a.wav", "a.clean.wav"], ["*.wav"], ["a", "a.clean"]])
+def test_without_an_output_no_input_is_written_over(
+    inputs: list[str], tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inside = "x.wav" if inputs[0] == "a" else ""
+    other = store(tmp_path / (inside and "a.clean" or "a.clean.wav") / inside, seed=1)
+    before = other.read_bytes()
+    store(tmp_path / (inside and "a" or "a.wav") / inside)
+    for force in ([], ["--force"]):
+        assert frcrn(model, *inputs, *force) == 2
+        assert other.read_bytes() == before
+
+
+def test_without_an_output_a_file_that_is_there_is_replaced_by_force_only(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noisy, other = store(tmp_path / "a.wav"), store(tmp_path / "a.clean.wav", seed=1)
+    before = other.read_bytes()
+    assert frcrn(model, noisy) == 2
+    assert "a.clean.wav: is there already; --force replaces it, and -o names another file" in capsys.readouterr().err
+    assert other.read_bytes() == before
+    assert frcrn(model, noisy, "--force") == 0
+    assert other.read_bytes() != before
 
 
 def enhancing(jobs: Sequence[Job], settings: Settings) -> list[Outcome]:

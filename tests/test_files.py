@@ -60,7 +60,8 @@ os.{moment} = told_to_end
 files.write_text(files.Path(sys.argv[1], "a.json"), "new")
 """
     ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT)
-    assert ended.returncode == 143 and [path.name for path in tmp_path.iterdir()] == ["kept"]
+    whole = [{"kept": "old"}, {"kept": "old", "a.json": "new"}]
+    assert ended.returncode == 143 and {path.name: path.read_text() for path in tmp_path.iterdir()} in whole
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
@@ -154,3 +155,19 @@ def test_a_folder_taken_between_making_and_locking_is_made_anew(
     folder, lock = files.own_folder("x-")
     lock.close()
     assert folder == made[1]
+
+
+def test_what_was_private_stays_private(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.touch(0o600)
+    files.write_json(path, {"a": 1})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("precious")
+    monkeypatch.setattr(os, "access", lambda place, mode: os.fspath(place) != str(path))  # as for whoever is not root
+    with pytest.raises(PermissionError, match="a.json"):
+        files.write_json(path, {"a": 1})
+    assert path.read_text() == "precious" and len(list(tmp_path.iterdir())) == 1

@@ -141,7 +141,8 @@ def test_work_that_failed_leaves_nothing_open(client: Client, monkeypatch: pytes
         with suppress(http.client.IncompleteRead):
             client.enhance(SOUND)
         until(lambda: client.service.pool.waiting + client.service.pool.active == 0)
-        until(lambda: not [name for name in opened_files() if name.startswith(str(client.service.folder) + os.sep)], seconds=5)
+        place = str(client.service.folder) + os.sep
+        until(lambda: not [name for name in opened_files() if name.startswith(place)], seconds=5)
     finally:
         gc.enable()
 

@@ -16,6 +16,7 @@ from frcrn import audio
 from frcrn.cli import main
 from frcrn.data.mixed_set import write_mix
 from frcrn.data.new_folder import new_folder
+from frcrn.evaluation import compare as comparison
 from frcrn.evaluation.compare import compare
 from frcrn.evaluation.evaluate import Options, run
 from frcrn.evaluation.scores_csv import Journal
@@ -25,6 +26,9 @@ from frcrn.export.web import folder as in_the_browser
 from frcrn.files import held
 from frcrn.inference.paths import plan
 from frcrn.inference.voice_activity import Stretch, write_table
+from frcrn.models import checkpoint
+from frcrn.models import convert as conversion
+from frcrn.models.checkpoint import save
 from frcrn.training import checkpoints
 from tests.networks import tiny
 from tests.training_runs import trainer
@@ -155,6 +159,32 @@ def test_a_comparison_does_not_replace_somebody_else_s_files(name: str, tmp_path
     with pytest.raises(ValueError, match=f"{name}: is there already, and not from here"):
         compare([open_system("a=noisy"), open_system("b=noisy")], [], tmp_path)
     assert (tmp_path / name).read_text() == "{}"
+
+
+def test_the_tables_of_two_comparisons_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparison, "PATIENCE", 0.0)
+    wave = np.random.default_rng(0).uniform(-0.1, 0.1, RATE).astype(np.float32)
+    systems, options = [open_system("a=noisy"), open_system("b=noisy")], Options(("si_sdr",), workers=1)
+    with held(tmp_path), pytest.raises(ValueError, match="another run is writing here"):
+        compare(systems, [("x", wave, wave / 2)], tmp_path, options)
+    assert not (tmp_path / "comparison.json").exists()
+
+
+def test_of_two_conversions_into_one_folder_one_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tiny(), tmp_path / "a.safetensors")
+    read = checkpoint.load
+
+    def slow(source: Path) -> Any:
+        model = read(source)
+        monkeypatch.setattr(conversion, "load", read)
+        conversion.convert(source, tmp_path / "model")  # another one, which is sooner
+        return model
+
+    monkeypatch.setattr(conversion, "load", slow)
+    with pytest.raises(ValueError, match="a model is here already"):
+        conversion.convert(tmp_path / "a.safetensors", tmp_path / "model")
+    with held(tmp_path / "model"), pytest.raises(ValueError, match="another run is writing here"):
+        conversion.convert(tmp_path / "a.safetensors", tmp_path / "model", force=True)
 
 
 def test_one_export_does_not_replace_the_files_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

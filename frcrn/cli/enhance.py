@@ -27,7 +27,8 @@ DESCRIPTION = """Remove noise from audio files: wav, flac, ogg, opus or mp3, at 
 with the extra media also m4a, mp4, mov, mkv, webm, wma and amr.
 One file goes to a file; several files or folders go into a folder, with the same
 subfolders, names and formats.
-Failed files are reported and do not stop the others. Inputs are never overwritten."""
+Failed files are reported and do not stop the others. Inputs are never overwritten, other files
+in a folder only where a run made them, or with --force."""
 
 EPILOG = """examples:
   frcrn enhance noisy.wav -o clean.wav
@@ -114,7 +115,7 @@ def _add_many(parser: argparse.ArgumentParser) -> None:
     many.add_argument(
         "-j", "--jobs", type=int, metavar="N", help="processes (default: one per core, at most 8; 1 for few files)"
     )
-    many.add_argument("--force", action="store_true", help="redo finished files")
+    many.add_argument("--force", action="store_true", help="redo finished files, and replace others of their names")
     many.add_argument(
         "--dry-run", action="store_true", help="open the files and print what would be done; write nothing"
     )
@@ -131,7 +132,7 @@ def _add_many(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Enhance everything, naming what failed."""
-    from frcrn.inference.paths import beside, plan
+    from frcrn.inference.paths import plan, plan_beside
 
     if args.verbose:
         show_log()
@@ -148,7 +149,8 @@ def run(args: argparse.Namespace) -> int:
     if "-" in (args.output, *args.inputs):
         return _through(args, settings)
     if args.output is None:
-        return max(_work(args, settings, plan([place], out), out) for place, out in beside([*args.inputs, *listed]))
+        plans = plan_beside([*args.inputs, *listed], force=args.force)
+        return max(_work(args, settings, jobs, out) for jobs, out in plans)
     return _work(args, settings, plan(args.inputs, args.output, listed), args.output)
 
 

@@ -133,7 +133,7 @@ def rehearse(work: Sequence[Task], *, as_json: bool, repair: bool) -> int:
     for task in work:
         job, seconds, error = task.job, None, None
         if not (done := job.problem is None and is_done(task)):
-            seconds, error = examined(job, repair=repair)
+            seconds, error = examined(task, repair=repair)
         status = "done before" if done else "would fail" if error else "would enhance"
         counts[status] += 1
         total += seconds or 0.0
@@ -151,13 +151,16 @@ def rehearse(work: Sequence[Task], *, as_json: bool, repair: bool) -> int:
     return 2 if failed else 0
 
 
-def examined(job: Job, *, repair: bool) -> tuple[float | None, Exception | None]:
-    """Return how long a file says that it is, or why it cannot be read."""
+def examined(task: Task, *, repair: bool) -> tuple[float | None, Exception | None]:
+    """Return how long a file says that it is, or why it cannot be enhanced."""
     from frcrn.audio import Reader
+    from frcrn.inference.one_file import refuse_foreign
 
+    job = task.job
     if job.problem is not None:
         return None, ValueError(job.problem)
     try:
+        refuse_foreign(task)
         with Reader(job.source, repair=repair) as reader:
             return reader.seconds, None
     except (OSError, ValueError) as error:

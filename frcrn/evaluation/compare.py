@@ -15,10 +15,12 @@ from frcrn.evaluation.report.page import REPORT, write_report
 from frcrn.evaluation.report.tables import about, between, differences, markdown
 from frcrn.evaluation.statistics import Report, paired_difference
 from frcrn.evaluation.systems import System
-from frcrn.files import read_json, refuse_links, refuse_others, write_json, write_text
+from frcrn.files import held, read_json, refuse_links, refuse_others, write_json, write_text
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
 COMPARISON = "comparison"
+PATIENCE = 60.0
+"""Seconds to wait for another comparison that is just being written into the same folder."""
 MORE_HARM = {"speech_level": 0.5, "speech_lost": 0.02}
 """What a system may do to speech beyond the reference before it counts as worse: dB of level, share of its frames."""
 MORE_CLIPS = 0.02
@@ -70,9 +72,10 @@ def compare(
     worse = tuple(line for report in reports[1:] for line in worse_than(reports[0], report))
     comparison = Comparison(reports, found, worse)
     facts = {"reference": reports[0].label, "differences": found, "worse": list(worse)}
-    write_json(folder / f"{COMPARISON}.json", facts)
-    write_text(folder / f"{COMPARISON}.md", comparison.markdown)
-    write_report(folder, reports, systems, pairs, options.rate, found)
+    with held(folder, PATIENCE):
+        write_json(folder / f"{COMPARISON}.json", facts)
+        write_text(folder / f"{COMPARISON}.md", comparison.markdown)
+        write_report(folder, reports, systems, pairs, options.rate, found)
     return comparison
 
 

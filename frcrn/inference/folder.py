@@ -52,7 +52,7 @@ def enhance_folder(
         inputs: a folder, a file, a pattern such as "in/*.wav", or several of these.
         output: the folder to write; it gets the same tree, names and formats.
         jobs: processes; None is one a core, at most 8.
-        force: redo finished files.
+        force: redo finished files, and replace files of the same names that no run made.
         progress: called with the files done and the files in all.
         **settings: as for `enhance_file`.
 
@@ -95,6 +95,9 @@ def enhance_all(
     with manifest or nullcontext():
         if manifest is not None:
             manifest.describe(identity, mark_of(identity))
+            for task in work:
+                if not task.job.problem and not (task.foreign and task.job.target.exists()):
+                    manifest.plan(task.job.target)
         for outcome in run(work, settings, count=count, progress=progress):
             if manifest is not None and outcome.record is not None:
                 manifest.add(outcome.job.target, outcome.record)
@@ -102,9 +105,13 @@ def enhance_all(
 
 
 def tasks(jobs: Sequence[Job], mark: str, manifest: Manifest | None, *, force: bool = False) -> list[Task]:
-    """Join the jobs with what the manifest knows; `force` forgets it."""
+    """Join the jobs with what the manifest knows; `force` forgets it, and takes the place of any file."""
+    if manifest is None:
+        return [Task(job, mark) for job in jobs]
+    if force:
+        return [Task(job, mark, None, record=True) for job in jobs]
     return [
-        Task(job, mark, None if manifest is None or force else manifest.known(job.target), manifest is not None)
+        Task(job, mark, manifest.known(job.target), record=True, foreign=not manifest.is_ours(job.target))
         for job in jobs
     ]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
-from frcrn.files import part_name, refuse_links
+from frcrn.files import is_being_written, part_name, refuse_links
 
 NAME = "frcrn-manifest.jsonl"
 LONGEST_LINE = 1 << 16
@@ -32,12 +32,28 @@ class Manifest:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.path = folder, folder / NAME
-        self.records = dict(_read(self.path))
+        self.records: dict[str, Record] = {}
+        self._planned: set[str] = set()
+        for name, record in _read(self.path):
+            if record is None:
+                self._planned.add(name)
+            else:
+                self.records[name] = record
         self._file: TextIO | None = None
 
     def known(self, target: Path) -> Record | None:
         """Return what an earlier run noted about a file."""
         return self.records.get(self._name(target))
+
+    def is_ours(self, target: Path) -> bool:
+        """Say whether a run made a file, or began to."""
+        return self._name(target) in self.records or self._name(target) in self._planned
+
+    def plan(self, target: Path) -> None:
+        """Note a file that is to be made, so that it is known as ours where the run is killed just after."""
+        if not self.is_ours(target):
+            self._planned.add(self._name(target))
+            self._write({"file": self._name(target)})
 
     def add(self, target: Path, record: Record) -> None:
         """Note a file that is there; the note survives whatever comes next."""
@@ -92,19 +108,23 @@ def sweep(targets: Iterable[Path]) -> None:
         with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
             for entry in entries:
                 part = _PART.fullmatch(entry.name)
-                if part and part["target"] in wanted:
+                if part and part["target"] in wanted and not is_being_written(Path(entry.path).with_suffix(".part")):
                     os.unlink(entry.path)
 
 
-def _read(path: Path) -> Iterator[tuple[str, Record]]:
-    """Yield names and records, the later ones of a name last; lines that are torn or nothing of ours are skipped."""
+def _read(path: Path) -> Iterator[tuple[str, Record | None]]:
+    """Yield names and records, the later ones of a name last; lines that are torn or nothing of ours are skipped.
+
+    What was planned only has no record.
+    """
     if not path.is_file():
         return
     with path.open(encoding="utf-8", errors="replace") as file:
         while line := file.readline(LONGEST_LINE):
-            with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 values = json.loads(line)
-                yield str(values["file"]), Record(*(str(values[field]) for field in Record._fields))
+                planned = values.keys() == {"file"}
+                yield str(values["file"]), None if planned else Record(*(str(values[key]) for key in Record._fields))
 
 
 def _lock(file: TextIO, folder: Path) -> None:

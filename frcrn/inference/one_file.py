@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -69,12 +70,16 @@ class Settings:
 
 
 class Task(NamedTuple):
-    """A job, the hash of the settings, and what is known of an earlier run; `record` asks for hashes."""
+    """A job, the hash of the settings, and what is known of an earlier run; `record` asks for hashes.
+
+    Where `foreign`, a file in the target's place is nobody's that may be replaced.
+    """
 
     job: Job
     settings: str = ""
     known: Record | None = None
     record: bool = False
+    foreign: bool = False
 
 
 class Outcome(NamedTuple):
@@ -105,6 +110,12 @@ def is_done(task: Task) -> bool:
     )
 
 
+def refuse_foreign(task: Task) -> None:
+    """Refuse to take the place of a file that no earlier run made."""
+    if task.foreign and os.path.lexists(task.job.target):
+        raise AudioError(f"{task.job.target}: is there already, and not from an earlier run; --force replaces it")
+
+
 def enhance_one(task: Task, settings: Settings, model: Callable[[], Network], progress: Progress | None) -> Outcome:
     """Enhance one file unless that is done; whatever goes wrong with it is its outcome."""
     job = task.job
@@ -113,6 +124,7 @@ def enhance_one(task: Task, settings: Settings, model: Callable[[], Network], pr
             raise AudioError(job.problem)
         if is_done(task):
             return Outcome(job)
+        refuse_foreign(task)
         return _enhanced(task, settings, model(), progress)
     except Exception as error:  # noqa: BLE001 - the other files go on
         return Outcome(job, _portable(error))

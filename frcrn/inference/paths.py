@@ -40,7 +40,28 @@ def plan(inputs: Sequence[Place], output: Place, listed: Sequence[Place] = ()) -
         jobs = [Job(Path(inputs[0]), Path(output))]
     else:
         jobs = list(_within(Path(output), _into_folder(inputs, Path(output), listed)))
-    return list(_without_overwriting(list(_without_collisions(jobs, key_in(Path(output))))))
+    return without_overwriting(list(_without_collisions(jobs, key_in(Path(output)))))
+
+
+def plan_beside(places: Sequence[Place], *, force: bool) -> list[tuple[list[Job], Path]]:
+    """List the jobs of inputs without an output, and where each input's go; no job writes over any of the inputs.
+
+    Nobody has named the files that come beside others: one that is there already is replaced with `force` only.
+    """
+    plans = [(plan([place], out), out) for place, out in beside(places)]
+    sources = [job.source for jobs, _ in plans for job in jobs]
+    return [(_named(without_overwriting(jobs, sources), out, force), out) for jobs, out in plans]
+
+
+def _named(jobs: Sequence[Job], out: Path, force: bool) -> list[Job]:
+    """Name the job of a single file whose place is taken; a folder has its manifest."""
+    there = "is there already; --force replaces it, and -o names another file"
+    return [
+        job._replace(problem=f"{job.target}: {there}")
+        if job.target == out and not (job.problem or force) and os.path.lexists(out)
+        else job
+        for job in jobs
+    ]
 
 
 def beside(places: Iterable[Place]) -> Iterator[tuple[Place, Path]]:
@@ -172,18 +193,19 @@ def _without_collisions(jobs: Iterable[Job], key: Callable[[str], str]) -> Itera
     """Name the second of two files with one target, and drop a file that was given twice."""
     taken: dict[str, Path] = {}
     for job in jobs:
-        first = taken.setdefault(key(os.fspath(job.target)), job.source)
+        first = taken.setdefault(key(os.path.realpath(job.target)), job.source)
         if first is job.source or job.problem:
             yield job
         elif first.resolve() != job.source.resolve():
             yield job._replace(problem=f"{job.source}: {job.target} is already taken by {first}; rename one of them")
 
 
-def _without_overwriting(jobs: Sequence[Job]) -> Iterator[Job]:
-    """Name each job that would write over an input, its own or another's, under whatever name."""
-    inputs = {mark for job in jobs if (mark := inode_of(job.source))}
-    for job in jobs:
-        if not job.problem and inode_of(job.target) in inputs:
-            yield job._replace(problem=f"{job.source}: {job.target} is an input, which is never written over")
-        else:
-            yield job
+def without_overwriting(jobs: Sequence[Job], sources: Iterable[Path] = ()) -> list[Job]:
+    """Name each job that would write over an input, its own, another's or one of `sources`, under whatever name."""
+    inputs = {mark for source in (*sources, *(job.source for job in jobs)) if (mark := inode_of(source))}
+    return [
+        job._replace(problem=f"{job.source}: {job.target} is an input, which is never written over")
+        if not job.problem and inode_of(job.target) in inputs
+        else job
+        for job in jobs
+    ]

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from frcrn.files import text_of, write_json
+from frcrn.files import held, text_of, write_json
 from frcrn.models import Enhancer, FRCRNConfig
 from frcrn.models.checkpoint import CheckpointError, load, save, save_directory
 from frcrn.models.directories import CONFIGURATION, WEIGHT_FILES
@@ -29,13 +29,21 @@ def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, f
         >>> convert("last_best_checkpoint.pt", "model")
     """
     folder = Path(output)
-    names = (*WEIGHT_FILES, CONFIGURATION)
-    held = [place / name for place in (folder, folder / RELEASED) for name in names if (place / name).exists()]
-    if held and not force:
-        raise CheckpointError(f"{held[0]}: a model is here already; give another folder, or --force to replace it")
+    _refuse_model(folder, force)
     model = load(source)
-    save_directory(model, folder, trained=model.trained)
-    return [folder, *([write_released(model, folder / RELEASED)] if model.config == FRCRNConfig() else [])]
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder):
+        _refuse_model(folder, force)  # another run may have ended meanwhile
+        save_directory(model, folder, trained=model.trained)
+        return [folder, *([write_released(model, folder / RELEASED)] if model.config == FRCRNConfig() else [])]
+
+
+def _refuse_model(folder: Path, force: bool) -> None:
+    """Refuse a folder that holds a model, unless that is to be replaced."""
+    names = (*WEIGHT_FILES, CONFIGURATION)
+    there = [place / name for place in (folder, folder / RELEASED) for name in names if (place / name).exists()]
+    if there and not force:
+        raise CheckpointError(f"{there[0]}: a model is here already; give another folder, or --force to replace it")
 
 
 def write_released(model: Enhancer, folder: Path) -> Path:
