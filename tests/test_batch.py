@@ -376,6 +376,13 @@ def test_without_an_output_no_input_is_written_over(
         assert other.read_bytes() == before
 
 
+def test_without_an_output_a_pattern_that_matches_nothing_is_said(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert frcrn(model, tmp_path / "none*.wav") == 2
+    assert "none*.wav: no audio files match this pattern" in capsys.readouterr().err
+
+
 def test_without_an_output_a_file_that_is_there_is_replaced_by_force_only(
     tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

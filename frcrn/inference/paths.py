@@ -70,7 +70,10 @@ def beside(places: Iterable[Place]) -> Iterator[tuple[Place, Path]]:
         _refuse_empty(place)
         path = Path(place)
         if _is_pattern(place):
-            yield from beside(name for name in sorted(glob.glob(os.fspath(place), recursive=True)) if _is_sound(name))
+            names = [name for name in sorted(glob.glob(os.fspath(place), recursive=True)) if _is_sound(name)]
+            if not names:
+                raise AudioError(f"{path}: no audio files match this pattern; accepted are {ACCEPTED}")
+            yield from beside(names)
         elif path.is_dir():
             yield place, path.resolve().with_name(f"{path.resolve().name}.clean") / ""
         else:
