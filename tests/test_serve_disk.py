@@ -119,8 +119,9 @@ def test_a_full_disk_takes_no_places(client: Client, monkeypatch: pytest.MonkeyP
 
 
 def test_a_temporary_folder_that_a_cleaner_took_is_made_again(client: Client) -> None:
-    folder = client.service.folder
+    folder, id = client.service.folder, done(client)
     until(lambda: shutil.rmtree(folder, ignore_errors=True) or not folder.exists())
+    assert client.get(f"/v1/jobs/{id}/audio").status == 404
     assert client.enhance(SOUND).status == 200
 
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from frcrn.serve.answers import described, type_of
-from frcrn.serve.jobs import DONE, PARTS, Jobs, part_of
+from frcrn.serve.jobs import DONE, GONE, PARTS, Jobs, part_of
 from frcrn.serve.limits import Refusal
 from frcrn.serve.options import RAW, shown, suffix_of
 from frcrn.serve.service import Service, as_refusals
@@ -58,9 +58,12 @@ async def fetch(request: Request) -> Response:
     asked = suffix_of(form) or ("" if part == "after" else ".wav")
     if asked[1:] in RAW:
         raise Refusal(415, f"format {shown(form)}: the parts of a job are files; choose one such as wav")
-    with as_refusals():
-        suffix = await asyncio.to_thread(suffix_for, job.upload, asked)
-        path = await asyncio.wrap_future(service.parts.submit(part_of, job, part, suffix, service.limits))
+    try:
+        with as_refusals():
+            suffix = await asyncio.to_thread(suffix_for, job.upload, asked)
+            path = await asyncio.wrap_future(service.parts.submit(part_of, job, part, suffix, service.limits))
+    except FileNotFoundError as error:  # deleted meanwhile, or by a cleaner of temporary files
+        raise Refusal(404, GONE) from error
     if "," in request.headers.get("range", ""):
         # several ranges at once may be ignored; to sort thousands of them takes long
         headers = request.scope["headers"]
