@@ -59,7 +59,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         with _being_written(descriptor):
             if target.is_file():
-                shutil.copymode(target, beside)  # what was private stays so
+                beside.chmod(target.stat().st_mode & 0o777)  # what was private stays so
             yield beside
             if special:
                 _pour(beside, target)
