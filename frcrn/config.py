@@ -16,6 +16,9 @@ FOR_STREAMS, FOR_RECORDINGS = "default", "offline"
 MOST_PASSES = 8
 """Runs of a network that may be averaged; more than four hardly gain."""
 
+MOST_LEVEL = 200
+"""dB that the level a network wants may be from full scale."""
+
 PRECISIONS = ("fp32", "bf16")
 """What a network may multiply in."""
 

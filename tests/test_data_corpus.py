@@ -105,6 +105,70 @@ def test_foreign_files_are_never_touched(mix, folder, tmp_path, capsys, force):
     assert contents(tmp_path / "out") == before
 
 
+def test_a_mix_of_recordings_that_changed_does_not_go_on(folder, tmp_path, capsys):
+    save(tmp_path / "speech" / "a.wav", noise(1, 1))
+    command = ["data", "mix", "--speech", str(tmp_path / "speech"), "-o", str(tmp_path / "out"), "--seconds", "0.5"]
+    command += ["--set", "room_share=0", "--set", "speech_range_db=0", "--count"]
+    assert main([*command, "1"]) == 0
+    save(tmp_path / "speech" / "a.wav", noise(1.1, 2))
+    assert main([*command, "2"]) == 2
+    assert "holds a set mixed with other settings or recordings" in capsys.readouterr().err
+    assert len(rows(tmp_path / "out" / "manifest.csv")) == 1
+
+
+def test_a_mix_writes_again_what_was_removed(mix, tmp_path):
+    assert mix() == 0
+    before = contents(tmp_path / "out")
+    (tmp_path / "out" / "noisy" / "noisy_fileid_2.wav").unlink()
+    assert mix() == 0
+    after = contents(tmp_path / "out")
+    assert sorted(row["fileid"] for row in rows(tmp_path / "out" / "manifest.csv")) == [str(n) for n in range(6)]
+    assert {**before, "manifest.csv": b""} == {**after, "manifest.csv": b""}
+
+
+@pytest.mark.parametrize("name", ["clean", "clean/clean_fileid_7.wav", "manifest.csv", "mix.json"])
+def test_a_mix_writes_and_removes_nothing_by_a_link(mix, tmp_path, name, capsys):
+    assert mix() == 0
+    place, elsewhere = tmp_path / "out" / name, tmp_path / "elsewhere"
+    if place.exists():
+        place.rename(elsewhere)
+    else:
+        elsewhere.write_text("another's")
+    place.symlink_to(elsewhere)
+    before = contents(tmp_path)
+    for more in ((), ("--seed", "5", "--force")):
+        assert mix(*more, count=9) == 2
+        assert "is a link" in capsys.readouterr().err
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("content", ['{"a', '{"my": "settings"}', "[]"])
+def test_a_mix_takes_no_folder_of_others_for_its_own(mix, tmp_path, content, capsys):
+    for name in ("mix.json", "manifest.csv", "clean/clean_fileid_7.wav"):
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_text(content)
+    before = contents(tmp_path / "out")
+    assert mix("--force") == 2
+    assert "found other files" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_mix_replaces_only_what_has_the_names_of_its_clips(mix, tmp_path):
+    assert mix() == 0
+    (tmp_path / "out" / "clean" / "clean_fileid_mine.wav").write_text("mine")
+    assert mix("--seed", "5", "--force", count=2) == 0
+    assert (tmp_path / "out" / "clean" / "clean_fileid_mine.wav").read_text() == "mine"
+
+
+@pytest.mark.parametrize("row", ["mine", "x,clean,noise,noisy,1,1,1,0"])
+def test_a_table_that_is_none_of_a_mix_is_refused(mix, tmp_path, row, capsys):
+    assert mix() == 0
+    with (tmp_path / "out" / "manifest.csv").open("a") as table:
+        table.write(f"{row}\n")
+    assert mix() == 2
+    assert "manifest.csv: expected the table of a mixed set" in capsys.readouterr().err
+
+
 def test_mix_reads_a_table_and_counts_hours(mix, tmp_path):
     (tmp_path / "mix.json").write_text(
         '{"kind": "mixing", "snr_db": [3, 3], "clean_only_share": 0, "noise_only_share": 0}'

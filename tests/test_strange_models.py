@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import frcrn
@@ -34,6 +36,28 @@ def test_it_is_refused_in_a_sentence(name: str, tmp_path: Path, limited: None) -
         frcrn.load(place)
     assert 0 < len(str(caught.value)) < 500 and "\n" not in str(caught.value)
     assert not isinstance(caught.value, TimeoutError) and not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("passes", 10**9, "passes 1000000000: accepted are whole numbers"),
+        ("passes", "two", "passes two: accepted are whole numbers"),
+        ("level_dbfs", 1e308, "program.json: not the description"),
+        ("level_dbfs", float("nan"), "program.json: not the description"),
+        ("level_dbfs", "loud", "program.json: not the description"),
+    ],
+)
+def test_a_program_in_c_asks_for_nothing_without_measure(
+    key: str, value: Any, words: str, tmp_path: Path, limited: None
+) -> None:
+    found = find_program("default")
+    assert found is not None
+    content, about = found
+    (tmp_path / "model.frcrn").write_bytes(content)
+    (tmp_path / "program.json").write_text(json.dumps({**about, "config": {**about["config"], key: value}}))
+    with pytest.raises(ValueError, match=words):
+        frcrn.load(tmp_path, runtime="native").enhance(np.zeros(100, np.float32), passes=None)
 
 
 KERAS: dict[str, Callable[[Any], Any]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, cast
@@ -251,6 +252,24 @@ def test_a_corpus_is_written_by_one_at_a_time(plan: str, tmp_path: Path) -> None
         ):
             (other / "b").write_text("b")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+
+
+def test_a_table_of_speech_does_not_take_the_place_of_the_sound(tmp_path: Path) -> None:
+    recording(tmp_path / "in.wav")
+    with open(tmp_path / "out.wav", "wb") as sound:
+        command = [sys.executable, "-m", "frcrn", "stream", str(tmp_path / "in.wav"), "--vad", sound.name]
+        done = subprocess.run(command, stdout=sound, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2 and "is the output, too" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["bench.md", "bench.json"])
+def test_a_measurement_does_not_replace_tables_of_others(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text('{"mine": 1}')
+    assert main(["bench", "-o", str(tmp_path), "--seconds", "0.1"]) == 2
+    assert f"{name}: is there already, and not from here" in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ['{"mine": 1}']
 
 
 def test_a_mixed_set_is_written_by_one_at_a_time(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, BinaryIO
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +24,17 @@ _ALONE = {"format_whitelist": ",".join(_DEMUXERS.split()), "protocol_whitelist":
 """No playlist, no list of files and no session: a file that somebody sent leads to no other."""
 
 
+_turns: WeakValueDictionary[int, Any] = WeakValueDictionary()
+"""The locks of the files that are viewed, by the files' identity."""
+
+
 class ByteView(io.RawIOBase):
-    """A file read from a place of its own, so that several can read the same one in turn."""
+    """A file read from a place of its own, so that several can read the same one, also from several threads."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._at = stream, 0
+        self.name = getattr(stream, "name", None)
+        self._turn = _turns.setdefault(id(stream), Lock())
 
     def readable(self) -> bool:
         """Say yes."""
@@ -38,15 +46,23 @@ class ByteView(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Read from this view's place on."""
-        self._stream.seek(self._at)
-        data = self._stream.read(size)
+        with self._turn:
+            self._stream.seek(self._at)
+            data = self._stream.read(size)
         self._at += len(data)
         return data
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer from this view's place on, as far as there is anything."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move this view's place."""
         if whence == io.SEEK_END:
-            offset += self._stream.seek(0, io.SEEK_END)
+            with self._turn:
+                offset += self._stream.seek(0, io.SEEK_END)
         self._at = offset + (self._at if whence == io.SEEK_CUR else 0)
         return self._at
 

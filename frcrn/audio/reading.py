@@ -8,7 +8,8 @@ import stat
 from collections.abc import Iterable, Iterator
 from importlib import util
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
+from weakref import WeakSet
 
 import numpy as np
 import soundfile
@@ -26,7 +27,7 @@ from frcrn.audio.formats import (
     needs_media,
 )
 from frcrn.audio.integrity import cut_short, dump_cut_short, log_of_missing
-from frcrn.audio.media import MediaSound
+from frcrn.audio.media import ByteView, MediaSound
 from frcrn.audio.nameless import nameless, put
 
 Samples = NDArray[np.float32]
@@ -36,6 +37,10 @@ BLOCK = 1 << 16
 SALVAGE = 4096  # frames read at once under repair, so that little is lost where the damage begins
 _SAYS_NOTHING = ("Format not recognised", "File does not exist")
 MP3_SLACK = 1152  # a frame: encoders and taggers disagree by as much about what an mp3 file holds
+
+
+_opened: WeakSet[Any] = WeakSet()
+"""What `open_source` returned as ours, which nobody else reads."""
 
 
 class Audio(NamedTuple):
@@ -224,11 +229,13 @@ def open_source(source: Any, name: str) -> tuple[BinaryIO, bool]:
         better = ogg.steadied(stream) or mpeg.counted(stream)
     except OSError as error:
         raise AudioError(f"{name}: cannot be read: {error.strerror or error}") from error
-    if better is None:
-        return stream, ours
+    if better is not None:
+        if ours:
+            stream.close()
+        stream, ours = better, True
     if ours:
-        stream.close()
-    return better, True
+        _opened.add(stream)
+    return stream, ours
 
 
 def _open(source: Any, name: str) -> tuple[BinaryIO, bool]:
@@ -241,7 +248,10 @@ def _open(source: Any, name: str) -> tuple[BinaryIO, bool]:
     if isinstance(source, io.TextIOBase):
         raise AudioError(f"{name}: the file object is opened as text; open it with mode 'rb'")
     rewinds = getattr(source, "seekable", lambda: False)()
-    return (source, False) if rewinds else (_spool(source), True)
+    if source in _opened:
+        return source, False
+    # seen from a place of our own, as whoever else reads the object moves its own one
+    return (cast(BinaryIO, ByteView(source)) if rewinds else _spool(source)), True
 
 
 def _open_path(path: str | os.PathLike[str]) -> BinaryIO:

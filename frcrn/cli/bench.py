@@ -50,10 +50,13 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print and write."""
     from frcrn.evaluation.speed.benchmark import benchmark
     from frcrn.evaluation.speed.tables import markdown
-    from frcrn.files import refuse_no_folder, write_text
+    from frcrn.files import read_json, refuse_links, refuse_no_folder, refuse_others, write_text
 
     if args.output:
         refuse_no_folder(args.output)
+        tables = [args.output / name for name in ("bench.md", "bench.json")]
+        refuse_links(*tables)
+        refuse_others(tables, lambda: "speeds" in read_json(tables[1]))
     with progress_bar(1, "bench") as progress:
         result = benchmark(
             [args.model, *args.vs],
@@ -67,6 +70,6 @@ def run(args: argparse.Namespace) -> int:
     print(texts["json" if args.json else "md"], end="")
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)
-        for kind, text in texts.items():
-            write_text(args.output / f"bench.{kind}", text)
+        for path in reversed(tables):  # that by which they are known first
+            write_text(path, texts[path.suffix[1:]])
     return 0

@@ -86,13 +86,15 @@ def load_model(args: argparse.Namespace) -> Network:
 
 
 def _pass_through(args: argparse.Namespace, source: BinaryIO, name: str) -> int:
-    from frcrn.files import refuse_written_over
+    from frcrn.files import inode_of, refuse_written_over
     from frcrn.inference.pipes import pass_through
     from frcrn.inference.voice_activity import require_speech
 
     refuse_written_over(sys.stdout.buffer, [source], "standard output")
     if args.vad is not None:
         refuse_written_over(args.vad, [source], f"--vad {args.vad}")
+        if (sound := inode_of(sys.stdout.buffer)) and sound == inode_of(args.vad):
+            raise ValueError(f"--vad {args.vad}: is the output, too; choose another file")
     network = load_model(args)
     trouble = pass_through(
         network if args.vad is None else require_speech(network, args.model),

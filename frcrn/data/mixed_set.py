@@ -13,7 +13,7 @@ from typing import Any
 from frcrn.audio import replacing, write
 from frcrn.data.mixing import Example, Mixing
 from frcrn.data.speech_activity import decibels, power
-from frcrn.files import held
+from frcrn.files import held, read_json, refuse_links
 
 PARTS = ("clean", "noise", "noisy")
 MANIFEST, SETTINGS = "manifest.csv", "mix.json"
@@ -52,42 +52,51 @@ def _write(mixing: Mixing, root: Path, force: bool, progress: Callable[[int, int
 def _settings(mixing: Mixing) -> dict[str, Any]:
     """Return all that decides how examples sound; the number of them and the cache do not."""
     table = asdict(mixing.config) | {"seed": mixing.seed, "sample_rate": mixing.sample_rate}
+    table["recordings"] = mixing.fingerprint
     settings: dict[str, Any] = json.loads(json.dumps({k: v for k, v in table.items() if k not in ("length", "cache")}))
     return settings
 
 
 def _prepare(root: Path, settings: dict[str, Any], force: bool) -> set[int]:
     """Fill or take up the folder, and return the numbers that are written."""
-    ours = (root / SETTINGS).is_file()
-    if any(root.iterdir()) and not ours:
+    refuse_links(*(root / name for name in (*PARTS, MANIFEST, SETTINGS)), *_clips(root))
+    before = read_json(root / SETTINGS)
+    if any(root.iterdir()) and not before.keys() >= {"seed", "sample_rate"}:
         raise ValueError(f"{root}: expected an empty folder or one written by `frcrn data mix`, found other files")
-    if ours and json.loads((root / SETTINGS).read_text()) != settings:
+    if before and before != settings:
         if not force:
-            raise ValueError(f"{root}: holds a set mixed with other settings; --force replaces it")
+            raise ValueError(f"{root}: holds a set mixed with other settings or recordings; --force replaces it")
         _clear(root)
+    with replacing(root / SETTINGS) as beside:  # first: it marks the others as ours
+        beside.write_text(json.dumps(settings, indent=1) + "\n")
     for part in PARTS:
         (root / part).mkdir(exist_ok=True)
-    with replacing(root / SETTINGS) as beside:
-        beside.write_text(json.dumps(settings, indent=1) + "\n")
     return _resume(root / MANIFEST)
 
 
 def _clear(root: Path) -> None:
     """Remove what `write_mix` wrote and nothing else."""
-    for part in PARTS:
-        for path in (root / part).glob(f"{part}_fileid_*.wav"):
-            path.unlink()
-    for name in (MANIFEST, SETTINGS):
-        (root / name).unlink(missing_ok=True)
+    for path in _clips(root):
+        path.unlink()
+    (root / MANIFEST).unlink(missing_ok=True)
+
+
+def _clips(root: Path) -> list[Path]:
+    """List the files that have the names of clips."""
+    named = (path for part in PARTS for path in (root / part).glob(f"{part}_fileid_*.wav"))
+    return [path for path in named if path.stem.split("_", 2)[2].isdigit()]
 
 
 def _resume(manifest: Path) -> set[int]:
-    """Keep the manifest's whole lines, and return their numbers."""
+    """Keep the manifest's whole lines whose clips are there, and return their numbers."""
     text = manifest.read_text() if manifest.exists() else ""
-    whole = text[: text.rfind("\n") + 1] or _line(dict(zip(COLUMNS, COLUMNS, strict=True)))
+    rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
+    if any(row.keys() != set(COLUMNS) or not str(row["fileid"]).isdigit() for row in rows):
+        raise ValueError(f"{manifest}: expected the table of a mixed set, found something else")
+    there = [row for row in rows if all((manifest.parent / row[part]).is_file() for part in PARTS)]
     with replacing(manifest) as beside:
-        beside.write_text(whole)
-    return {int(row["fileid"]) for row in csv.DictReader(io.StringIO(whole))}
+        beside.write_text("".join(map(_line, [dict(zip(COLUMNS, COLUMNS, strict=True)), *there])))
+    return {int(row["fileid"]) for row in there}
 
 
 def _write_example(root: Path, index: int, example: Example, rate: int) -> dict[str, Any]:

@@ -127,6 +127,7 @@ class Mixing(Dataset[dict[str, Tensor]]):
         self.config, self.sample_rate, self.seed = config, sample_rate, seed
         self.samples = round(config.seconds * sample_rate)
         cache = open_cache(config.cache, [*config.speech, *config.noise], sample_rate)
+        self.fingerprint = cache.fingerprint
         known = sorted(set(cache.sources))
         for name in config.source_weights:
             require(name in known, f"source_weights.{name}", f"one of the sources {', '.join(known)}", name)

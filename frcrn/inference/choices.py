@@ -39,4 +39,5 @@ def passes_of(model: Network, wanted: int | None) -> int:
     if (passes := checked_passes(wanted)) is not None:
         return passes
     config: Any = getattr(model, "config", None)
-    return int(config.get("passes", 1) if isinstance(config, dict) else getattr(config, "passes", 1))
+    asked = config.get("passes") if isinstance(config, dict) else getattr(config, "passes", None)
+    return checked_passes(asked) or 1

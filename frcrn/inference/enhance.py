@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -216,18 +217,30 @@ def measured(model: Network, recording: Recording) -> Measure:
     return Measure(length, peak, inside * loudness.gain_to(model.level_dbfs, power))
 
 
+_modes: dict[int, tuple[int, bool]] = {}
+"""Of networks in use, by their identity: how often they are, and whether they were training before."""
+_turn = RLock()
+
+
 @contextmanager
 def evaluating(model: Network) -> Iterator[None]:
-    """Put a network into evaluation mode for a while; one in C knows no other."""
+    """Put a network into evaluation mode until the last thread that uses it is done; one in C knows no other."""
     if isinstance(model, NativeNetwork):
         yield
         return
-    training = model.training
-    model.eval()
+    with _turn:
+        users, training = _modes.get(id(model), (0, model.training))
+        _modes[id(model)] = users + 1, training
+        model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        with _turn:
+            users, training = _modes.pop(id(model))
+            if users > 1:
+                _modes[id(model)] = users - 1, training
+            else:
+                model.train(training)
 
 
 @contextmanager

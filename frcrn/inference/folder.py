@@ -67,14 +67,17 @@ def enhance_folder(
     if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
         raise ValueError(f"jobs {jobs!r}: expected a whole number from 1")
     planned = plan(places, os.path.join(path_text(output, "the output"), ""))
-    manifest = None if all(job.problem for job in planned) else Manifest(Path(output))
+    # by when a file's turn comes, the working folder may be another one
+    steady = [job._replace(source=job.source.absolute(), target=job.target.absolute()) for job in planned]
+    manifest = None if all(job.problem for job in planned) else Manifest(Path(output).absolute())
     outcomes = []
-    for outcome in enhance_all(planned, Settings(**settings), manifest, force=force, count=jobs):
+    for outcome in enhance_all(steady, Settings(**settings), manifest, force=force, count=jobs):
         outcomes.append(outcome)
         if progress:
             progress(len(outcomes), len(planned))
-    order = {job: number for number, job in enumerate(planned)}
-    return sorted(outcomes, key=lambda outcome: order[outcome.job])
+    order = {job: number for number, job in enumerate(steady)}
+    outcomes.sort(key=lambda outcome: order[outcome.job])
+    return [outcome._replace(job=job) for outcome, job in zip(outcomes, planned, strict=True)]
 
 
 def enhance_all(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NoReturn, SupportsIndex
 
@@ -141,6 +142,7 @@ class Stream:
         self._route.reset()
         self._taken = self._given = self._fed = 0
         self._mixed = self._strength
+        self._free = [True]  # who works on the stream takes this out, which no two threads can
 
     def push(self, chunk: Any) -> Any:
         """Take a chunk in, and return what is ready.
@@ -159,14 +161,15 @@ class Stream:
         Example:
             >>> tail = stream.flush()
         """
-        self._pending.append(self._route.split(np.zeros((self.channels, 0), np.float32), last=True))
-        whole = self._route.low_length(self._taken)
-        done, hop = self._fed, self.model.hop
-        self._pending.cut(max(0, whole - done))
-        self._pending.cut(-(-(whole + self._overlap) // hop) * hop - done)
-        clean = np.concatenate([np.zeros((self.channels, 0), np.float32), *advance([self])[0]], axis=1)
-        clean = self._route.join(exactly(clean, whole - max(0, done - self._overlap)), last=True)
-        result = self._mix(exactly(clean, self._taken - self._given))
+        with at_work([self]):
+            self._pending.append(self._route.split(np.zeros((self.channels, 0), np.float32), last=True))
+            whole = self._route.low_length(self._taken)
+            done, hop = self._fed, self.model.hop
+            self._pending.cut(max(0, whole - done))
+            self._pending.cut(-(-(whole + self._overlap) // hop) * hop - done)
+            clean = np.concatenate([np.zeros((self.channels, 0), np.float32), *advance([self])[0]], axis=1)
+            clean = self._route.join(exactly(clean, whole - max(0, done - self._overlap)), last=True)
+            result = self._mix(exactly(clean, self._taken - self._given))
         self.reset()
         return result
 
@@ -217,13 +220,35 @@ def push_together(streams: Sequence[Stream], chunks: Sequence[Any]) -> list[Any]
         raise ValueError("the streams belong to different models; push them apart")
     # all are checked before any is taken, so that a refused chunk changes nothing
     checked = [as_samples(chunk, stream) for stream, chunk in zip(streams, chunks, strict=True)]
-    for stream, samples, chunk in zip(streams, checked, chunks, strict=True):
-        stream._take(samples, chunk)
     results = []
-    for stream, parts in zip(streams, advance(streams), strict=True):
-        clean = np.concatenate([np.zeros((stream.channels, 0), np.float32), *parts], axis=1)
-        results.append(stream._mix(stream._route.join(clean)))
+    with at_work(streams):
+        for stream, samples, chunk in zip(streams, checked, chunks, strict=True):
+            stream._take(samples, chunk)
+        for stream, parts in zip(streams, advance(streams), strict=True):
+            clean = np.concatenate([np.zeros((stream.channels, 0), np.float32), *parts], axis=1)
+            results.append(stream._mix(stream._route.join(clean)))
     return results
+
+
+@contextmanager
+def at_work(streams: Sequence[Stream]) -> Iterator[None]:
+    """Keep others out of some streams meanwhile; what breaks off in here leaves samples lost, and them kept out."""
+    taken: list[list[bool]] = []
+    for stream in streams:
+        free = stream._free
+        try:
+            free.pop()
+        except IndexError:
+            for other in taken:
+                other.append(True)
+            raise ValueError(
+                "this stream is at work in another thread, or was interrupted at work and has lost samples; "
+                "push from one thread at a time, or begin anew with reset()"
+            ) from None
+        taken.append(free)
+    yield
+    for free in taken:
+        free.append(True)
 
 
 def advance(streams: Sequence[Stream]) -> list[list[Samples]]:

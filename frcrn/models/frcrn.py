@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from frcrn.config import MOST_PASSES, build, require
+from frcrn.config import MOST_LEVEL, MOST_PASSES, build, require
 from frcrn.models.base import register
 from frcrn.models.layers.features import Features
 from frcrn.models.layers.stft import STFT
@@ -95,6 +95,8 @@ class FRCRNConfig:
         for name, most in MOST.items():
             require(getattr(self, name) <= most, name, f"at most {most}", getattr(self, name))
         require(0 < len(self.levels) <= MOST_LEVELS, "levels", f"1 to {MOST_LEVELS} levels", len(self.levels))
+        level = self.level_dbfs
+        require(level is None or abs(level) <= MOST_LEVEL, "level_dbfs", f"at most {MOST_LEVEL} dB from 0", level)
         require(0 < self.compress <= 1, "compress", "a power above 0 and at most 1", self.compress)
         both_ways = self.causal and self.stages == 1
         require(both_ways or not self.ahead, "ahead", "0 unless the network is causal and has one stage", self.ahead)

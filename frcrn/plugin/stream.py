@@ -42,7 +42,10 @@ class PipelineStream:
         """Return what is still inside; the next chunk begins another sound."""
         with self.lock:
             self.rest = b""
-            return Sound(np.atleast_2d(self.stream.flush()), self.stream.rate)
+            try:
+                return Sound(np.atleast_2d(self.stream.flush()), self.stream.rate)
+            finally:
+                self.stream.reset()  # also after a push that was interrupted
 
     def samples(self, chunk: Chunk) -> Samples:
         """A chunk -> [T]; half a sample at the end of bytes waits for its other half."""

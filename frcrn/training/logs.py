@@ -77,6 +77,20 @@ def refuse_foreign(folder: Path) -> None:
     refuse_others(files_of(folder), lambda: "train" in read_json(folder / RECIPE), "a run")
 
 
+def refuse_robbed(folder: Path) -> None:
+    """Refuse to begin again where a run came further than its first checkpoint and has none: its output would go."""
+    try:
+        first = int(read_json(folder / RECIPE)["train"]["save_every"])
+        steps = [step_of(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    if any(first < step < float("inf") for step in steps):
+        raise ValueError(
+            f"{folder}: the run here has lost its checkpoints, and beginning again would replace its output; "
+            "choose another folder, or remove this one"
+        )
+
+
 def in_words(numbers: Mapping[str, float], start: Mapping[str, float]) -> str:
     """Write numbers with their names, and what they were at the start where that is known."""
     beside = {key: f" (start {value:.5g})" for key, value in start.items()}

@@ -36,7 +36,8 @@ def result_of(recipe: Recipe, progress: Progress, reason: str, output: Path, *, 
     sign = -1 if metric == "loss" else 1
     held = held_by(recipe, progress, has_valid=has_valid)
     best = None if progress.best is None else sign * progress.best
-    last = None if progress.score is None else sign * progress.score
+    scored = progress.evaluated == progress.step
+    last = sign * progress.score if scored and progress.score is not None else None
     start = None if progress.start is None else progress.start.get(metric)
     return Result(progress.step, reason, best, output, held, last if held == "last" else best, start)
 

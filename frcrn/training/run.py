@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from frcrn.files import from_json, refuse_links, text_of, write_json
+from frcrn.files import from_json, refuse_links, refuse_others, text_of, write_json
 from frcrn.models.base import Enhancer
 from frcrn.models.checkpoint import load, save_directory
 from frcrn.training.build import build_data, choose_model
@@ -71,6 +71,7 @@ def train(
         raise ValueError(f"{folder}: not empty; resume the run in it (--resume) or choose another folder")
     check(stages, parts)
     refuse_links(folder / "output", *(folder / stage.folder for stage in stages))
+    refuse_others([folder / "output"], (folder / stages[0].folder / RECIPE).is_file, "a run of these stages")
     return Series(stages, folder, watcher, parts).train(resume)
 
 
@@ -133,10 +134,11 @@ class Series:
         """Train every stage that is not done yet."""
         result: Result | None = None
         for place, stage in enumerate(self.stages):
-            done = self.folder / stage.folder / DONE
-            if resume and done.exists():
+            done, output = self.folder / stage.folder / DONE, self.folder / "output"
+            left = output.exists() or place + 1 < len(self.stages)
+            if resume and done.exists() and left:
                 self.warn_of_changes(stage)
-                result = result_in(done)._replace(output=self.folder / "output")
+                result = result_in(done)._replace(output=output)
                 continue
             trainer = self.trainer(place, resume)
             result = trainer.train(resume=resume)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from frcrn.export.fixed.training import train_rounded
-from frcrn.files import held, refuse_links
+from frcrn.files import held, read_json, refuse_links
 from frcrn.models.base import Enhancer
 from frcrn.models.checkpoint import arguments_of, save_directory
+from frcrn.models.directories import CONFIGURATION
 from frcrn.models.weight_files import METADATA
 from frcrn.training import checkpoints, random_state
 from frcrn.training.batches import Batch, BatchOrder, batches
@@ -22,7 +23,7 @@ from frcrn.training.build import build_data, check_packages, check_plan, choose_
 from frcrn.training.distributed import Processes
 from frcrn.training.ema import Average
 from frcrn.training.graphed import build_stepper, check_graph
-from frcrn.training.logs import Tracker, files_of, refuse_foreign, write_recipe
+from frcrn.training.logs import Tracker, files_of, refuse_foreign, refuse_robbed, write_recipe
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.outcome import Held, Result, held_by, result_of, strays
 from frcrn.training.recipe import Recipe, differences, parse
@@ -236,7 +237,7 @@ class Trainer(Scoring):
         if scored:
             logger.info("step %d: the last one; scoring its weights", self.progress.step)
             self.score_average()
-        if scored or self.saved != self.progress.step:
+        if scored or self.saved != self.progress.step or self.kept() == "last" != self.written():
             self.save()
 
     def save(self) -> None:
@@ -255,9 +256,18 @@ class Trainer(Scoring):
         }
         if not self.processes.first:
             return
-        if held_by(self.recipe, self.progress, has_valid=self.valid_data is not None) == "last":
+        if self.kept() == "last":
             self.export("last")
         checkpoints.save(self.folder / "checkpoints", self.progress.step, state, self.recipe.train.keep)
+
+    def kept(self) -> Held:
+        """Return which weights `output/` is to hold."""
+        return held_by(self.recipe, self.progress, has_valid=self.valid_data is not None)
+
+    def written(self) -> Any:
+        """Return which weights `output/` says that it holds, None where it is none, as the first process sees it."""
+        about = read_json(self.folder / "output" / CONFIGURATION).get("training")
+        return self.processes.all(about.get("weights") if isinstance(about, dict) else None)[0]
 
     def besides(self) -> dict[str, Any]:
         """Return what else a checkpoint holds, for other readers of it."""
@@ -279,8 +289,18 @@ class Trainer(Scoring):
             raise ValueError(f"{kept}: none of the checkpoints is whole; remove the folder to start again")
         if resume and saved is None:
             refuse_foreign(self.folder)
+            refuse_robbed(self.folder)
         self.processes.wait()
         return saved
+
+    def refuse_other_criterion(self, before: Mapping[str, Any]) -> None:
+        """Refuse to go on by another score than the one that the best weights so far were chosen by."""
+        chosen = before["evaluation"]["best"]
+        if self.progress.best is not None and chosen != self.recipe.evaluation.best:
+            raise ValueError(
+                f"recipe.evaluation.best: its weights were chosen by {chosen}, which cannot change on the way; "
+                "start another run, with train.init_from these"
+            )
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Go back to a checkpoint, exactly."""
@@ -289,6 +309,7 @@ class Trainer(Scoring):
             for network in (self.model, self.average.model):
                 take_settings(network, saved.get("network", {}), self.recipe.model)
             self.progress = progress_of(saved["progress"])
+            self.refuse_other_criterion(saved["recipe"])
             changed = differences(saved["recipe"], self.recipe.to_dict())
             if len(saved["generators"]) == self.processes.count:
                 random_state.restore(saved["generators"][self.processes.rank])
@@ -296,5 +317,8 @@ class Trainer(Scoring):
             why = error if isinstance(error, ValueError) else f"its checkpoint is not one of this version ({error!r})"
             raise ValueError(f"{self.folder}: {why}") from None
         self.saved = self.progress.step
+        if self.kept() != "last" and self.written() not in ("start", "best"):
+            logger.warning("%s/output: the best weights so far are not there; those after them are", self.folder)
+            self.progress.best, self.progress.evaluated = None, -1
         for name in changed:
             logger.warning("%s differs from the run that is resumed; what follows is not what it would have been", name)

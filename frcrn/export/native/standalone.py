@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from frcrn.config import MOST_LEVEL
 from frcrn.export.native.stream import NativeStep, Past
 from frcrn.files import content_of, from_json, text_of
 
@@ -168,6 +169,9 @@ def read_about(path: Path) -> dict[str, Any]:
     try:
         about: dict[str, Any] = from_json(text_of(path))
         _ = about["trained"], about["config"].keys()
+        level = about["config"].get("level_dbfs")
+        if level is not None and not -MOST_LEVEL <= level <= MOST_LEVEL:
+            raise ValueError(f"a level of {level}")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: not the description of a network in C ({error!r})") from error
     return about
