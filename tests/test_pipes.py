@@ -147,6 +147,14 @@ def test_a_wav_that_ends_early_is_said() -> None:
     assert len(result) == len(data) - 202
 
 
+def test_a_header_of_thousands_of_channels_takes_no_memory() -> None:
+    head = bytearray(wav(noise(1, 10), 16000, "PCM_16"))
+    head[22:24], head[32:34] = struct.pack("<H", 30000), struct.pack("<H", 60000)
+    for data, options in ((bytes(head), {}), (b"", {"form": "s16le", "channels": 10**6})):
+        with pytest.raises(ValueError, match="accepted are 1 to 1024"):
+            passed(data, **options)
+
+
 def test_nothing_raw_in_nothing_out() -> None:
     assert passed(b"", form="s16le") == (b"", None)
 

@@ -28,6 +28,7 @@ _EXTENSIBLE = 0xFFFE
 _UNKNOWN = 0xFFFFFFFF
 _PLACEHOLDER = 0x7FFF0000  # from here on, a size stands for one that was not known
 _MOST = 1 << 16  # bytes at once
+_MOST_CHANNELS = 1024  # as in files; each takes a network's memory, whoever wrote the header
 
 
 class Layout(NamedTuple):
@@ -105,12 +106,16 @@ def layout_of(inlet: Inlet, form: str, rate: int | None, channels: int | None, m
     if form not in FORMATS:
         raise ValueError(f"format {form!r}: choose from {', '.join(FORMATS)}")
     if form == "wav" or (form == "auto" and _is_wav(inlet)):
-        return _agreed(read_header(inlet), inlet, rate, channels)
+        return _bounded(_agreed(read_header(inlet), inlet, rate, channels))
     layout = Layout("s16le" if form == "auto" else form, checked_rate(rate or model_rate), channels or 1)
     if form == "auto" and 1 <= layout.channels < 1 << 15:
         layout = layout._replace(fmt=_described_as(layout))  # so that whoever reads the pipe knows what comes
-    if layout.channels < 1:
-        raise ValueError(f"channels {layout.channels}: at least 1 is needed")
+    return _bounded(layout)
+
+
+def _bounded(layout: Layout) -> Layout:
+    if not 1 <= layout.channels <= _MOST_CHANNELS:
+        raise ValueError(f"channels {layout.channels}: accepted are 1 to {_MOST_CHANNELS}")
     return layout
 
 
