@@ -32,12 +32,13 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Each file in a process of its own: what C code of one test does to a process is no other's matter.
+# Four files in a process: what C code of one does to it is few others' matter, and torch is not loaded for each.
+PYTEST := printf '%s\n' tests/test_*.py | xargs -P $(WORKERS) -n 4 $(BIN)/pytest -q
 test: lint
-	printf '%s\n' tests/test_*.py | xargs -P $(WORKERS) -n 1 $(BIN)/pytest -q
+	$(PYTEST)
 
 test-all: lint
-	printf '%s\n' tests/test_*.py | xargs -P $(WORKERS) -n 1 $(BIN)/pytest -q -m ""
+	$(PYTEST) -m ""
 
 train-smoke: $(VENV)/.test
 	$(BIN)/python -m benchmarks.train_smoke
