@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -167,6 +168,61 @@ def test_joined_mp3_files_give_both_halves(tmp_path: Path, options: tuple[str, .
         found = ours[:, start + 43_000 : start + 2 * 44_100 + 5000]
         place = max(range(5000), key=lambda place: likeness(found[:, place : place + 2000], probe[:, :2000]))
         assert likeness(found[:, place:], probe) > 0.99
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(32_000, 1), (44_100, 2)])
+def test_joined_mp3_files_of_different_kinds_are_refused_as_no_half_may_be_lost(
+    tmp_path: Path, rate: int, channels: int
+) -> None:
+    audio.write(tmp_path / "a.mp3", np.zeros((1, 44_100), np.float32), 44_100)
+    audio.write(tmp_path / "b.mp3", np.zeros((channels, 44_100), np.float32), rate)
+    content = (tmp_path / "a.mp3").read_bytes() + (tmp_path / "b.mp3").read_bytes()
+    with pytest.raises(AudioError, match=f"begins at 44100 Hz with 1 channel and goes on at {rate} Hz with {channels}"):
+        audio.read(content)
+    assert audio.read(content, repair=True).samples.shape == (1, 44_100)
+
+
+@pytest.mark.parametrize("name", ["a.ogg", "a.opus", "a.oga"])
+def test_recordings_one_after_the_other_in_an_ogg_file_are_all_read(tmp_path: Path, name: str) -> None:
+    codec = {".ogg": "libvorbis", ".opus": "libopus", ".oga": "flac"}[Path(name).suffix]
+    parts = []
+    for number, seconds in enumerate((1, 2, 0.5)):
+        parts.append(tmp_path / f"{number}{name}")
+        ffmpeg("-i", speechlike(tmp_path, seconds), "-c:a", codec, "-f", "ogg", "-serial_offset", number, parts[-1])
+    content = b"".join(part.read_bytes() for part in parts)
+    expected = np.concatenate([audio.read(part).samples for part in parts], axis=1)
+    np.testing.assert_array_equal(audio.read(content).samples, expected)
+    np.testing.assert_array_equal(np.concatenate(list(audio.blocks(content, 1000)), axis=1), expected)
+    with pytest.raises(AudioError, match="truncated"):
+        audio.read(content[:-100])
+    assert audio.read(content[:-100], repair=True).samples.shape[1] > 2.9 * RATE
+
+
+def test_recordings_of_different_kinds_in_an_ogg_file_are_refused(tmp_path: Path) -> None:
+    content = b""
+    for rate in (48_000, 22_050):
+        audio.write(tmp_path / "a.ogg", np.zeros(rate, np.float32), rate)
+        content += (tmp_path / "a.ogg").read_bytes()
+    with pytest.raises(AudioError, match="begins at 48000 Hz with 1 channel and goes on at 22050 Hz"):
+        audio.read(content)
+    assert audio.read(content, repair=True).samples.shape[1] > 48_000 - audio.reading.SALVAGE
+
+
+def test_more_recordings_in_an_ogg_file_than_anyone_has_are_refused(tmp_path: Path) -> None:
+    audio.write(tmp_path / "a.opus", np.zeros((1, 10), np.float32), 48_000)
+    with pytest.raises(AudioError, match="found 10001 recordings; accepted are up to 10000"):
+        audio.read((tmp_path / "a.opus").read_bytes() * 10_001)
+
+
+def test_a_wav_whose_count_of_bytes_began_again_is_refused(tmp_path: Path) -> None:
+    path, size = tmp_path / "a.wav", 2**32 + 1000 - 8
+    audio.write(path, np.zeros((1, (1000 - 44) // 2), np.float32), 16_000)
+    assert audio.read(path).samples.shape[1] == 478
+    os.truncate(path, size + 8)
+    with pytest.raises(AudioError, match="counts to 4 GB, of 4294968296 bytes"):
+        audio.Reader(path)
+    with audio.Reader(path, repair=True) as reader:
+        assert reader.seconds == 478 / 16_000
 
 
 def test_an_mp3_is_called_truncated_only_where_it_is(tmp_path: Path) -> None:

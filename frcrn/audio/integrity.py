@@ -13,14 +13,22 @@ _ANNOUNCED = re.compile(r"^\s*(?:data|SSND|Data Size|Riff size|riff)\s*:\s*(\d+)
 _OGG_PAGE = 65_307  # the largest page there is
 
 
-def cut_short(stream: BinaryIO) -> str | None:
-    """Say what is missing at the end of an ogg or mp3 stream; None where nothing is, and for other containers."""
+def cut_short(stream: BinaryIO, found: mpeg.FrameLayout | None) -> str | None:
+    """Say what is missing at the end of an ogg, wav or mp3 stream, of which the frames are known; None of others."""
+    size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
-    head = stream.read(4)
-    if head == b"OggS":
+    head = stream.read(8)
+    if head[:4] == b"OggS":
         return None if _ogg_is_whole(stream) else "its last ogg page is missing"
-    found = mpeg.layout(stream)
+    if head[:4] == b"RIFF" and _wrapped(int.from_bytes(head[4:], "little"), size):
+        return f"its header counts to 4 GB, of {size} bytes; ffmpeg -ignore_length 1 reads them"
     return f"its last frame ends {found.missing} bytes later" if found and found.missing else None
+
+
+def changing(name: str, first: tuple[int, int], later: tuple[int, int]) -> str:
+    """Say that a file goes on with another rate or another number of channels, which no decoder here follows."""
+    was, now = (f"{rate} Hz with {channels} channel{'s' * (channels > 1)}" for rate, channels in (first, later))
+    return f"{name}: begins at {was} and goes on at {now}; convert it to one of them, or split it"
 
 
 def dump_cut_short(container: str, frames: int, size: int) -> str | None:
@@ -36,6 +44,12 @@ def log_of_missing(log: str) -> str | None:
         if int(announced) > int(found) and not _placeholder(int(announced)):
             return f"its header announces {announced} bytes, {found} are there"
     return None
+
+
+def _wrapped(announced: int, size: int) -> bool:
+    """Tell whether 32 bits were too few for a size that programs count on: the rest of it is what was left."""
+    beyond = size - 8 - announced
+    return beyond >= 2**32 and beyond % 2**32 < 2**12
 
 
 def _placeholder(size: int) -> bool:

@@ -24,6 +24,7 @@ _LONGEST = 2048  # bytes of a frame, and more
 _MOST_TRIES = 300_000  # places at which a frame could begin and none does: some gigabytes of noise
 _MOST_BETWEEN = 1 << 29  # bytes in which none could: a hole of terabytes costs nothing to make
 _BEGINNING = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x10-\xef]|ID3")
+_NO_ACCIDENT = 8  # frames in a row that are sound, of whatever kind
 _ENOUGH = 200  # bytes of a frame that holds an info header and what LAME adds
 
 _EMPTY_TAG = b"ID3\x04" + bytes(5) + b"\x0a" + bytes(10)
@@ -53,6 +54,10 @@ class FrameLayout(NamedTuple):
     """Nothing stands between the frames."""
     missing: int
     """Bytes of the last frame that are not there."""
+    kind: tuple[int, int]
+    """The rate and the channels of the frames."""
+    other: tuple[int, int] | None
+    """Those of frames that are passed over."""
 
     @property
     def mean_kbps(self) -> float:
@@ -82,7 +87,8 @@ def layout(stream: BinaryIO) -> FrameLayout | None:
         kbps[frame.kbps] += 1
     if not stretches:
         return None
-    return FrameLayout(stretches, kbps.total(), kbps, info, len(stretches) == 1, max(0, end - size))
+    plain, missing = len(stretches) == 1, max(0, end - size)
+    return FrameLayout(stretches, kbps.total(), kbps, info, plain, missing, (frame.rate, frame.channels), window.other)
 
 
 def looks_like_mp3(stream: BinaryIO) -> bool:
@@ -125,7 +131,7 @@ def announces(kbps: float, rate: int) -> bool:
 def counted(stream: BinaryIO) -> BinaryIO | None:
     """Return a copy whose header announces the frames that are there; None where it does, or it is no MP3."""
     found = layout(stream)
-    if found is None or found.missing or (_is_right(found) and not _confusing(stream)):
+    if found is None or found.missing or found.other or (_is_right(found) and not _confusing(stream)):
         return None
     copy = nameless()
     put(copy, _EMPTY_TAG if _confusing(stream) else b"")
@@ -171,6 +177,7 @@ class _Window:
     def __init__(self, stream: BinaryIO) -> None:
         self.stream, self._start, self._held = stream, 0, b""
         self._tries = self._between = 0
+        self.other: tuple[int, int] | None = None
 
     def at(self, start: int, count: int) -> bytes:
         """Return the bytes there, fewer at the end."""
@@ -218,10 +225,23 @@ def _next(window: _Window, at: int, size: int, like: Frame | None) -> Frame | No
             at = max(found + 1, after_tag(window.stream, found))
             continue
         frame = parsed(window.at(found, 4), found)
-        if frame and _agrees(frame, like) and _agrees(parsed(window.at(found + frame.size, 4), found), frame):
+        if frame and _agrees(frame, like) and _go_on(window, frame, 1):
             return frame
+        if frame and window.other is None and not _agrees(frame, like) and _go_on(window, frame, _NO_ACCIDENT):
+            window.other = frame.rate, frame.channels
         at = found + 1
     return None
+
+
+def _go_on(window: _Window, frame: Frame, count: int) -> bool:
+    """Tell whether so many frames of a kind follow one."""
+    for _ in range(count):
+        at = frame.start + frame.size
+        after = parsed(window.at(at, 4), at)
+        if after is None or not _agrees(after, frame):
+            return False
+        frame = after
+    return True
 
 
 def _agrees(frame: Frame | None, other: Frame | None) -> bool:

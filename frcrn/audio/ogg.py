@@ -65,6 +65,19 @@ def pieces(page: Page) -> Iterator[tuple[bytes, bool]]:
         yield page.body[start:end], False
 
 
+def beginnings(stream: BinaryIO) -> list[int]:
+    """Return where the recordings of a file begin, which radio stations send one after the other."""
+    stream.seek(0)
+    found: list[int] = []
+    at, first = 0, False
+    while len(head := _exactly(stream, 27)) == 27 and head[:5] == b"OggS\0":
+        if head[5] & FIRST and not first:  # several streams that belong together begin together
+            found.append(at)
+        first = bool(head[5] & FIRST)
+        at = stream.seek(at + 27 + head[26] + sum(_exactly(stream, head[26])))
+    return found
+
+
 def steadied(stream: BinaryIO) -> BinaryIO | None:
     """Return a copy of an Opus file in which positions agree with packets; None where they do, or it is another file.
 

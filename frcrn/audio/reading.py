@@ -6,7 +6,9 @@ import io
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from importlib import util
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 from weakref import WeakSet
@@ -26,8 +28,13 @@ from frcrn.audio.formats import (
     kind_of,
     needs_media,
 )
+<<<<<<< HEAD
 from frcrn.audio.integrity import cut_short, dump_cut_short, log_of_missing
 from frcrn.audio.media import ByteView, MediaSound
+=======
+from frcrn.audio.integrity import changing, cut_short, dump_cut_short, log_of_missing
+from frcrn.audio.media import MediaSound
+>>>>>>> b16ea94 (Chained Ogg files are read to their end; MP3 of two kinds and WAV beyond its count are refused)
 from frcrn.audio.nameless import nameless, put
 
 Samples = NDArray[np.float32]
@@ -36,6 +43,7 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 BLOCK = 1 << 16
 SALVAGE = 4096  # frames read at once under repair, so that little is lost where the damage begins
 _SAYS_NOTHING = ("Format not recognised", "File does not exist")
+MOST_CHAINED = 10_000  # recordings in an Ogg file, each of which takes a millisecond to open
 MP3_SLACK = 1152  # a frame: encoders and taggers disagree by as much about what an mp3 file holds
 
 
@@ -71,9 +79,12 @@ class Reader:
         self._stream, self._ours = open_source(source, self.name)
         try:
             if not repair:
-                self._refuse(cut_short(self._stream))
+                frames = mpeg.layout(self._stream)
+                self._refuse(cut_short(self._stream, frames))
+                if frames and frames.other:
+                    raise AudioError(changing(self.name, frames.kind, frames.other))
             size = self._stream.seek(0, io.SEEK_END)
-            self._sound = _decode(self._stream, self.name, track=track)
+            self._sound = _decode(self._stream, self.name, track=track, repair=repair)
             self._announced = self._sound.frames if self._sound.frames < 2**48 else None
             if not repair:
                 self._refuse(log_of_missing(self._sound.extra_info))
@@ -275,7 +286,52 @@ def _spool(stream: Any) -> BinaryIO:
     return copy
 
 
-def _decode(stream: BinaryIO, name: str, *, track: int | None) -> Any:
+class _Chain:
+    """The recordings of an Ogg file that holds several, one after the other, with the face of a decoder."""
+
+    frames = 2**62  # what each one announces is refused where it is not there
+    extra_info = ""
+
+    def __init__(self, stream: BinaryIO, name: str, beginnings: list[int], *, repair: bool) -> None:
+        if len(beginnings) > MOST_CHAINED:
+            raise AudioError(f"{name}: found {len(beginnings)} recordings; accepted are up to {MOST_CHAINED} in a file")
+        self._stream, self.name, self._repair = stream, name, repair
+        self._files = ExitStack()
+        self._left = pairwise([*beginnings, stream.seek(0, io.SEEK_END)])
+        try:
+            self._part = self._opened(*next(self._left))
+        except BaseException:
+            self.close()
+            raise
+        self.samplerate, self.channels = self._part.rate, self._part.channels
+        self.format, self.subtype = self._part.format
+
+    def read(self, frames: int, **unused: object) -> Samples:
+        """Read the next frames, fewer at the end: [up to frames, C]."""
+        blocks = [self._part.read(frames).T]
+        while (missing := frames - sum(map(len, blocks))) and (span := next(self._left, None)):
+            self._part = self._opened(*span)
+            first, now = (self.samplerate, self.channels), (self._part.rate, self._part.channels)
+            if first != now:
+                raise AudioError(changing(self.name, first, now))
+            blocks.append(self._part.read(missing).T)
+        return np.concatenate(blocks)
+
+    def close(self) -> None:
+        """Close the recording that is being read."""
+        self._files.close()
+
+    def _opened(self, start: int, end: int) -> Reader:
+        self.close()
+        copy = self._files.enter_context(nameless())
+        self._stream.seek(start)
+        while start < end and (piece := self._stream.read(min(BLOCK, end - start))):
+            put(copy, piece)
+            start += len(piece)
+        return self._files.enter_context(Reader(copy, repair=self._repair, name=self.name))
+
+
+def _decode(stream: BinaryIO, name: str, *, track: int | None, repair: bool) -> Any:
     """Open the decoder, our own files by descriptor: by name, libsndfile guesses formats from extensions."""
     stream.seek(0)
     head = stream.read(4096)
@@ -284,6 +340,9 @@ def _decode(stream: BinaryIO, name: str, *, track: int | None) -> Any:
         raise AudioError(f"{name}: is empty; expected an audio file")
     if track is not None or (is_media(head) and media_installed()):
         return MediaSound(stream, name, track)
+    if len(beginnings := ogg.beginnings(stream)) > 1:
+        return _Chain(stream, name, beginnings, repair=repair)
+    stream.seek(0)
     try:
         sound = _Forward(stream.fileno() if isinstance(stream, io.FileIO) else stream, closefd=False)
         if sound.format == "SD2":  # described by another file, one that happens to lie in the working folder
