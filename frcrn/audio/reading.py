@@ -28,13 +28,8 @@ from frcrn.audio.formats import (
     kind_of,
     needs_media,
 )
-<<<<<<< HEAD
-from frcrn.audio.integrity import cut_short, dump_cut_short, log_of_missing
-from frcrn.audio.media import ByteView, MediaSound
-=======
 from frcrn.audio.integrity import changing, cut_short, dump_cut_short, log_of_missing
-from frcrn.audio.media import MediaSound
->>>>>>> b16ea94 (Chained Ogg files are read to their end; MP3 of two kinds and WAV beyond its count are refused)
+from frcrn.audio.media import ByteView, MediaSound
 from frcrn.audio.nameless import nameless, put
 
 Samples = NDArray[np.float32]
