@@ -47,19 +47,20 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     special = target.exists() and not target.is_file()
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
+    replaced = target.stat() if target.is_file() else None
     folder = Path(tempfile.gettempdir()) if special else target.parent
     beside = folder / f".{part_name(target.name)}.{secrets.token_hex(4)}.part"
     ours = (os.getpid(), beside)
     _unfinished.add(ours)
     try:
-        descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, replaced.st_mode & 0o777 if replaced else 0o666)
     except OSError:
         _unfinished.discard(ours)
         raise
     try:
         with _being_written(descriptor):
-            if target.is_file():
-                beside.chmod(target.stat().st_mode & 0o777)  # what was private stays so
+            if replaced:
+                _give_to(beside, replaced)
             yield beside
             if special:
                 _pour(beside, target)
@@ -72,6 +73,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         beside.unlink(missing_ok=True)
         _unfinished.discard(ours)
+
+
+def _give_to(beside: Path, replaced: os.stat_result) -> None:
+    """Let a file belong to whom the one belonged that it replaces, as far as this user may, and be as private."""
+    if hasattr(os, "chown"):
+        for owner in (-1, replaced.st_uid):
+            with suppress(OSError):
+                os.chown(beside, owner, replaced.st_gid)
+    beside.chmod(replaced.st_mode & 0o777)
 
 
 @contextmanager
@@ -91,11 +101,13 @@ def _being_written(descriptor: int) -> Iterator[None]:
 
 
 def is_being_written(beside: str | os.PathLike[str]) -> bool:
-    """Say whether a process that lives is writing a half-written file."""
+    """Say whether a process that lives is writing a half-written file; another user's may be."""
     try:
         import fcntl
 
         descriptor = os.open(beside, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except PermissionError:
+        return True
     except (ImportError, OSError):
         return False
     try:

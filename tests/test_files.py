@@ -7,11 +7,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from frcrn import files
 from frcrn.export.native.folder import export_program
+from frcrn.inference.manifest import sweep
 from frcrn.models import checkpoint
 from tests.networks import tiny
 
@@ -162,6 +164,43 @@ def test_what_was_private_stays_private(tmp_path: Path) -> None:
     path.touch(0o600)
     files.write_json(path, {"a": 1})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_was_private_is_never_open_to_others_while_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    path.touch(0o600)
+    monkeypatch.setattr(Path, "chmod", lambda place, mode: None)
+    files.write_json(path, {"a": 1})
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away")
+def test_a_file_that_root_replaces_still_belongs_to_its_user(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.touch()
+    os.chown(path, 65534, 65534)
+    files.write_json(path, {"a": 1})
+    assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
+
+
+def test_what_another_user_has_half_written_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = tmp_path / ".a.wav.01234567.part"
+    part.touch()
+    real = os.open
+
+    def refused(place: Any, flags: int, *more: Any, **options: Any) -> int:
+        if os.fspath(place) == str(part):
+            raise PermissionError(13, "Permission denied", str(part))
+        return real(place, flags, *more, **options)
+
+    monkeypatch.setattr(os, "open", refused)
+    sweep([tmp_path / "a.wav"])
+    assert part.exists()
+    monkeypatch.undo()
+    sweep([tmp_path / "a.wav"])
+    assert not part.exists()
 
 
 def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,12 +100,12 @@ class Manifest:
 
 
 def sweep(targets: Iterable[Path]) -> None:
-    """Remove what a killed run left half-written beside these files."""
+    """Remove what a killed run left half-written beside these files, where this user may."""
     names: dict[Path, set[str]] = {}
     for target in targets:
         names.setdefault(target.parent, set()).add(part_name(target.name))
     for folder, wanted in names.items():
-        with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
                 part = _PART.fullmatch(entry.name)
                 if part and part["target"] in wanted and not is_being_written(Path(entry.path).with_suffix(".part")):
