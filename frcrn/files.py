@@ -53,7 +53,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     ours = (os.getpid(), beside)
     _unfinished.add(ours)
     try:
-        descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, replaced.st_mode & 0o777 if replaced else 0o666)
+        mode = replaced.st_mode & 0o777 if replaced else 0o666
+        descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
     except OSError:
         _unfinished.discard(ours)
         raise

@@ -339,11 +339,28 @@ def test_a_file_that_no_run_made_stays(tmp_path: Path, model: Path, capsys: pyte
     before = other.read_bytes()
     for dry in (["--dry-run"], []):
         assert frcrn(model, tmp_path / "noisy", "-o", tmp_path / "clean", *dry) == 2
-        assert "a.wav: is there already, and not from an earlier run; --force" in capsys.readouterr().err
+        error = capsys.readouterr().err
+        assert "a.wav: is there already, and not from an earlier run on this recording; --force" in error
         assert other.read_bytes() == before
     assert frcrn(model, tmp_path / "noisy", "-o", tmp_path / "clean", "--force") == 0
     assert other.read_bytes() != before
     assert frcrn(model, tmp_path / "noisy", "-o", tmp_path / "clean", "--strength", "0.5") == 0
+
+
+def test_a_result_is_not_replaced_by_that_of_another_recording(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = store(tmp_path / "monday/a.wav"), store(tmp_path / "tuesday/a.wav", seed=1)
+    assert frcrn(model, one.parent, "-o", tmp_path / "clean") == 0
+    before = (tmp_path / "clean/a.wav").read_bytes()
+    assert frcrn(model, two.parent, "-o", tmp_path / "clean") == 2
+    assert "a.wav: is there already, and not from an earlier run on this recording; --force" in capsys.readouterr().err
+    assert (tmp_path / "clean/a.wav").read_bytes() == before
+    one.parent.rename(tmp_path / "moved")  # a corpus may be moved, and changed
+    assert frcrn(model, two.parent, "-o", tmp_path / "clean") == 0
+    assert (tmp_path / "clean/a.wav").read_bytes() != before
+    assert frcrn(model, tmp_path / "moved", "-o", tmp_path / "clean", "--force") == 0
+    assert (tmp_path / "clean/a.wav").read_bytes() == before
 
 
 def test_a_file_of_a_run_that_was_killed_before_its_record_is_made_again(tmp_path: Path, model: Path) -> None:

@@ -198,6 +198,32 @@ def test_a_file_that_ends_processes_costs_no_other(
     assert tried[-1] == ["7.wav"]
 
 
+def test_a_file_that_no_run_made_stays_in_the_destination(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def results(ray: Any, units: list[Any], settings: Settings, mark: str, goal: str, actors: Any) -> Iterator[Row]:
+        return (row for unit in units for order in unit for row in Worker(settings, mark, goal).rows(order))
+
+    monkeypatch.setattr("frcrn.scale.corpus.results", results)
+    monkeypatch.setattr(
+        "frcrn.scale.corpus.connected",
+        lambda address, actors: nullcontext(SimpleNamespace(cluster_resources=lambda: {"CPU": 1})),
+    )
+    recording(tmp_path / "in" / "a.wav"), recording(tmp_path / "in" / "b.wav", 1)
+    mine = recording(tmp_path / "out" / "a.wav", 2)
+    before = mine.read_bytes()
+
+    def run(**more: Any) -> dict[str, Row]:
+        return {row.name: row for row in Corpus(str(tmp_path / "in"), str(tmp_path / "out"), settings, **more).rows()}
+
+    rows = run()
+    assert (rows["a.wav"].status, rows["b.wav"].status) == ("failed", "enhanced")
+    assert "out/a.wav: is there already, and not from an earlier run; --force" in str(rows["a.wav"].error)
+    assert mine.read_bytes() == before
+    assert run(force=True)["a.wav"].status == "enhanced" and mine.read_bytes() != before
+    assert {row.status for row in run().values()} == {"done before"}
+
+
 @pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
 def test_a_manifest_names_files_and_spans(tmp_path: Path, settings: Settings, kind: str) -> None:
     recording(tmp_path / "deep" / "a.wav", seconds=1.0)

@@ -52,7 +52,7 @@ def enhance_folder(
         inputs: a folder, a file, a pattern such as "in/*.wav", or several of these.
         output: the folder to write; it gets the same tree, names and formats.
         jobs: processes; None is one a core, at most 8.
-        force: redo finished files, and replace files of the same names that no run made.
+        force: redo finished files, and replace files of the same names that no run made, or one of other recordings.
         progress: called with the files done and the files in all.
         **settings: as for `enhance_file`.
 
@@ -114,7 +114,7 @@ def tasks(jobs: Sequence[Job], mark: str, manifest: Manifest | None, *, force: b
     if force:
         return [Task(job, mark, None, record=True) for job in jobs]
     return [
-        Task(job, mark, manifest.known(job.target), record=True, foreign=not manifest.is_ours(job.target))
+        Task(job, mark, manifest.known(job.target), record=True, foreign=not manifest.is_ours(job.target, job.source))
         for job in jobs
     ]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
-from frcrn.files import is_being_written, part_name, refuse_links
+from frcrn.files import inode_of, is_being_written, part_name, refuse_links
 
 NAME = "frcrn-manifest.jsonl"
 LONGEST_LINE = 1 << 16
@@ -20,11 +20,13 @@ _PART = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.(part|tags)")
 
 
 class Record(NamedTuple):
-    """How a file was made: the hashes of its source, of the model with its options, and of itself."""
+    """How a file was made: the hashes of its source, of the model with its options, and of itself; where it is from."""
 
     source: str
     settings: str
     target: str
+    origin: str = ""
+    """The path of its source; earlier versions noted none."""
 
 
 class Manifest:
@@ -45,9 +47,12 @@ class Manifest:
         """Return what an earlier run noted about a file."""
         return self.records.get(self._name(target))
 
-    def is_ours(self, target: Path) -> bool:
-        """Say whether a run made a file, or began to."""
-        return self._name(target) in self.records or self._name(target) in self._planned
+    def is_ours(self, target: Path, source: Path | None = None) -> bool:
+        """Say whether a run made a file, or began to, and not from another source than this one that is still there."""
+        known = self.known(target)
+        if known is None:
+            return self._name(target) in self._planned
+        return source is None or inode_of(known.origin) in (None, inode_of(source))
 
     def plan(self, target: Path) -> None:
         """Note a file that is to be made, so that it is known as ours where the run is killed just after."""
@@ -112,6 +117,12 @@ def sweep(targets: Iterable[Path]) -> None:
                     os.unlink(entry.path)
 
 
+def record_of(values: Mapping[str, Any]) -> Record:
+    """Return the record of a line, one of an earlier version too."""
+    source, settings, target = (str(values[key]) for key in ("source", "settings", "target"))
+    return Record(source, settings, target, str(values.get("origin", "")))
+
+
 def _read(path: Path) -> Iterator[tuple[str, Record | None]]:
     """Yield names and records, the later ones of a name last; lines that are torn or nothing of ours are skipped.
 
@@ -123,8 +134,7 @@ def _read(path: Path) -> Iterator[tuple[str, Record | None]]:
         while line := file.readline(LONGEST_LINE):
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 values = json.loads(line)
-                planned = values.keys() == {"file"}
-                yield str(values["file"]), None if planned else Record(*(str(values[key]) for key in Record._fields))
+                yield str(values["file"]), None if values.keys() == {"file"} else record_of(values)
 
 
 def _lock(file: TextIO, folder: Path) -> None:

@@ -111,9 +111,10 @@ def is_done(task: Task) -> bool:
 
 
 def refuse_foreign(task: Task) -> None:
-    """Refuse to take the place of a file that no earlier run made."""
+    """Refuse to take the place of a file that no earlier run made of this recording."""
     if task.foreign and os.path.lexists(task.job.target):
-        raise AudioError(f"{task.job.target}: is there already, and not from an earlier run; --force replaces it")
+        there = "is there already, and not from an earlier run on this recording; --force replaces it"
+        raise AudioError(f"{task.job.target}: {there}")
 
 
 def enhance_one(task: Task, settings: Settings, model: Callable[[], Network], progress: Progress | None) -> Outcome:
@@ -136,7 +137,8 @@ def _enhanced(task: Task, settings: Settings, model: Network, progress: Progress
     job.target.parent.mkdir(parents=True, exist_ok=True)
     options = {name: getattr(settings, name) for name in OPTIONS}
     enhance.enhance_file(job.source, job.target, model=model, progress=progress, **options)
-    record = Record(source, task.settings, digest(job.target)) if source else None
+    origin = os.path.realpath(job.source)
+    record = Record(source, task.settings, digest(job.target), origin) if source else None
     return Outcome(job, None, _seconds(job.target), record)
 
 

@@ -52,7 +52,17 @@ class Corpus:
             left = {piece.name: piece for piece in self.pieces if piece not in before}
             if left:
                 records.describe(self.identity, self.mark)
+                yield from self._foreign(left, records)
+            if left:
                 yield from self._on_cluster(left, known, records, address, actors)
+
+    def _foreign(self, left: dict[str, Piece], records: Records) -> Iterator[Row]:
+        """Take out what would replace files that no run made."""
+        for piece in list(left.values()):
+            if not piece.problem and not records.plan(piece.name, force=self.force):
+                del left[piece.name]
+                there = "is there already, and not from an earlier run; --force replaces it"
+                yield Row(piece.source, piece.name, status="failed", error=f"{(self.goal / piece.name).url}: {there}")
 
     def _before(self, known: dict[str, Known | None]) -> set[Piece]:
         """The pieces that an earlier run did; from disk to disk, the worker compares hashes in place of that."""
@@ -116,7 +126,7 @@ def enhance_corpus(
         destination: the folder to write, a path or URL; it gets the same names and formats.
         address: of a Ray cluster; None is this machine, or the cluster that Ray is connected to.
         actors: the most processes; None is one a core of the cluster.
-        force: redo what is done.
+        force: redo what is done, and replace files of the same names that no run made.
         progress: called with what became of each piece.
         **settings: as for `enhance_file`.
 

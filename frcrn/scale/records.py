@@ -6,6 +6,7 @@ A line is written after its object and is what counts: an object without a line,
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import time
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
-from frcrn.inference.manifest import NAME, Manifest, Record
+from frcrn.inference.manifest import NAME, Manifest, Record, record_of
 from frcrn.scale.places import Place
 
 PARTS = "frcrn-manifest"
@@ -34,6 +35,9 @@ class Records(Protocol):
 
     def known(self, name: str) -> Known | None:
         """Return what an earlier run noted about a file."""
+
+    def plan(self, name: str, *, force: bool) -> bool:
+        """Note a file that is to be made; say no where one is there that no run made, unless `force` replaces it."""
 
     def add(self, name: str, known: Known) -> None:
         """Note a file that is there."""
@@ -65,6 +69,14 @@ class OnDisk:
         record = self._manifest.known(self.folder / name)
         return None if record is None else Known(record, None)
 
+    def plan(self, name: str, *, force: bool) -> bool:
+        """Note a file that is to be made; say no where one is there that no run made, unless `force` replaces it."""
+        target = self.folder / name
+        if os.path.lexists(target) and not (force or self._manifest.is_ours(target)):
+            return False
+        self._manifest.plan(target)
+        return True
+
     def add(self, name: str, known: Known) -> None:
         """Note a file that is there."""
         self._manifest.add(self.folder / name, known.record)
@@ -94,6 +106,10 @@ class InStore:
         """Return what an earlier run noted about a file."""
         return self._known.get(name)
 
+    def plan(self, name: str, *, force: bool) -> bool:
+        """Say yes: of what is in a store, nobody knows whose it is."""
+        return True
+
     def add(self, name: str, known: Known) -> None:
         """Note a file that is there."""
         self._known[name] = known
@@ -116,8 +132,7 @@ class InStore:
         for line in content.decode("utf-8", "replace").splitlines():
             try:
                 values = json.loads(line)
-                record = Record(*(str(values[field]) for field in Record._fields))
-                self._known[values["file"]] = Known(record, values.get("bytes"))
+                self._known[values["file"]] = Known(record_of(values), values.get("bytes"))
             except (json.JSONDecodeError, KeyError, TypeError):
                 continue
 
