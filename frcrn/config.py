@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
+import os
 import types
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Config = TypeVar("Config")
+_log = logging.getLogger(__name__)
 
 FOR_STREAMS, FOR_RECORDINGS = "default", "offline"
 """The bundled models that are used where nobody names one: what is whole already may look ahead."""
@@ -32,6 +36,23 @@ NAMES = {
     type(None): "null",
     dict: "a table",
 }
+
+
+def is_name(source: str | os.PathLike[str]) -> bool:
+    """Say whether what is called like a bundled model is that one, and not what lies in the folder that one stands in.
+
+    Text is a name, and with its folder, such as ./offline, a path; a path is one where something is there.
+    """
+    if not isinstance(source, str):
+        return not os.path.exists(source)
+    if os.path.isfile(os.path.join(source, "configuration.json")):
+        _say_once(source)
+    return True
+
+
+@cache
+def _say_once(name: str) -> None:
+    _log.warning("%s: the bundled model is used; the model that lies here is ./%s", name, name)
 
 
 def checked_precision(name: str) -> str:

@@ -17,6 +17,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import frcrn
+from frcrn import config
 from frcrn.audio import MissingPackage, read
 from frcrn.audio.sample import sample
 from frcrn.cli import main
@@ -227,3 +228,19 @@ def test_a_network_goes_to_other_processes_whatever_runs_it(kind, copied):
 def test_a_stream_is_not_copied(copied):
     with pytest.raises(TypeError, match=r"model\.stream\(\)"):
         copied(tiny(causal=True).stream(rate=48000))
+
+
+@pytest.mark.parametrize("runtime", ["torch", "native"])
+def test_a_model_in_the_working_folder_does_not_stand_in_for_a_bundled_one(
+    runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bundled = opening.identify("default", runtime, "cpu")
+    save_directory(tiny(causal=True), tmp_path / "default")
+    (tmp_path / "offline").mkdir()
+    monkeypatch.chdir(tmp_path)
+    config._say_once.cache_clear()
+    assert opening.identify("default", runtime, "cpu") == bundled
+    assert "the model that lies here is ./default" in caplog.text
+    assert opening.identify("offline", runtime, "cpu") != bundled
+    for folder in ("./default", Path("default")):
+        assert load(folder).config == tiny(causal=True).config

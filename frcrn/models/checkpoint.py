@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save as serialized
 from torch import Tensor
 
-from frcrn.config import FOR_STREAMS
+from frcrn.config import FOR_STREAMS, is_name
 from frcrn.files import refuse_links, replacing, write_text
 from frcrn.models import MODELS, Enhancer, FRCRNConfig, dtln_weights, released
 from frcrn.models.budget import Budget
@@ -55,7 +55,7 @@ def load(source: str | os.PathLike[str] = FOR_STREAMS, **changes: Any) -> Enhanc
         )
     if not os.fspath(source):
         raise CheckpointError("expected the name of a model, a directory or a checkpoint file, found an empty name")
-    if str(source) in names() and not Path(source).exists():
+    if str(source) in names() and is_name(source):
         return load_bundled(str(source), changes)
     path = Path(source)
     if not path.exists():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.config import MOST_LEVEL
+from frcrn.config import MOST_LEVEL, is_name
 from frcrn.export.native.stream import NativeStep, Past
 from frcrn.files import content_of, from_json, text_of
 
@@ -151,9 +151,11 @@ class NativeNetwork:
 def find_program(source: str | os.PathLike[str]) -> tuple[bytes, dict[str, Any]] | None:
     """Return the program and description of a bundled model's name, or of a folder in C; None for anything else."""
     path = Path(source)
+    if os.fspath(source) in names() and is_name(source):
+        return _bundled(path.name)
     if os.fspath(source) and (path / PROGRAM).is_file() and (path / ABOUT).is_file():
         return content_of(path / PROGRAM, MOST_PROGRAM), read_about(path / ABOUT)
-    return None if path.exists() or os.fspath(source) != path.name else _bundled(path.name)
+    return None
 
 
 @cache
