@@ -136,6 +136,17 @@ def test_the_gate_exits_with_one_where_the_new_one_is_worse(tmp_path: Path, caps
     assert "| minus old |" in output.out
 
 
+def test_the_gate_does_not_pass_what_one_clip_cannot_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, wave = tmp_path / "data", speech(1.2, 0)
+    save(data / "clean" / "a.wav", wave)
+    save(data / "noisy" / "a.wav", wave + 0.1 * noise(1.2, 0))
+    save(tmp_path / "worse" / "a.wav", wave + noise(1.2, 0))
+    systems = ["noisy", str(tmp_path / "worse")]
+    options = ["--data", str(data), "-o", str(tmp_path / "out"), "--workers", "1", "--probes", "0", "--gate"]
+    assert main(["compare", *systems, *options]) == 1
+    assert "SI-SDR dB has too few clips to compare with noisy on, 1 where 2 are the least" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from frcrn.data import Mixing, build, events, mixing, noises, spectrum
+from frcrn.data import Blend, Mixing, build, events, mixing, noises, spectrum
+from frcrn.data.mixed_set import write_mix
 from frcrn.data.speech import utterance
 from frcrn.data.speech_activity import active_frames, active_power, decibels, frame_powers, power
 from tests.made_audio import RATE, corpus, speech
@@ -209,6 +211,24 @@ def test_speed_changes_pitch_and_keeps_length():
     fast = mixing.at_speed(tone, 1.1, 16000)
     assert len(fast) == 16000
     assert np.abs(np.fft.rfft(fast * np.hanning(16000))).argmax() == 550
+
+
+def test_the_noise_that_is_written_is_what_the_mix_adds(mix, tmp_path):
+    dataset = mix(**PLAIN, seconds=0.5, length=30, snr_db=[-12, -8], level_dbfs=[-3, 0], seed=4)
+    assert max(np.abs(dataset.example(0, index).noise).max() for index in range(30)) > 1
+    write_mix(dataset, tmp_path / "set")
+    for index in range(30):
+        names = [tmp_path / "set" / part / f"{part}_fileid_{index}.wav" for part in ("noisy", "clean", "noise")]
+        noisy, clean, noise = (soundfile.read(name, dtype="float32")[0] for name in names)
+        np.testing.assert_allclose(noisy, clean + noise, atol=1e-4)
+
+
+def test_a_mix_names_its_recordings(mix, folder):
+    train, valid = (mix(split=split, valid_share=0.4).recordings() for split in ("train", "valid"))
+    assert train and valid and not train & valid
+    assert train | valid == {path.resolve() for path in folder.rglob("*.wav")}
+    assert mix(split="train", valid_share=0.1).recordings() & valid
+    assert Blend([mix(split="valid", valid_share=0.4), []], [1, 0], 0).recordings() == valid
 
 
 def test_train_and_valid_share_no_speaker_and_no_noise(mix):

@@ -16,6 +16,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frcrn.cli import main
 from frcrn.evaluation import side_effects
 from frcrn.evaluation.evaluate import Options, digest_of, evaluate, open_pairs, run
 from frcrn.evaluation.metrics import word_errors
@@ -431,6 +432,35 @@ def test_word_errors_are_counted_with_any_recogniser() -> None:
     found = run(Unprocessed(), pairs, options)
     assert [row.scores.values["wer"] for row in found.rows] == [0.0, 0.5, 0.5]
     assert found.summary["metrics"]["wer"]["pooled"] == pytest.approx(3 / 8)
+
+
+@pytest.mark.parametrize(
+    ("table", "code", "said"),
+    [
+        ("clip,text\n0.wav,hello\n", 2, "no row for any clip; they are called like 0"),
+        ("clip,text\n0,hello\n0,goodbye\n", 2, "expected one text for the clip 0, found two"),
+        ("clip,text\n0,hello\n", 0, "1 of 2 clips are not in it, such as 1"),
+        ("\ufeffclip,text\r\n0,hello\r\n1,hello\r\n", 0, ""),
+    ],
+    ids=["other names", "two texts", "one is missing", "as a spreadsheet saves it"],
+)
+def test_transcripts_are_those_of_the_clips(
+    table: str,
+    code: int,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for side in ("noisy", "clean"):
+        for number in range(2):
+            save(tmp_path / "pairs" / side / f"{number}.wav", speech(0.5, number))
+    (tmp_path / "said.csv").write_text(table, encoding="utf-8")
+    monkeypatch.setattr(word_errors, "open_recogniser", lambda name: lambda wave, rate: "hello")
+    words = ["--wer", "any", "--transcripts", str(tmp_path / "said.csv"), "--metrics", "snr", "--workers", "1"]
+    assert main(["evaluate", "-m", "noisy", "--data", str(tmp_path / "pairs"), *words, "--probes", "0"]) == code
+    error = capsys.readouterr().err
+    assert said in error if said else "frcrn:" not in error
 
 
 def test_a_recogniser_is_opened_by_name() -> None:

@@ -32,6 +32,7 @@ from frcrn.training.schedule import Progress, learning_rate, note_score, share
 from frcrn.training.stages import stages_of
 from frcrn.training.validation import validate
 from tests.judge import judge_network
+from tests.made_audio import corpus
 from tests.networks import noise, tiny
 from tests.training_runs import (
     MODEL,
@@ -628,7 +629,6 @@ def test_the_configurations_are_whole(path: Path, tmp_path: Path, monkeypatch: p
 
 def mixing_recipe(folder: Path, **train: Any) -> None:
     """Write small.json and the made speech and noise that it mixes."""
-    from tests.made_audio import corpus
 
     corpus(folder, speakers=2, each=2)
     mixing = {"kind": "mixing", "speech": ["speech"], "noise": ["noise"], "seconds": 0.2, "length": 6, "split": "all"}
@@ -709,3 +709,21 @@ def test_accelerate_launch_runs_the_command_in_two_processes(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("step 4, the budget is used") == 1
     assert last_state(tmp_path / "runs" / "small")["progress"]["examples"] == 4 * 2 * 3
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.4, False), (0.1, True)], ids=["the same", "another"])
+def test_recordings_of_both_sides_are_said(share: float, said: bool, tmp_path: Path):
+    corpus(tmp_path)
+    data = {
+        "kind": "mixing",
+        "speech": [str(tmp_path / "speech")],
+        "noise": [str(tmp_path / "noise")],
+        "cache": str(tmp_path / "audio.cache"),
+        "seconds": 0.1,
+        "length": 4,
+        "room_share": 0,
+        "valid_share": share,
+    }
+    table = recipe(max_steps=1) | {"data": data, "valid": data | {"split": "valid", "valid_share": 0.4}}
+    Trainer(table, work_dir=tmp_path / "run").train()
+    assert ("are in both recipe.data and recipe.valid" in (tmp_path / "run" / "train.log").read_text()) == said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from frcrn.cli.common import add_device_option, compute_on_one_thread, place, progress_bar
 from frcrn.config import FOR_RECORDINGS
 from frcrn.files import from_csv
+from frcrn.visible import visible
 
 if TYPE_CHECKING:
     from frcrn.data.pairs import Pairs
@@ -57,8 +58,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--gate",
         action="store_true",
         help="exit with 1 where any later system is worse than the first beyond the interval of the difference, "
-        "fails on more clips, or does more harm to speech: its level 0.5 dB further from the clean one's, 2 %% more "
-        "of its frames lost, 2 %% more clips over-suppressed",
+        "fails on more clips, has fewer than 2 to compare, or does more harm to speech: its level 0.5 dB further from "
+        "the clean one's, 2 %% more of its frames lost, 2 %% more clips over-suppressed",
     )
     _add_common(compare)
     compare.set_defaults(run=run_compare)
@@ -77,7 +78,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--metrics", metavar="A,B,...", help="scores to compute, or `all` (default: pesq,stoi,si_sdr)")
     parser.add_argument("--dnsmos", type=Path, metavar="DIR", help="score with the DNSMOS ONNX models in this folder")
     parser.add_argument("--wer", metavar="RECOGNISER", help="count word errors: pocketsphinx, or module:function")
-    parser.add_argument("--transcripts", type=Path, metavar="CSV", help="the spoken words, in columns clip and text")
+    parser.add_argument(
+        "--transcripts", type=Path, metavar="CSV", help="what is said, in columns clip (no ending) and text"
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="scoring processes (default: one per core)")
     parser.add_argument(
         "--probes", type=int, default=20, metavar="N", help="clips to measure damage to speech on (default: 20)"
@@ -93,7 +96,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from frcrn.evaluation.systems import Network, open_system
     from frcrn.inference.opening import placed
 
-    pairs, options = _pairs(args), _options(args)
+    pairs = _pairs(args)
+    options = _options(args, pairs)
     compute_on_one_thread()  # the scores take the other cores
     system = open_system(args.model)
     if isinstance(system, Network):
@@ -112,7 +116,8 @@ def run_compare(args: argparse.Namespace) -> int:
     from frcrn.evaluation.report.page import REPORT
     from frcrn.evaluation.systems import open_system
 
-    pairs, options = _pairs(args), _options(args)
+    pairs = _pairs(args)
+    options = _options(args, pairs)
     compute_on_one_thread()
     found = compare([open_system(place) for place in args.systems], pairs, args.output, options, _progress)
     print(found.markdown)
@@ -138,7 +143,7 @@ def _pairs(args: argparse.Namespace) -> Pairs:
     return open_pairs(*args.data, split=args.split)
 
 
-def _options(args: argparse.Namespace) -> Options:
+def _options(args: argparse.Namespace, pairs: Pairs) -> Options:
     from frcrn.evaluation.evaluate import NAMES, Options
     from frcrn.evaluation.metrics.word_errors import open_recogniser
 
@@ -156,7 +161,7 @@ def _options(args: argparse.Namespace) -> Options:
         workers=args.workers,
         dnsmos_folder=args.dnsmos,
         recogniser=open_recogniser(args.wer) if args.wer else None,
-        transcripts=_transcripts(args.transcripts) if args.transcripts else None,
+        transcripts=_transcripts(args.transcripts, pairs.names) if args.transcripts else None,
         probes=args.probes,
         fresh=args.fresh,
     )
@@ -173,11 +178,28 @@ def _names(args: argparse.Namespace) -> tuple[str, ...]:
     return wanted
 
 
-def _transcripts(path: Path) -> dict[str, str]:
+def _transcripts(path: Path, clips: Sequence[str]) -> dict[str, str]:
     try:
-        rows = from_csv(path.read_text(encoding="utf-8"), str(path))
+        rows = from_csv(path.read_text(encoding="utf-8-sig"), str(path))
     except UnicodeDecodeError:
         raise ValueError(f"{path}: expected comma-separated values in UTF-8") from None
     if rows and not {"clip", "text"} <= rows[0].keys():
         raise ValueError(f"{path}: expected the columns clip and text, found {', '.join(map(str, rows[0]))}")
-    return {row["clip"]: row["text"] or "" for row in rows}
+    said: dict[str, str] = {}
+    for row in rows:
+        text = row["text"] or ""
+        if said.setdefault(row["clip"], text) != text:
+            raise ValueError(f"{path}: expected one text for the clip {row['clip']}, found two")
+    without = [name for name in clips if name not in said]
+    if len(without) == len(clips):
+        found = f"no row for any clip; they are called like {clips[0]}"
+        raise ValueError(f"{path}: expected the words of the clips in --data, found {found}")
+    if without:
+        print(
+            visible(
+                f"frcrn: {path}: {len(without)} of {len(clips)} clips are not in it, such as {without[0]}; they are "
+                "compared with what the recogniser hears in their clean form"
+            ),
+            file=sys.stderr,
+        )
+    return said

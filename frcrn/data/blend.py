@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,10 @@ class Blend(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         """Return the examples in an epoch."""
         return self.length
+
+    def recordings(self) -> set[Path]:
+        """Return the files that examples are made of, where a part knows them."""
+        return {path for part in self.parts if hasattr(part, "recordings") for path in part.recordings()}
 
     def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Tensor]:
         """Return example (epoch, index); a bare index is of epoch 0."""

@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from frcrn.audio import replacing, write
 from frcrn.data.mixing import Example, Mixing
 from frcrn.data.speech_activity import decibels, power
@@ -17,6 +19,7 @@ from frcrn.files import held, read_json, refuse_links
 
 PARTS = ("clean", "noise", "noisy")
 MANIFEST, SETTINGS = "manifest.csv", "mix.json"
+FULL_SCALE = 32767 / 32768
 COLUMNS = ("fileid", *PARTS, "seconds", "snr_db", "level_dbfs", "damaged")
 
 
@@ -101,14 +104,17 @@ def _resume(manifest: Path) -> set[int]:
 
 def _write_example(root: Path, index: int, example: Example, rate: int) -> dict[str, Any]:
     names = {part: f"{part}/{part}_fileid_{index}.wav" for part in PARTS}
-    for part, wave in zip(PARTS, (example.clean, example.noise, example.noisy), strict=True):
-        write(root / names[part], wave, rate)
+    waves = {part: getattr(example, part) for part in PARTS}
+    # the noise alone may be louder than the sum, and a file holds nothing above full scale
+    gain = np.float32(1 / max(1.0, *(float(np.abs(wave).max()) / FULL_SCALE for wave in waves.values())))
+    for part, wave in waves.items():
+        write(root / names[part], wave * gain, rate)
     return {
         "fileid": index,
         **names,
         "seconds": len(example.noisy) / rate,
         "snr_db": round(example.snr_db, 2),
-        "level_dbfs": round(decibels(power(example.noisy)), 2),
+        "level_dbfs": round(decibels(power(example.noisy * gain)), 2),
         "damaged": int(example.damaged),
     }
 

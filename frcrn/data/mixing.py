@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch.utils.data import Dataset
 
 from frcrn.config import fits, require
 from frcrn.data import degrade, events, noises, rooms, spectrum
-from frcrn.data.cache import AudioCache, open_cache
+from frcrn.data.cache import AudioCache, list_folders, open_cache
 from frcrn.data.sampling import Shelf, groups_of, held_out
 from frcrn.data.speech import babble, faded, talk
 from frcrn.data.speech_activity import Wave, active_power, power
@@ -147,6 +148,12 @@ class Mixing(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         """Return the examples in an epoch."""
         return self.config.length
+
+    def recordings(self) -> set[Path]:
+        """Return the files that examples are made of, speech and noise."""
+        drawn = {*self.speech.files.tolist(), *(self.noise.files.tolist() if self.noise else ())}
+        listing = list_folders([*self.config.speech, *self.config.noise])
+        return {item.path.resolve() for number, item in enumerate(listing) if number in drawn}
 
     def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Tensor]:
         """Mix example (epoch, index); a bare index is of epoch 0."""

@@ -40,6 +40,11 @@ class Pairs(Sequence[Pair]):
     unmatched: tuple[str, ...] = ()
     """Files without a partner, which are not scored."""
 
+    @property
+    @abstractmethod
+    def names(self) -> list[str]:
+        """What the clips are called."""
+
     @abstractmethod
     def read(self, index: int) -> Pair:
         """Read one clip."""
@@ -75,6 +80,11 @@ class FolderPairs(Pairs):
 
     def __len__(self) -> int:
         return len(self.files)
+
+    @property
+    def names(self) -> list[str]:
+        """What the clips are called."""
+        return [name for name, _, _ in self.files]
 
     def read(self, index: int) -> Pair:
         """Read one clip."""
@@ -133,6 +143,12 @@ class HfPairs(Pairs):
 
     def __len__(self) -> int:
         return len(self.dataset)
+
+    @property
+    def names(self) -> list[str]:
+        """What the clips are called."""
+        given = self.dataset["name"] if "name" in self.dataset.column_names else [None] * len(self)
+        return [str(name or f"{index:06d}") for index, name in enumerate(given)]
 
     def read(self, index: int) -> Pair:
         """Read one clip."""

@@ -119,8 +119,9 @@ def worse_than(reference: Report, other: Report) -> list[str]:
             lines.append(f"{other.label}: {title} fails on {failed} clips, {reference.label} on {before}")
         if found["high"] is not None and found["high"] < 0:
             lines.append(f"{other.label}: {title} against {reference.label} {between(found, digits, sign=True)}")
-        if not found["count"]:
-            lines.append(f"{other.label}: {title} has no clip to compare with {reference.label} on")
+        if found["low"] is None:
+            few = f"{found['count']} where 2 are the least"
+            lines.append(f"{other.label}: {title} has too few clips to compare with {reference.label} on, {few}")
     # the clips as they are lose no speech, and every network is worse than that
     return lines if reference.summary.get("processed") is False else lines + harms_more(reference, other)
 

@@ -118,6 +118,20 @@ def check_data(data: Any, where: str) -> None:
         )
 
 
+def warn_of_shared(train: Any, valid: Any) -> None:
+    """Say so where training hears what validation is made of, where both know their recordings."""
+    if not (hasattr(train, "recordings") and hasattr(valid, "recordings")):
+        return
+    shared = sorted(train.recordings() & valid.recordings())
+    if shared:
+        logger.warning(
+            "%d recordings are in both recipe.data and recipe.valid, such as %s, so that the scores will be too good; "
+            "give both the same valid_share, speaker and exclude",
+            len(shared),
+            shared[0],
+        )
+
+
 def check_packages(recipe: Recipe) -> None:
     """Refuse a recipe that needs packages which are not installed."""
     wanted = {"pesq": "eval", "pystoi": "eval"} if recipe.evaluation.clips else {}

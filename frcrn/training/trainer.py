@@ -19,7 +19,14 @@ from frcrn.models.directories import CONFIGURATION
 from frcrn.models.weight_files import METADATA
 from frcrn.training import checkpoints, random_state
 from frcrn.training.batches import Batch, BatchOrder, batches
-from frcrn.training.build import build_data, check_packages, check_plan, choose_model, take_settings
+from frcrn.training.build import (
+    build_data,
+    check_packages,
+    check_plan,
+    choose_model,
+    take_settings,
+    warn_of_shared,
+)
 from frcrn.training.distributed import Processes
 from frcrn.training.ema import Average
 from frcrn.training.graphed import build_stepper, check_graph
@@ -117,6 +124,7 @@ class Trainer(Scoring):
                 write_recipe(self.folder, self.recipe)  # first: it marks the others as ours
                 tracker = Tracker(self.folder, step=known, tensorboard=plan.tensorboard)
                 self.tracker = stack.enter_context(tracker)
+                warn_of_shared(self.train_data, self.valid_data)
             self.stop = stack.enter_context(StopRequest())
             self.started = time.monotonic() - self.progress.elapsed
             if saved is None:
