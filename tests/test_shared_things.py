@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
 
@@ -114,3 +115,18 @@ def test_a_folder_is_enhanced_where_it_was_when_it_was_asked_for(
     ]
     assert sorted(path.name for path in (tmp_path / "here" / "out").glob("*.wav")) == ["a.wav", "b.wav"]
     assert [path.name for path in elsewhere.iterdir()] == ["in"]
+
+
+def test_a_file_object_need_be_no_more_than_one_that_reads_and_seeks():
+    class Plain(io.BytesIO):
+        __hash__ = None
+
+        def __eq__(self, other):
+            return self is other
+
+        def seek(self, *where):
+            super().seek(*where)
+
+    content = io.BytesIO()
+    soundfile.write(content, np.zeros(800, np.float32), 16000, format="WAV")
+    assert audio.read(Plain(content.getvalue())).samples.shape == (1, 800)

@@ -62,7 +62,8 @@ class ByteView(io.RawIOBase):
         """Move this view's place."""
         if whence == io.SEEK_END:
             with self._turn:
-                offset += self._stream.seek(0, io.SEEK_END)
+                self._stream.seek(0, io.SEEK_END)  # which not every object answers
+                offset += self._stream.tell()
         self._at = offset + (self._at if whence == io.SEEK_CUR else 0)
         return self._at
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import ExitStack
 from importlib import util
 from itertools import pairwise
@@ -254,7 +254,7 @@ def _open(source: Any, name: str) -> tuple[BinaryIO, bool]:
     if isinstance(source, io.TextIOBase):
         raise AudioError(f"{name}: the file object is opened as text; open it with mode 'rb'")
     rewinds = getattr(source, "seekable", lambda: False)()
-    if source in _opened:
+    if isinstance(source, Hashable) and source in _opened:
         return source, False
     # seen from a place of our own, as whoever else reads the object moves its own one
     return (cast(BinaryIO, ByteView(source)) if rewinds else _spool(source)), True
