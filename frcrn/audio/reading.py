@@ -255,7 +255,7 @@ def _open(source: Any, name: str) -> tuple[BinaryIO, bool]:
         raise AudioError(f"{name}: the file object is opened as text; open it with mode 'rb'")
     rewinds = getattr(source, "seekable", lambda: False)()
     if isinstance(source, Hashable) and source in _opened:
-        return source, False
+        return cast(BinaryIO, source), False
     # seen from a place of our own, as whoever else reads the object moves its own one
     return (cast(BinaryIO, ByteView(source)) if rewinds else _spool(source)), True
 
