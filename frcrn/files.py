@@ -68,12 +68,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             else:
                 os.replace(beside, target)
     except OSError as error:
-        if error.errno in NO_ROOM and error.filename is None:
+        if is_full(error) and error.filename is None:
             error.filename = str(path)
         raise
     finally:
         beside.unlink(missing_ok=True)
         _unfinished.discard(ours)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Say whether an error is that of a disk without room."""
+    return getattr(error, "errno", None) in NO_ROOM
 
 
 def _give_to(beside: Path, replaced: os.stat_result) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import frcrn
 from frcrn import audio
-from frcrn.inference.enhance import evaluating
+from frcrn.inference.network import evaluating
 from frcrn.inference.streaming import Stream
 from frcrn.models import Enhancer
 from tests.fakes import CausalGain

@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import RLock
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -20,12 +19,11 @@ from frcrn.audio.arrays import Wave
 from frcrn.audio.fifo import Queue
 from frcrn.audio.normalising import normalised
 from frcrn.config import FOR_RECORDINGS
-from frcrn.export.native.standalone import NativeNetwork
 from frcrn.files import path_text
 from frcrn.inference import blockwise
 from frcrn.inference.choices import Mix, checked_mix, passes_of
 from frcrn.inference.fullband import checked_band, full_band
-from frcrn.inference.network import Network, is_network
+from frcrn.inference.network import Network, evaluating, is_network
 from frcrn.inference.opening import open_network
 
 Progress = Callable[[float], None]
@@ -215,32 +213,6 @@ def measured(model: Network, recording: Recording) -> Measure:
 
     power = loudness.active_power(fed(), loudness.loudness(fed(), recording.channels).power)
     return Measure(length, peak, inside * loudness.gain_to(model.level_dbfs, power))
-
-
-_modes: dict[int, tuple[int, bool]] = {}
-"""Of networks in use, by their identity: how often they are, and whether they were training before."""
-_turn = RLock()
-
-
-@contextmanager
-def evaluating(model: Network) -> Iterator[None]:
-    """Put a network into evaluation mode until the last thread that uses it is done; one in C knows no other."""
-    if isinstance(model, NativeNetwork):
-        yield
-        return
-    with _turn:
-        users, training = _modes.get(id(model), (0, model.training))
-        _modes[id(model)] = users + 1, training
-        model.eval()
-    try:
-        yield
-    finally:
-        with _turn:
-            users, training = _modes.pop(id(model))
-            if users > 1:
-                _modes[id(model)] = users - 1, training
-            else:
-                model.train(training)
 
 
 @contextmanager

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from frcrn.audio import Samples
@@ -51,6 +53,32 @@ def is_network(value: object) -> bool:
     """Say whether this is a network, without loading torch where nobody has: then no network of torch can be."""
     base = sys.modules.get("frcrn.models.base")
     return isinstance(value, NativeNetwork) or (base is not None and isinstance(value, base.Enhancer))
+
+
+_modes: dict[int, tuple[int, bool]] = {}
+"""Of networks in use, by their identity: how often they are, and whether they were training before."""
+_turn = RLock()
+
+
+@contextmanager
+def evaluating(model: Network) -> Iterator[None]:
+    """Put a network into evaluation mode until the last thread that uses it is done; one in C knows no other."""
+    if isinstance(model, NativeNetwork):
+        yield
+        return
+    with _turn:
+        users, training = _modes.get(id(model), (0, model.training))
+        _modes[id(model)] = users + 1, training
+        model.eval()
+    try:
+        yield
+    finally:
+        with _turn:
+            users, training = _modes.pop(id(model))
+            if users > 1:
+                _modes[id(model)] = users - 1, training
+            else:
+                model.train(training)
 
 
 def inference_form(network: Network) -> Network:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import Lock
 from typing import Any, NoReturn, SupportsIndex
 
 import numpy as np
@@ -142,7 +143,7 @@ class Stream:
         self._route.reset()
         self._taken = self._given = self._fed = 0
         self._mixed = self._strength
-        self._free = [True]  # who works on the stream takes this out, which no two threads can
+        self._at_work = Lock()
 
     def push(self, chunk: Any) -> Any:
         """Take a chunk in, and return what is ready.
@@ -233,22 +234,20 @@ def push_together(streams: Sequence[Stream], chunks: Sequence[Any]) -> list[Any]
 @contextmanager
 def at_work(streams: Sequence[Stream]) -> Iterator[None]:
     """Keep others out of some streams meanwhile; what breaks off in here leaves samples lost, and them kept out."""
-    taken: list[list[bool]] = []
+    taken: list[Lock] = []
     for stream in streams:
-        free = stream._free
-        try:
-            free.pop()
-        except IndexError:
+        lock = stream._at_work
+        if not lock.acquire(blocking=False):
             for other in taken:
-                other.append(True)
+                other.release()
             raise ValueError(
                 "this stream is at work in another thread, or was interrupted at work and has lost samples; "
                 "push from one thread at a time, or begin anew with reset()"
-            ) from None
-        taken.append(free)
+            )
+        taken.append(lock)
     yield
-    for free in taken:
-        free.append(True)
+    for lock in taken:
+        lock.release()
 
 
 def advance(streams: Sequence[Stream]) -> list[list[Samples]]:

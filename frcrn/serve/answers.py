@@ -12,7 +12,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from frcrn.files import NO_ROOM as FULL
+from frcrn.files import is_full
 from frcrn.serve.limits import NO_ROOM, Refusal
 
 TYPES = {
@@ -88,7 +88,7 @@ async def _drained(request: Request) -> None:
 
 async def without_room(request: Request, exception: Exception) -> Response:
     """Answer for a disk that is full; other trouble of the system is nothing that was foreseen."""
-    if getattr(exception, "errno", None) not in FULL:
+    if not is_full(exception):
         raise exception
     return await refused(request, Refusal(507, NO_ROOM, {"Retry-After": "60"}))
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from frcrn.audio import BLOCK, AudioError, Samples, writer
 from frcrn.audio.fifo import Queue
-from frcrn.files import NO_ROOM as FULL
+from frcrn.files import is_full
 from frcrn.serve.limits import MEGABYTE, NO_ROOM, Limits, Refusal
 from frcrn.serve.pool import Cancelled, Ticket
 from frcrn.serve.service import Service
@@ -164,7 +164,7 @@ def conclude(job: Job, work: Future[None]) -> None:
         job.end(DONE)
     elif isinstance(error, Refusal):
         job.end(FAILED, error.sentence)
-    elif getattr(error, "errno", None) in FULL:
+    elif is_full(error):
         job.end(FAILED, NO_ROOM)
     else:
         foreseen = isinstance(error, (AudioError, ValueError, ImportError))
