@@ -5,6 +5,8 @@ Devices are made here: they feed blocks at a real pace, from a thread of their o
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 import time
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from soundfile import LibsndfileError, SoundFile
 
 from frcrn import FRCRN, FRCRNConfig, audio
 from frcrn.audio.devices import checked, choose, common_rate
@@ -374,6 +377,55 @@ def test_ctrl_c_ends_both_and_keeps_what_was_heard(
     assert audio.read(tmp_path / "x.wav").samples.shape == (1, RATE // 50)
     assert main(["live", "--model", saved, "--record", str(tmp_path / "y.wav")]) == 0
     assert 0 < audio.read(tmp_path / "y.clean.wav").samples.shape[1] < 3 * RATE
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_both_and_keeps_what_was_heard(
+    number: int, sound: FakeSound, saved: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tell(text: str) -> None:
+        if sound.opened and sound.opened[-1].active and text:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(command, "_draw", tell)
+    assert main(["record", "2", "-o", str(tmp_path / "x.wav")]) == 128 + number
+    assert audio.read(tmp_path / "x.wav").samples.shape == (1, RATE // 50)
+    assert main(["live", "--model", saved, "--record", str(tmp_path / "y.wav")]) == 128 + number
+    assert 0 < audio.read(tmp_path / "y.clean.wav").samples.shape[1] < 3 * RATE
+
+
+def test_a_full_disk_keeps_what_was_heard(
+    sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "load_model", lambda args: MODEL)
+    write = SoundFile.write
+
+    def full(self: SoundFile, samples: np.ndarray) -> None:
+        write(self, samples)
+        raise LibsndfileError(2)
+
+    monkeypatch.setattr(SoundFile, "write", full)
+    monkeypatch.setattr("frcrn.audio.writing._Encoder._cause", lambda *error: "No space left on device")
+    assert main(["record", "2", "-o", str(tmp_path / "x.wav")]) == 2
+    full_disk = "x.wav: cannot be written: No space left on device; what came before is kept\n"
+    assert capsys.readouterr().err.endswith(full_disk)
+    assert audio.read(tmp_path / "x.wav").samples.shape == (1, RATE // 50)
+
+
+def test_an_earlier_recording_is_replaced_only_when_told(
+    sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "load_model", lambda args: MODEL)
+    first = tmp_path / "take.clean.wav"
+    first.write_bytes(b"the first take")
+    arguments = ["live", "--seconds", "0.1", "--record", str(tmp_path / "take.wav")]
+    assert main(arguments) == 2
+    there = f"frcrn: {first}: is there already; --force replaces it, and --record names another file\n"
+    assert capsys.readouterr().err == there
+    assert first.read_bytes() == b"the first take"
+    assert not sound.opened
+    assert main([*arguments, "--force"]) == 0
+    assert first.stat().st_size > 44
 
 
 def test_what_stops_the_network_is_said_and_what_was_heard_is_kept(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from frcrn.audio import mpeg
 from frcrn.audio.formats import AudioError, AudioFormat, format_for, holding
-from frcrn.audio.reading import Samples, finite, media_installed
+from frcrn.audio.reading import Reader, Samples, finite, media_installed
 from frcrn.audio.remux import MediaEncoder, Origin, kept_tags
 from frcrn.audio.tagging import put_tags
 from frcrn.files import native, replacing
@@ -43,19 +43,39 @@ def writer(
     *,
     frames: int = 0,
     origin: Origin | None = None,
+    keep: bool = False,
 ) -> Iterator[Append]:
     """Give a function that appends blocks [C, n]; `frames` says how many are expected in all.
 
-    What a recording holds besides its sound, its tags and a video's picture, is taken over from `origin`.
+    What a recording holds besides its sound, its tags and a video's picture, is taken over from `origin`. With `keep`,
+    for what cannot be made again, the file stays as far as it came, whatever ends it.
     """
     form = holding(format or format_for(path), channels, frames)
+    failure: BaseException | None = None
     try:
         with replacing(path) as beside:
-            with _encoder(beside, path, rate, channels, form, origin) as encoder:
-                yield encoder.append
-            encoder.confirm()
+            try:
+                with _encoder(beside, path, rate, channels, form, origin) as encoder:
+                    yield encoder.append
+                encoder.confirm()
+            except BaseException as error:
+                if not keep or not _holds_sound(beside):
+                    raise
+                failure = error
+        if isinstance(failure, AudioError):
+            raise AudioError(f"{failure}; what came before is kept") from failure
+        if failure:
+            raise failure
     except OSError as error:
         raise AudioError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _holds_sound(path: Path) -> bool:
+    try:
+        with Reader(path, repair=True) as reader:
+            return bool(reader.read(1).size)
+    except AudioError:
+        return False
 
 
 def _encoder(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
 LIVE = """Remove noise from the microphone and play the result, until q or Ctrl-C. Keys: space switches the
 enhancement off and on, + and - change its strength."""
-RECORD = """Record from a microphone; --enhance removes the noise. Ctrl-C stops early and keeps the recording."""
+RECORD = """Record from a microphone; --enhance removes the noise. Ctrl-C stops early and keeps the recording, as
+whatever else ends it does."""
 
 BAR = 12  # characters of a level meter
 FLOOR_DB = -60  # where it begins
@@ -46,6 +49,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     live.add_argument(
         "--record", type=place, metavar="FILE", help="save input and output: NAME.noisy.EXT and NAME.clean.EXT"
     )
+    live.add_argument("--force", action="store_true", help="replace recordings of the same names")
     live.add_argument(
         "--seconds", type=float, default=math.inf, metavar="S", help="stop after this time (default: never)"
     )
@@ -86,8 +90,9 @@ def run_live(args: argparse.Namespace) -> int:
     rate = args.rate or common_rate(source, target, args.channels, model.sample_rate)
     stream = model.stream(rate, args.channels, args.strength, args.band)
     block = max(1, round(model.hop * rate / model.sample_rate))
+    sides = _sides(args.record, force=args.force) if args.record else []
     with ExitStack() as stack:
-        tap = _both_sides(stack, args.record, rate, args.channels) if args.record else None
+        tap = _both_sides(stack, sides, rate, args.channels) if sides else None
         live = stack.enter_context(Live(stream, block, cushion=round(args.cushion * rate / 1000), tap=tap))
         flow = stack.enter_context(duplex(source, target, rate, block, args.channels, live.exchange))
         print(f"{source.name} -> {target.name}, {rate} Hz, {args.channels} channels", file=sys.stderr)
@@ -118,14 +123,20 @@ def _list() -> int:
     return 0
 
 
-def _both_sides(stack: ExitStack, path: Path, rate: int, channels: int) -> Tap:
-    """Open a file for what is recorded and one for what is made of it."""
+def _sides(path: Path, *, force: bool) -> list[Path]:
+    """Name a file for what is recorded and one for what is made of it; nobody has named those that are there."""
+    sides = [path.with_name(f"{path.stem}.{side}{path.suffix}") for side in ("noisy", "clean")]
+    for side in sides:
+        if os.path.lexists(side) and not force:
+            raise ValueError(f"{side}: is there already; --force replaces it, and --record names another file")
+    return sides
+
+
+def _both_sides(stack: ExitStack, sides: Iterable[Path], rate: int, channels: int) -> Tap:
+    """Open both files."""
     from frcrn.audio import writer
 
-    noisy, clean = (
-        stack.enter_context(writer(path.with_name(f"{path.stem}.{side}{path.suffix}"), rate, channels))
-        for side in ("noisy", "clean")
-    )
+    noisy, clean = (stack.enter_context(writer(side, rate, channels, keep=True)) for side in sides)
 
     def tap(recorded: Samples, made: Samples) -> None:
         noisy(recorded)
@@ -199,21 +210,21 @@ def run_record(args: argparse.Namespace) -> int:
     rate = checked_rate(args.rate or source.rate)
     stream = load_model(args).stream(rate, args.channels, args.strength, args.band) if args.enhance else None
     recorder = Recorder(round(args.seconds * rate))
-    with writer(args.output, rate, args.channels, frames=recorder.length) as append:
+    with writer(args.output, rate, args.channels, frames=recorder.length, keep=True) as append:
         with microphone(source, rate, rate // 50, args.channels, recorder.hear) as flow:
-            recorded, interrupted = _hear(recorder, stream, append, rate)
+            recorded, code = _hear(recorder, stream, append, rate)
         if not recorded:
             raise DeviceError(f"{source.name} gave no sound; nothing is written")
         if stream:
             append(stream.flush().reshape(args.channels, -1))
     print(f"{args.output}: {recorded / rate:.1f} s, {flow.lost} blocks lost by the device", file=sys.stderr)
-    if recorded < recorder.length and not interrupted:
+    if recorded < recorder.length and code is None:
         raise DeviceError(f"{source.name} stopped after {recorded / rate:.1f} s; was it pulled out?")
-    return 0
+    return code or 0
 
 
-def _hear(recorder: Recorder, stream: Stream | None, append: Append, rate: int) -> tuple[int, bool]:
-    """Take in what comes; return how many samples that were, and whether a person ended it."""
+def _hear(recorder: Recorder, stream: Stream | None, append: Append, rate: int) -> tuple[int, int | None]:
+    """Take in what comes; return how many samples that were, and the exit code where a person or a signal ended it."""
     from frcrn.inference.live import dbfs
 
     recorded = 0
@@ -223,7 +234,9 @@ def _hear(recorder: Recorder, stream: Stream | None, append: Append, rate: int) 
             recorded += block.shape[1]
             _draw(f"{_meter(dbfs(recorder.peak))}  {recorded / rate:.1f} s")
     except KeyboardInterrupt:
-        return recorded, True
+        return recorded, 0
+    except SystemExit as told:
+        return recorded, int(told.code or 0)
     finally:
         _draw("")
-    return recorded, False
+    return recorded, None
