@@ -6,6 +6,7 @@ import csv
 import itertools
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,16 @@ import soundfile
 
 from frcrn.cli import main
 from frcrn.data import cutting, new_folder
+from frcrn.data.corpus import balance
 from frcrn.data.cutting import Cutting, cut
 from frcrn.data.synthesis import read_plan
 from tests.made_audio import RATE, corpus, noise, save
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    """All but the list of when each file was written."""
+    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path.name != new_folder.WRITTEN)
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -224,12 +228,75 @@ def test_force_removes_only_what_a_command_wrote(
     (out / "files.csv").write_text("name,size\nthesis.txt,8\n")
     (out / "thesis.txt").write_text("precious")
     assert main(arguments) == 2
-    assert "thesis.txt: `frcrn data` did not write it" in capsys.readouterr().err
+    assert "found other files; remove it yourself" in capsys.readouterr().err
     assert (out / "thesis.txt").read_text() == "precious"
-    (out / "thesis.txt").unlink()
+    shutil.rmtree(out)
     assert main(arguments) == 0 and main(arguments) == 0
     (out / "notes.txt").write_text("precious")
     assert main(arguments) == 2 and (out / "notes.txt").exists()
+    assert "notes.txt: `frcrn data` did not write it" in capsys.readouterr().err
+
+
+def test_force_removes_no_recordings_that_a_table_of_somebody_names(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save(tmp_path / "out" / "a.wav", noise(0.1, 1))
+    (tmp_path / "out" / "files.csv").write_text("file,side,source,speaker,seconds\na.wav,,en,ann,0.1\n")
+    assert main(["data", "balance", str(folder), "-o", str(tmp_path / "out"), "--force"]) == 2
+    assert "found other files" in capsys.readouterr().err and (tmp_path / "out" / "a.wav").exists()
+
+
+@pytest.mark.parametrize("name", ["files.csv", "*.wav", "link"])
+def test_force_removes_nothing_that_somebody_changed(
+    name: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["data", "split", str(folder), "-o", str(tmp_path / "out"), "--share", "0.5", "--force"]
+    assert main(arguments) == 0
+    changed = next((tmp_path / "out").rglob(name), tmp_path / "out" / name)
+    if name == "link":
+        changed.symlink_to(folder)
+    else:
+        os.utime(changed, ns=(0, changed.stat().st_mtime_ns + 1))
+    before = contents(tmp_path / "out")
+    assert main([*arguments, "--seed", "3"]) == 2
+    assert f"{changed}: `frcrn data` did not write it, or it was changed since" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_comes_into_the_folder_while_a_corpus_is_written_stays(force: bool, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    if force:
+        balance(folder, out)
+
+    def meanwhile(done: int, total: int) -> None:
+        out.mkdir(exist_ok=True)
+        (out / "notes.txt").write_text("precious")
+
+    with pytest.raises(ValueError, match="found other files" if not force else "notes.txt: `frcrn data` did not"):
+        balance(folder, out, seed=1, force=force, progress=meanwhile)
+    assert (out / "notes.txt").read_text() == "precious"
+    (out / "notes.txt").unlink()
+    balance(folder, out, seed=1, force=force)
+    assert (out / "files.csv").is_file() and not list(tmp_path.glob(".out.*"))
+
+
+def test_what_comes_at_the_last_moment_stays_in_the_folder_before(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    balance(folder, tmp_path / "out")
+    replace = os.replace
+
+    def late(source: Path, target: Path) -> None:
+        if source == tmp_path / "out":
+            (source / "notes.txt").write_text("precious")
+        replace(source, target)
+
+    monkeypatch.setattr("frcrn.data.new_folder.os.replace", late)
+    with pytest.raises(ValueError, match="notes.txt: came while"):
+        balance(folder, tmp_path / "out", seed=1, force=True)
+    assert [path.read_text() for path in tmp_path.glob(".out.*.old/notes.txt")] == ["precious"]
+    assert (tmp_path / "out" / "files.csv").is_file()
 
 
 @pytest.mark.parametrize("command", ["split", "balance", "cut"])
@@ -259,6 +326,31 @@ def test_a_planted_half_written_folder_leads_nowhere(
     assert main(["data", "split", str(folder), "-o", str(tmp_path / "out")]) == 2
     assert ".out.part/train: is a link" in capsys.readouterr().err
     assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize("make", ["symlink_to", "hardlink_to"])
+@pytest.mark.parametrize("name", [cutting.JOURNAL, "en/ann/00001.wav", "files.csv", new_folder.WRITTEN])
+def test_a_planted_link_to_a_file_is_not_written_through(
+    name: str, make: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("frcrn.data.cutting._plan", lambda voices, how: "foreseen")
+    victim, planted = tmp_path / "victim", tmp_path / ".out.part" / name
+    victim.write_text("")
+    planted.parent.mkdir(parents=True)
+    (tmp_path / ".out.part" / ".plan").write_text("foreseen")
+    getattr(planted, make)(victim)
+    cut(folder, tmp_path / "out", Cutting(0.5))
+    assert victim.read_text() == "" and not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))
+
+
+def test_a_planted_link_to_a_file_is_no_copy(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frcrn.data.corpus._plan", lambda moves, link: "foreseen")
+    planted = tmp_path / ".out.part" / "fr" / "0.wav"
+    planted.parent.mkdir(parents=True)
+    (tmp_path / ".out.part" / ".plan").write_text("foreseen")
+    planted.symlink_to(tmp_path / "victim")
+    balance(folder, tmp_path / "out")
+    assert not (tmp_path / "victim").exists() and not any(path.is_symlink() for path in (tmp_path / "out").rglob("*"))
 
 
 @pytest.mark.parametrize(

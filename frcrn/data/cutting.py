@@ -14,7 +14,7 @@ import numpy as np
 
 from frcrn.audio import read, resample, write
 from frcrn.data.corpus import Item, Progress, Share, items_of
-from frcrn.data.new_folder import new_folder, refuse_foreign, refuse_inputs, refuse_within, write_table
+from frcrn.data.new_folder import fresh, new_folder, refuse_foreign, refuse_inputs, refuse_within, write_table
 from frcrn.data.speech_activity import Wave
 from frcrn.files import NAMES, cell
 
@@ -144,7 +144,7 @@ def _row(source: str, voice: str, clip: Clip) -> tuple[str, ...]:
 def _journal(path: Path) -> dict[str, list[Clip]]:
     """Return the clips of the speakers that an interrupted run has written; an unfinished line does not count."""
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    path.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
+    fresh(path).write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
     found: list[Any] = [json.loads(line) for line in text.split("\n")[:-1]]
     return {
         voice: [Clip(file, seconds, tuple(recordings)) for file, seconds, recordings in clips] for voice, clips in found
@@ -158,7 +158,7 @@ def _write_voice(
     (out / name).mkdir(parents=True, exist_ok=True)
     for number, (wave, inside) in enumerate(joined_and_cut(items, how, taken), start=1):
         file = f"{name}/{number:05d}.wav"
-        write(out / file, wave, how.rate)
+        write(fresh(out / file), wave, how.rate)
         recordings = tuple(items[place].files[0].relative_to(root).as_posix() for place in inside)
         clips.append(Clip(file, len(wave) / how.rate, recordings))
     return clips

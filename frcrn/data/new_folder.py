@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import secrets
 import shutil
@@ -10,9 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from frcrn.files import NAMES, from_csv, held, refuse_links, replacing, uncelled, write_text
+from frcrn.files import NAMES, held, refuse_links, replacing, uncelled, write_text
 
 MANIFEST = "files.csv"
+WRITTEN = ".frcrn-files.jsonl"
+"""Each file of the folder as it was written: its name, size and time of change. Only what it knows may be removed."""
 PLAN = ".plan"
 
 
@@ -21,7 +24,7 @@ def new_folder(out: Path, plan: str, force: bool) -> Iterator[Path]:
     """Give a folder beside `out` that takes its place at the end.
 
     An interruption leaves it there, and the same plan continues in it; another plan begins with an empty one. A folder
-    in place is only replaced where it was so written, and with `force`.
+    in place is only replaced where it was so written and is still so, and with `force`.
     """
     refuse_foreign(out, force)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -33,22 +36,23 @@ def new_folder(out: Path, plan: str, force: bool) -> Iterator[Path]:
             _empty(beside)
             write_text(beside / PLAN, plan)
         yield beside
+        refuse_foreign(out, force)  # again: somebody may have put files there meanwhile
         _take_place(beside, out)
-        (out / PLAN).unlink()
 
 
 def _take_place(beside: Path, out: Path) -> None:
-    """Put a whole folder in its place; what was there goes."""
+    """Put a whole folder in its place; what was there goes, but for what came at the last moment."""
+    old = out.with_name(f".{out.name}.{secrets.token_hex(4)}.old")
     if out.exists():
-        old = out.with_name(f".{out.name}.{secrets.token_hex(4)}.old")
         os.replace(out, old)
-        os.replace(beside, out)
-        if old.is_symlink():
-            old.unlink()
-        else:
-            shutil.rmtree(old)
-    else:
-        os.replace(beside, out)
+    os.replace(beside, out)
+    (out / PLAN).unlink()
+    if old.is_symlink():
+        old.unlink()
+    elif old.exists():
+        if (other := next(_others(old), None)) is not None:
+            raise ValueError(f"{other}: came while {out} was replaced; the folder before is kept as {old}")
+        shutil.rmtree(old)
 
 
 def _refuse_planted(beside: Path) -> None:
@@ -86,12 +90,18 @@ def refuse_foreign(out: Path, force: bool) -> None:
         raise ValueError(f"{out}: expected a folder to write, found a file")
     if not out.exists() or not any(out.iterdir()):
         return
-    if not (out / MANIFEST).is_file():
-        raise ValueError(f"{out}: expected an empty folder, or one written by `frcrn data`, found other files")
+    if not (out / WRITTEN).is_file():
+        raise ValueError(
+            f"{out}: expected an empty folder, or one that `frcrn data` wrote and noted in {WRITTEN}, "
+            "found other files; remove it yourself, or choose another folder"
+        )
     if not force:
         raise ValueError(f"{out}: holds a corpus already; --force replaces it")
     if (other := next(_others(out), None)) is not None:
-        raise ValueError(f"{other}: `frcrn data` did not write it, and --force would remove it; choose another folder")
+        raise ValueError(
+            f"{other}: `frcrn data` did not write it, or it was changed since, and --force would remove it; "
+            "choose another folder"
+        )
 
 
 def refuse_inputs(out: Path, files: Iterable[Path]) -> None:
@@ -110,25 +120,55 @@ def refuse_within(out: Path, folders: Iterable[str | Path]) -> None:
 
 
 def _others(out: Path) -> Iterator[Path]:
-    """Yield what lies in a folder and not in its table."""
-    rows = from_csv((out / MANIFEST).read_text(encoding="utf-8", errors=NAMES), str(out / MANIFEST))
-    ours = {MANIFEST, PLAN, *(uncelled(row.get("file") or "") for row in rows)}
-    for folder, _, names in os.walk(out):
-        for path in (Path(folder, name) for name in names):
-            if path.relative_to(out).as_posix() not in ours:
+    """Yield what lies in a folder and is not as it was written."""
+    written = _written(out / WRITTEN)
+    for folder, folders, names in os.walk(out):
+        for path in (Path(folder, name) for name in (*names, *folders)):
+            name = path.relative_to(out).as_posix()
+            is_folder = path.is_dir() and not path.is_symlink()
+            if not is_folder and name not in (WRITTEN, PLAN) and written.get(name) != _state(path):
                 yield path
 
 
-def write_table(folder: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write the table of a folder's files."""
-    with replacing(folder / MANIFEST) as beside, beside.open("w", newline="", encoding="utf-8", errors=NAMES) as stream:
+def _written(path: Path) -> dict[str, list[int]]:
+    """Return the state of each file when the folder was written."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return dict(map(json.loads, lines))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def _state(path: Path) -> list[int]:
+    found = path.lstat()
+    return [found.st_size, found.st_mtime_ns]
+
+
+def write_table(folder: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write the table of a folder's files, whose first column has their names, and note how each file is."""
+    with (
+        replacing(fresh(folder / MANIFEST)) as beside,
+        beside.open("w", newline="", encoding="utf-8", errors=NAMES) as stream,
+    ):
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(columns)
         table.writerows(rows)
+    names = [MANIFEST, *(uncelled(row[0]) for row in rows)]
+    lines = (json.dumps([name, _state(folder / name)]) + "\n" for name in names)
+    with replacing(fresh(folder / WRITTEN)) as beside, beside.open("w", encoding="utf-8") as stream:
+        stream.writelines(lines)
+
+
+def fresh(path: Path) -> Path:
+    """Return a name of our own that nothing has any more: a link there would be written through."""
+    path.unlink(missing_ok=True)
+    return path
 
 
 def place(path: Path, target: Path, link: bool) -> None:
     """Copy or link a file; what is there already is whole."""
+    if target.is_symlink() != link:
+        target.unlink(missing_ok=True)
     if os.path.lexists(target):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
