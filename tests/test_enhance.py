@@ -120,6 +120,21 @@ def test_the_network_is_evaluated_and_left_as_it_was() -> None:
     assert network.training
 
 
+def test_an_error_that_is_kept_keeps_no_network_from_training(tmp_path: Path) -> None:
+    network, kept = Gain().train(), []
+    audio.write(tmp_path / "a.wav", noise(32_000), 16_000)
+
+    def stop(done: float) -> None:
+        raise RuntimeError(f"at {done}")
+
+    try:
+        enhance_file(tmp_path / "a.wav", tmp_path / "b.wav", model=network, progress=stop)
+    except RuntimeError as error:
+        kept.append(error)
+    assert kept
+    assert network.training
+
+
 # level
 
 

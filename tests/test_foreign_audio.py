@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from frcrn import audio
-from frcrn.audio import AudioError, Samples, ogg
+from frcrn.audio import AudioError, Reader, Samples, ogg
 
 RATE = 48_000
 
@@ -198,6 +199,33 @@ def test_recordings_one_after_the_other_in_an_ogg_file_are_all_read(tmp_path: Pa
     assert audio.read(content[:-100], repair=True).samples.shape[1] > 2.9 * RATE
 
 
+@pytest.fixture
+def one(tmp_path: Path) -> bytes:
+    """An Ogg file of a second of noise."""
+    audio.write(tmp_path / "one.ogg", np.random.default_rng(1).uniform(-0.1, 0.1, RATE).astype(np.float32), RATE)
+    return (tmp_path / "one.ogg").read_bytes()
+
+
+@pytest.mark.parametrize("between", [b"\n", b"OggS\0", bytes(5000)])
+def test_what_lies_between_recordings_in_an_ogg_file_hides_none(one: bytes, between: bytes) -> None:
+    alone = audio.read(one).samples
+    np.testing.assert_array_equal(audio.read(one + between + one).samples, np.concatenate([alone, alone], axis=1))
+
+
+def test_a_recording_that_is_cut_before_another_one_in_an_ogg_file_is_said_to_be(one: bytes) -> None:
+    content = one[: len(one) * 2 // 3] + one
+    with pytest.raises(AudioError, match="its last ogg page is missing"):
+        audio.read(content)
+    assert audio.read(content, repair=True).samples.shape[1] > RATE
+
+
+def test_what_only_looks_like_pages_is_not_tried_for_ever() -> None:
+    page = ogg.Page(ogg.FIRST, 0, 1, 0, b"\x01", b"x").encoded()
+    size = len(page)
+    assert ogg.spans(io.BytesIO(page + b"between" + page)) == [(0, size), (size + 7, 2 * size + 7)]
+    assert ogg.spans(io.BytesIO(page + (ogg.MAGIC + bytes([255]) * 22) * 20_000 + page)) == [(0, size)]
+
+
 def test_recordings_of_different_kinds_in_an_ogg_file_are_refused(tmp_path: Path) -> None:
     content = b""
     for rate in (48_000, 22_050):
@@ -231,3 +259,49 @@ def test_an_mp3_is_called_truncated_only_where_it_is(tmp_path: Path) -> None:
         with pytest.raises(AudioError, match="truncated: its last frame ends 100 bytes later"):
             audio.read(content[:-100])
         assert audio.read(content + b"TAG" + bytes(125)).samples.shape == audio.read(content).samples.shape
+
+
+@pytest.mark.parametrize("options", [("-ar", "22050"), ("-ac", "2")])
+def test_a_video_whose_sound_changes_is_refused(tmp_path: Path, options: tuple[str, ...]) -> None:
+    pytest.importorskip("av")
+    content = b""
+    for more in ((), options):
+        ffmpeg("-i", speechlike(tmp_path, 1), *more, "-c:a", "aac", tmp_path / "a.aac")
+        content += (tmp_path / "a.aac").read_bytes()
+    with pytest.raises(AudioError, match="begins at 48000 Hz with 1 channel and goes on at"):
+        audio.read(content)
+
+
+def test_a_small_file_is_not_read_into_all_memory(tmp_path: Path) -> None:
+    """Frames of FLAC that say that all of 65,535 samples in 8 channels are one."""
+    soundfile.write(tmp_path / "a.flac", np.zeros((480_000, 8), np.int16), RATE)
+    assert audio.read(tmp_path / "a.flac").samples.shape == (8, 480_000)
+    packed = tmp_path / "packed.flac"
+    packed.write_bytes(constant_flac(frames=200))
+    with Reader(packed) as reader:
+        assert reader.seconds == pytest.approx(200 * 65_535 / RATE)
+    with pytest.raises(AudioError, match="more than 67108864 samples in .* bytes"):
+        audio.read(packed)
+
+
+def constant_flac(frames: int, block: int = 65_535, channels: int = 8) -> bytes:
+    """A FLAC file of silence, 47 bytes for each block."""
+    counts = RATE << 44 | channels - 1 << 41 | 15 << 36 | frames * block
+    head = b"fLaC\x80\0\0\x22" + 2 * block.to_bytes(2, "big") + bytes(6) + counts.to_bytes(8, "big") + bytes(16)
+    content = [head]
+    for number in range(frames):
+        place = bytes([number]) if number < 128 else bytes([0xC0 | number >> 6, 0x80 | number & 63])
+        start = b"\xff\xf8\x70" + bytes([channels - 1 << 4 | 8]) + place + (block - 1).to_bytes(2, "big")
+        frame = start + bytes([crc(start, 0x07, 8)]) + channels * bytes(3)
+        content += [frame, crc(frame, 0x8005, 16).to_bytes(2, "big")]
+    return b"".join(content)
+
+
+def crc(data: bytes, polynomial: int, bits: int) -> int:
+    """The rest of a division of polynomials, bit by bit."""
+    rest = 0
+    for byte in data:
+        rest ^= byte << bits - 8
+        for _ in range(8):
+            rest = (rest << 1 ^ polynomial * (rest >> bits - 1)) & (1 << bits) - 1
+    return rest

@@ -32,20 +32,24 @@ def test_it_is_the_measure_itself(tmp_path: Path) -> None:
         assert float(found) == pytest.approx(dnsmos.overall_p808(wave, tmp_path), abs=1e-4)
 
 
-def test_its_slope_raises_the_opinion_and_silence_has_none(tmp_path: Path) -> None:
+def test_its_slope_raises_the_opinion_up_to_that_of_the_clean_wave_and_silence_has_none(tmp_path: Path) -> None:
     losses = build_losses({"dnsmos": {"model": str(judge_network(tmp_path / "a.onnx"))}}, window=512, hop=256)
-    clean = torch.from_numpy(np.stack(loud_and_quiet())[:, :16000])
-    wave = clean.clone().requires_grad_()
-    nothing = torch.zeros(3, 2, 1, 1)
+    judge = listener(str(tmp_path / "a.onnx"), CPU)
+    waves = torch.from_numpy(np.stack(loud_and_quiet())[:, :16000])
+    low, high = judge.opinion(waves[:2]).argsort().tolist()
+    worse, better = waves[[low, 2]], waves[[high, 2]]
+    nothing = torch.zeros(2, 2, 1, 1)
 
-    def loss(wave: torch.Tensor) -> torch.Tensor:
+    def loss(wave: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
         return losses(Estimate(wave, (Stage(nothing, nothing, wave),)), clean, clean).total
 
-    before = loss(wave)
+    wave = worse.clone().requires_grad_()
+    before = loss(wave, better)
     before.backward()
-    assert wave.grad is not None and wave.grad.isfinite().all() and not wave.grad[2].any()
+    assert wave.grad is not None and wave.grad.isfinite().all() and not wave.grad[1].any()
     step = 1e-3 * wave.grad / wave.grad.norm()
-    assert loss(wave.detach() - step) < before < loss(wave.detach() + step)
+    assert loss(worse - step, better) < before < loss(worse + step, better)
+    assert loss(better, worse) == 0
 
 
 def test_another_network_is_refused(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frcrn.audio.formats import ACCEPTED, MEDIA_NAMES, AudioError, kind_of, needs_media
+from frcrn.audio.integrity import changing
 
 GAP = 0.1
 """Seconds that time stamps must leave out before silence fills them; less is rounding."""
@@ -26,6 +27,7 @@ _ALONE = {"format_whitelist": ",".join(_DEMUXERS.split()), "protocol_whitelist":
 
 _turns: WeakValueDictionary[int, Any] = WeakValueDictionary()
 """The locks of the files that are viewed, by the files' identity."""
+_taking = Lock()
 
 
 class ByteView(io.RawIOBase):
@@ -34,7 +36,8 @@ class ByteView(io.RawIOBase):
     def __init__(self, stream: BinaryIO) -> None:
         self._stream, self._at = stream, 0
         self.name = getattr(stream, "name", None)
-        self._turn = _turns.setdefault(id(stream), Lock())
+        with _taking:
+            self._turn = _turns.setdefault(id(stream), Lock())
 
     def readable(self) -> bool:
         """Say yes."""
@@ -163,7 +166,12 @@ class MediaSound:
         plain = av.AudioResampler("fltp", self._track.layout, self.samplerate)
         expected: float | None = None
         missing = 0.0
+        first: tuple[int, int] | None = None
         for frame in self._container.decode(self._track):
+            layout = (frame.sample_rate, frame.layout.nb_channels)
+            first = first or layout
+            if layout != first:
+                raise AudioError(changing(self.name, first, layout))
             time = frame.time
             if time is not None and expected is not None and time - expected > GAP:
                 missing += time - expected

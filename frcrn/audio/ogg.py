@@ -6,12 +6,15 @@ stamps write positions that do not agree with the packets; libsndfile then stops
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import BinaryIO, NamedTuple
 
 from frcrn.audio.nameless import nameless, put
 
+MAGIC = b"OggS\0"
 FIRST, LAST, CONTINUED = 2, 4, 1
 """A page's flags: the first of its stream, the last one, one that begins within a packet."""
 
@@ -20,6 +23,9 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 # milliseconds times 2 of an Opus frame, by the upper five bits of a packet's first byte (RFC 6716, table 2)
 _HALF_MS = (20, 40, 80, 120) * 3 + (20, 40) * 2 + (5, 10, 20, 40) * 4
 _NO_POSITION = -1
+_PIECE = 1 << 20
+MOST_TRIES = 10_000
+"""Things in a file that look like a page and are none, before no more pages are searched for."""
 
 
 class Page(NamedTuple):
@@ -35,7 +41,7 @@ class Page(NamedTuple):
     def encoded(self) -> bytes:
         """Return the page as it stands in a file."""
         counters = self.serial.to_bytes(4, "little") + self.number.to_bytes(4, "little")
-        head = b"OggS\0" + bytes([self.flags]) + self.position.to_bytes(8, "little", signed=True) + counters
+        head = MAGIC + bytes([self.flags]) + self.position.to_bytes(8, "little", signed=True) + counters
         tail = bytes([len(self.lacing)]) + self.lacing + self.body
         return head + _checksum(head + bytes(4) + tail).to_bytes(4, "little") + tail
 
@@ -43,7 +49,11 @@ class Page(NamedTuple):
 def pages(stream: BinaryIO) -> Iterator[Page]:
     """Yield the pages from the beginning; ends at the first thing that is no whole page."""
     stream.seek(0)
-    while len(head := _exactly(stream, 27)) == 27 and head[:5] == b"OggS\0":
+    yield from _pages_here(stream)
+
+
+def _pages_here(stream: BinaryIO) -> Iterator[Page]:
+    while len(head := _exactly(stream, 27)) == 27 and head[:5] == MAGIC:
         lacing = _exactly(stream, head[26])
         body = _exactly(stream, sum(lacing))
         if len(lacing) < head[26] or len(body) < sum(lacing):
@@ -65,17 +75,57 @@ def pieces(page: Page) -> Iterator[tuple[bytes, bool]]:
         yield page.body[start:end], False
 
 
-def beginnings(stream: BinaryIO) -> list[int]:
-    """Return where the recordings of a file begin, which radio stations send one after the other."""
-    stream.seek(0)
-    found: list[int] = []
-    at, first = 0, False
-    while len(head := _exactly(stream, 27)) == 27 and head[:5] == b"OggS\0":
+def spans(stream: BinaryIO) -> list[tuple[int, int]]:
+    """Return where the recordings of a file begin and end, which radio stations send one after the other.
+
+    Between them there may be what is no page, and the last page of one may be cut short.
+    """
+    size = stream.seek(0, io.SEEK_END)
+    found: list[tuple[int, int]] = []
+    tried = count()
+    at = last = start = end = 0
+    first = True
+    while at != size:
+        stream.seek(at)
+        if len(head := _exactly(stream, 27)) < 27 or head[:5] != MAGIC or head[5] > 7:
+            if not end or (at := _next_page(stream, last + 1, tried)) < 0:
+                break
+            head, first = _exactly(stream, 27), False
         if head[5] & FIRST and not first:  # several streams that belong together begin together
-            found.append(at)
-        first = bool(head[5] & FIRST)
-        at = stream.seek(at + 27 + head[26] + sum(_exactly(stream, head[26])))
-    return found
+            found.append((start, min(end, at)))
+            start = at
+        last, first = at, bool(head[5] & FIRST)
+        at = end = at + 27 + head[26] + sum(_exactly(stream, head[26]))
+    return [*found, (start, min(end, size))] if end else []
+
+
+def _next_page(stream: BinaryIO, start: int, tried: Iterator[int]) -> int:
+    """Go to the first whole page from a place on, and return where it is; -1 where none is found."""
+    for at in _places(stream, start):
+        if next(tried) >= MOST_TRIES:
+            return -1
+        stream.seek(at)
+        page = next(_pages_here(stream), None)
+        stream.seek(at)
+        if page is not None and _exactly(stream, len(encoded := page.encoded())) == encoded:
+            return stream.seek(at)
+    return -1
+
+
+def _places(stream: BinaryIO, start: int) -> Iterator[int]:
+    """Yield where something looks like a page, from a place on."""
+    held = b""
+    while True:
+        stream.seek(start + len(held))
+        if not (piece := stream.read(_PIECE)):
+            return
+        held += piece
+        found = held.find(MAGIC)
+        while found >= 0:
+            yield start + found
+            found = held.find(MAGIC, found + 1)
+        kept = held[1 - len(MAGIC) :]
+        start, held = start + len(held) - len(kept), kept
 
 
 def steadied(stream: BinaryIO) -> BinaryIO | None:

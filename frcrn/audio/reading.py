@@ -8,7 +8,6 @@ import stat
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import ExitStack
 from importlib import util
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 from weakref import WeakSet
@@ -38,6 +37,8 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 BLOCK = 1 << 16
 SALVAGE = 4096  # frames read at once under repair, so that little is lost where the damage begins
 _SAYS_NOTHING = ("Format not recognised", "File does not exist")
+PACKED = 1024  # samples in a byte of a file, of all channels: silence in FLAC has 1000
+MOST_PACKED = 1 << 26  # samples that a file may hold however small it is
 MOST_CHAINED = 10_000  # recordings in an Ogg file, each of which takes a millisecond to open
 MP3_SLACK = 1152  # a frame: encoders and taggers disagree by as much about what an mp3 file holds
 
@@ -78,12 +79,12 @@ class Reader:
                 self._refuse(cut_short(self._stream, frames))
                 if frames and frames.other:
                     raise AudioError(changing(self.name, frames.kind, frames.other))
-            size = self._stream.seek(0, io.SEEK_END)
+            self.bytes = self._stream.seek(0, io.SEEK_END)
             self._sound = _decode(self._stream, self.name, track=track, repair=repair)
             self._announced = self._sound.frames if self._sound.frames < 2**48 else None
             if not repair:
                 self._refuse(log_of_missing(self._sound.extra_info))
-                self._refuse(dump_cut_short(self._sound.format, self._sound.frames, size))
+                self._refuse(dump_cut_short(self._sound.format, self._sound.frames, self.bytes))
         except BaseException:
             self._close_stream()
             raise
@@ -161,7 +162,14 @@ class Reader:
 def read(source: Source, *, repair: bool = False) -> Audio:
     """Read a whole file, container bytes or file object: samples float32 [C, T]."""
     with Reader(source, repair=repair) as reader:
-        blocks = list(reader.blocks())
+        most, found = max(MOST_PACKED, reader.bytes * PACKED), 0
+        blocks: list[Samples] = []
+        for block in reader.blocks():
+            if (found := found + block.size) > most:
+                raise AudioError(
+                    f"{reader.name}: more than {most} samples in {reader.bytes} bytes; no recording is so small"
+                )
+            blocks.append(block)
         if not blocks:
             raise AudioError(f"{reader.name}: it holds no samples; at least one is needed")
         return Audio(np.concatenate(blocks, axis=1), reader.rate, reader.format)
@@ -287,12 +295,12 @@ class _Chain:
     frames = 2**62  # what each one announces is refused where it is not there
     extra_info = ""
 
-    def __init__(self, stream: BinaryIO, name: str, beginnings: list[int], *, repair: bool) -> None:
-        if len(beginnings) > MOST_CHAINED:
-            raise AudioError(f"{name}: found {len(beginnings)} recordings; accepted are up to {MOST_CHAINED} in a file")
+    def __init__(self, stream: BinaryIO, name: str, spans: list[tuple[int, int]], *, repair: bool) -> None:
+        if len(spans) > MOST_CHAINED:
+            raise AudioError(f"{name}: found {len(spans)} recordings; accepted are up to {MOST_CHAINED} in a file")
         self._stream, self.name, self._repair = stream, name, repair
         self._files = ExitStack()
-        self._left = pairwise([*beginnings, stream.seek(0, io.SEEK_END)])
+        self._left = iter(spans)
         try:
             self._part = self._opened(*next(self._left))
         except BaseException:
@@ -335,8 +343,8 @@ def _decode(stream: BinaryIO, name: str, *, track: int | None, repair: bool) -> 
         raise AudioError(f"{name}: is empty; expected an audio file")
     if track is not None or (is_media(head) and media_installed()):
         return MediaSound(stream, name, track)
-    if len(beginnings := ogg.beginnings(stream)) > 1:
-        return _Chain(stream, name, beginnings, repair=repair)
+    if len(spans := ogg.spans(stream)) > 1:
+        return _Chain(stream, name, spans, repair=repair)
     stream.seek(0)
     try:
         sound = _Forward(stream.fileno() if isinstance(stream, io.FileIO) else stream, closefd=False)

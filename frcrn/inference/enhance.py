@@ -76,7 +76,8 @@ def enhance(
         return (samples[:, start : start + BLOCK] for start in range(0, samples.shape[1], BLOCK))
 
     recording = Recording(blocks, rate, len(samples), f"wave of shape {tuple(wave.shape)}")
-    clean = np.concatenate(list(enhanced(model, recording, measured(model, recording), mix, band, passes)), axis=1)
+    with evaluating(model):
+        clean = np.concatenate(list(enhanced(model, recording, measured(model, recording), mix, band, passes)), axis=1)
     return audio.like(wave, clean.reshape(floats.shape))
 
 
@@ -132,7 +133,7 @@ def enhance_file(
         form = form_for(found, recording.name, Path(target))
         measure = measured(network, recording)
         sound = (recording.rate, recording.channels, form)
-        with audio.writer(target, *sound, frames=measure.length, origin=origin) as append:
+        with evaluating(network), audio.writer(target, *sound, frames=measure.length, origin=origin) as append:
             done = 0
             clean = enhanced(network, recording, measure, mix, band, passes)
             if normalise is not None:
@@ -159,8 +160,7 @@ def enhanced(
             wave = mix.keep * noisy + (1 - mix.keep) * audible * clean.take(noisy.shape[1])
             yield (_as_samples(np.subtract(noisy, wave, dtype=np.float64)) if mix.residual else wave), noisy
 
-    with evaluating(model):
-        yield from loudness.bounded(mixed(), np.where(measure.peak <= 1, loudness.CEILING, np.inf))
+    yield from loudness.bounded(mixed(), np.where(measure.peak <= 1, loudness.CEILING, np.inf))
 
 
 def through(

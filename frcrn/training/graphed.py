@@ -169,7 +169,8 @@ def recorded(work: Callable[[], None], own: Sequence[Tensor]) -> Callable[[], No
     here.wait_stream(side)
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # other threads, which pin the next batches, may go on meanwhile
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         work()
     torch.cuda.synchronize()
     torch.backends.cudnn.benchmark = search
