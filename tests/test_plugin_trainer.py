@@ -141,6 +141,16 @@ def test_a_resumed_run_is_the_uninterrupted_one(directory: Path, tmp_path: Path,
     assert resumed.evaluate() == whole.evaluate()
 
 
+def test_files_of_others_by_the_names_of_epochs_stay(directory: Path, tmp_path: Path) -> None:
+    trainer(directory, tmp_path).train()
+    for name in ("epoch_3.pth", "epoch_50.pth"):
+        torch.save({"state_dict": {"theirs": torch.ones(3)}}, tmp_path / name)
+    trainer(directory, tmp_path, max_epochs=3).train(checkpoint_path=tmp_path / "epoch_1.pth")
+    found = {path.name: "theirs" in torch.load(path)["state_dict"] for path in tmp_path.glob("epoch_*.pth")}
+    ours = {f"epoch_{number}.pth": False for number in (1, 2, 3)}
+    assert found == ours | {"epoch_3.1.pth": True, "epoch_50.pth": True}
+
+
 def test_weights_alone_start_a_new_run(directory: Path, tmp_path: Path) -> None:
     trainer(directory, tmp_path / "first").train()
     second = trainer(directory, tmp_path / "second", max_epochs=1, cfg_options={"train.optimizer.lr": 1e-12})

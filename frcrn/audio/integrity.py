@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import io
 import re
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from frcrn.audio import mpeg
 
 # libsndfile's log of a header that announces more bytes than the file has
 _ANNOUNCED = re.compile(r"^\s*(?:data|SSND|Data Size|Riff size|riff)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+BYTE_ORDER: dict[bytes, Literal["little", "big"]] = {
+    b"RIFF": "little",
+    b"FORM": "big",
+    b".snd": "big",
+    b"dns.": "little",
+}
+"""Of what begins so: WAV, AIFF, AU."""
 _OGG_PAGE = 65_307  # the largest page there is
 
 
 def cut_short(stream: BinaryIO, found: mpeg.FrameLayout | None) -> str | None:
-    """Say what is missing at the end of an ogg, wav or mp3 stream, of which the frames are known; None of others."""
+    """Say what is missing at the end of an ogg or mp3 stream, of which the frames are known, or beyond 4 GB."""
     size = stream.seek(0, io.SEEK_END)
     stream.seek(0)
-    head = stream.read(8)
+    head = stream.read(12)
     if head[:4] == b"OggS":
         return None if _ogg_is_whole(stream) else "its last ogg page is missing"
-    if head[:4] == b"RIFF" and _wrapped(int.from_bytes(head[4:], "little"), size):
-        return f"its header counts to 4 GB, of {size} bytes; ffmpeg -ignore_length 1 reads them"
+    if (announced := _announced(head)) is not None and _wrapped(announced, size):
+        return f"its header counts to 4 GB, of {size} bytes; ffmpeg -ignore_length 1 reads such a wav"
     return f"its last frame ends {found.missing} bytes later" if found and found.missing else None
 
 
@@ -44,6 +51,13 @@ def log_of_missing(log: str) -> str | None:
         if int(announced) > int(found) and not _placeholder(int(announced)):
             return f"its header announces {announced} bytes, {found} are there"
     return None
+
+
+def _announced(head: bytes) -> int | None:
+    """Return how many bytes a header counts, of the whole file but for a few, in 32 bits."""
+    order = BYTE_ORDER.get(head[:4])
+    counted = head[8:12] if head[:4] in (b".snd", b"dns.") else head[4:8]
+    return None if order is None else int.from_bytes(counted, order)
 
 
 def _wrapped(announced: int, size: int) -> bool:

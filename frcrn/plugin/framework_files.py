@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
 from collections.abc import Mapping
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+from frcrn.training.checkpoints import is_one
+
+logger = logging.getLogger(__name__)
 
 LOG = "{}.log.json"
 PATTERNS = (LOG.format("*"), "epoch_*.pth", "iter_*.pth")
@@ -32,20 +38,28 @@ def rounded(name: str, value: Any) -> Any:
 
 
 def link(checkpoint: Path, folder: Path, name: str) -> None:
-    """Give a checkpoint one more name, in a run's folder; it is stored once where the disk can do that."""
+    """Give a checkpoint one more name, in a run's folder; it is stored once where the disk can do that.
+
+    A file of that name that this trainer did not write gets another one.
+    """
+    place = folder / name
+    if place.exists() and not is_one(place):
+        kept = next(other for number in count(1) if not (other := place.with_suffix(f".{number}.pth")).exists())
+        os.rename(place, kept)
+        logger.warning("%s: no checkpoint of this trainer; it is now %s", place, kept)
     beside = folder / f".{name}.part"
     beside.unlink(missing_ok=True)
     try:
         os.link(checkpoint, beside)
     except OSError:  # a file system without hard links
         shutil.copyfile(checkpoint, beside)
-    os.replace(beside, folder / name)
+    os.replace(beside, place)
 
 
 def numbered(folder: Path, unit: str) -> list[tuple[int, Path]]:
-    """Return the files `epoch_N.pth` (or `iter_N.pth`) of a folder with their numbers, the newest first."""
+    """Return this trainer's files `epoch_N.pth` (or `iter_N.pth`) in a folder with their numbers, the newest first."""
     found = [(re.fullmatch(rf"{unit}_(\d+)\.pth", path.name), path) for path in folder.glob(f"{unit}_*.pth")]
-    return sorted(((int(match[1]), path) for match, path in found if match), reverse=True)
+    return sorted(((int(match[1]), path) for match, path in found if match and is_one(path)), reverse=True)
 
 
 def keep_newest(folder: Path, unit: str, keep: int | None) -> None:
