@@ -19,7 +19,7 @@ from frcrn import workers
 from frcrn.files import path_text
 from frcrn.inference.enhance import Progress
 from frcrn.inference.manifest import Manifest, sweep
-from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one
+from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one, is_kept
 from frcrn.inference.paths import Job, Place, plan
 from frcrn.machine import available_cores
 from frcrn.workers import Died, Helper, Pool, helper
@@ -99,12 +99,21 @@ def enhance_all(
         if manifest is not None:
             manifest.describe(identity, mark_of(identity))
             for task in work:
-                if not task.job.problem and not (task.foreign and task.job.target.exists()):
+                if not task.job.problem and _may_begin(task):
                     manifest.plan(task.job.target)
         for outcome in run(work, settings, count=count, progress=progress):
             if manifest is not None and outcome.record is not None:
                 manifest.add(outcome.job.target, outcome.record)
+            elif manifest is not None and outcome.error is not None:
+                manifest.give_up(outcome.job.target)
             yield outcome
+
+
+def _may_begin(task: Task) -> bool:
+    """Say whether a file will be made that is not there, or whose place it may take, as far as that is known yet."""
+    if not task.job.target.exists() or not (task.foreign or task.kept):
+        return True
+    return not task.foreign and task.known is not None and task.known.settings != task.settings and is_kept(task)
 
 
 def tasks(jobs: Sequence[Job], mark: str, manifest: Manifest | None, *, force: bool = False) -> list[Task]:
@@ -114,7 +123,14 @@ def tasks(jobs: Sequence[Job], mark: str, manifest: Manifest | None, *, force: b
     if force:
         return [Task(job, mark, None, record=True) for job in jobs]
     return [
-        Task(job, mark, manifest.known(job.target), record=True, foreign=not manifest.is_ours(job.target, job.source))
+        Task(
+            job,
+            mark,
+            manifest.known(job.target),
+            record=True,
+            foreign=not manifest.is_ours(job.target, job.source),
+            kept=not manifest.is_begun(job.target),
+        )
         for job in jobs
     ]
 

@@ -16,6 +16,7 @@ from frcrn.files import inode_of, is_being_written, part_name, refuse_links
 NAME = "frcrn-manifest.jsonl"
 LONGEST_LINE = 1 << 16
 """Letters; a file of holes is one line without an end."""
+_BEGUN, _GIVEN_UP = {"file"}, {"failed": True}
 _PART = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.(part|tags)")
 
 
@@ -26,21 +27,22 @@ class Record(NamedTuple):
     settings: str
     target: str
     origin: str = ""
-    """The path of its source; earlier versions noted none."""
+    """The path of its source, from the output folder where both lie in one; earlier versions noted none."""
 
 
 class Manifest:
     """The records of one output folder, written as they come; use as a context manager while writing."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.path = folder, folder / NAME
+        self.folder, self.path, self._real = folder, folder / NAME, Path(os.path.realpath(folder))
         self.records: dict[str, Record] = {}
-        self._planned: set[str] = set()
-        for name, record in _read(self.path):
-            if record is None:
-                self._planned.add(name)
-            else:
-                self.records[name] = record
+        self._begun: set[str] = set()
+        for name, noted in _read(self.path):
+            self._begun.discard(name)
+            if isinstance(noted, Record):
+                self.records[name] = noted
+            elif noted == _BEGUN:
+                self._begun.add(name)
         self._file: TextIO | None = None
 
     def known(self, target: Path) -> Record | None:
@@ -51,17 +53,31 @@ class Manifest:
         """Say whether a run made a file, or began to, and not from another source than this one that is still there."""
         known = self.known(target)
         if known is None:
-            return self._name(target) in self._planned
-        return source is None or inode_of(known.origin) in (None, inode_of(source))
+            return self.is_begun(target)
+        return source is None or inode_of(self._real / known.origin) in (None, inode_of(source))
+
+    def is_begun(self, target: Path) -> bool:
+        """Say whether a run began to make a file, and was killed before it could note how that ended."""
+        return self._name(target) in self._begun
 
     def plan(self, target: Path) -> None:
         """Note a file that is to be made, so that it is known as ours where the run is killed just after."""
-        if not self.is_ours(target):
-            self._planned.add(self._name(target))
+        if not self.is_begun(target):
+            self._begun.add(self._name(target))
             self._write({"file": self._name(target)})
+
+    def give_up(self, target: Path) -> None:
+        """Note that a file was not made: one that comes there later is somebody else's."""
+        if self.is_begun(target):
+            self._begun.discard(self._name(target))
+            self._write({"file": self._name(target), **_GIVEN_UP})
 
     def add(self, target: Path, record: Record) -> None:
         """Note a file that is there; the note survives whatever comes next."""
+        origin = Path(record.origin)
+        if record.origin and origin.is_relative_to(self._real.parent):  # both may be moved together
+            record = record._replace(origin=Path(os.path.relpath(origin, self._real)).as_posix())
+        self._begun.discard(self._name(target))
         self.records[self._name(target)] = record
         self._write({"file": self._name(target), **record._asdict()})
 
@@ -83,7 +99,10 @@ class Manifest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            with self._file, contextlib.suppress(OSError):
+                for name in sorted(self._begun):
+                    if not os.path.lexists(self.folder / name):
+                        self.give_up(self.folder / name)
             self._file = None
 
     def _name(self, target: Path) -> str:
@@ -123,10 +142,10 @@ def record_of(values: Mapping[str, Any]) -> Record:
     return Record(source, settings, target, str(values.get("origin", "")))
 
 
-def _read(path: Path) -> Iterator[tuple[str, Record | None]]:
+def _read(path: Path) -> Iterator[tuple[str, Record | set[str]]]:
     """Yield names and records, the later ones of a name last; lines that are torn or nothing of ours are skipped.
 
-    What was planned only has no record.
+    What was begun, or given up, has the keys of its line in place of a record.
     """
     if not path.is_file():
         return
@@ -134,7 +153,8 @@ def _read(path: Path) -> Iterator[tuple[str, Record | None]]:
         while line := file.readline(LONGEST_LINE):
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 values = json.loads(line)
-                yield str(values["file"]), None if values.keys() == {"file"} else record_of(values)
+                keys = set(values)
+                yield str(values["file"]), keys if keys in (_BEGUN, _BEGUN | set(_GIVEN_UP)) else record_of(values)
 
 
 def _lock(file: TextIO, folder: Path) -> None:

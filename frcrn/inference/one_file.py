@@ -72,7 +72,8 @@ class Settings:
 class Task(NamedTuple):
     """A job, the hash of the settings, and what is known of an earlier run; `record` asks for hashes.
 
-    Where `foreign`, a file in the target's place is nobody's that may be replaced.
+    Where `foreign`, a file in the target's place is nobody's that may be replaced; where `kept`, neither is one that
+    is not as the earlier run left it.
     """
 
     job: Job
@@ -80,6 +81,7 @@ class Task(NamedTuple):
     known: Record | None = None
     record: bool = False
     foreign: bool = False
+    kept: bool = False
 
 
 class Outcome(NamedTuple):
@@ -98,23 +100,27 @@ class Outcome(NamedTuple):
         return "done before" if self.seconds is None else "enhanced"
 
 
+def is_kept(task: Task) -> bool:
+    """Say whether the target is as an earlier run left it."""
+    known, target = task.known, task.job.target
+    return known is not None and target.is_file() and known.target == digest(target)
+
+
 def is_done(task: Task) -> bool:
     """Say whether an earlier run made the target from the same source with the same settings, and it is still so."""
-    known, job = task.known, task.job
-    return (
-        known is not None
-        and known.settings == task.settings
-        and job.target.is_file()
-        and known.target == digest(job.target)
-        and known.source == digest(job.source)
-    )
+    if task.known is None or task.known.settings != task.settings:
+        return False
+    return is_kept(task) and task.known.source == digest(task.job.source)
 
 
 def refuse_foreign(task: Task) -> None:
-    """Refuse to take the place of a file that no earlier run made of this recording."""
-    if task.foreign and os.path.lexists(task.job.target):
+    """Refuse to take the place of a file that no earlier run made of this recording, or that was changed since."""
+    target = task.job.target
+    if task.foreign and os.path.lexists(target):
         there = "is there already, and not from an earlier run on this recording; --force replaces it"
-        raise AudioError(f"{task.job.target}: {there}")
+        raise AudioError(f"{target}: {there}")
+    if task.kept and task.known and target.is_file() and not is_kept(task):
+        raise AudioError(f"{target}: was changed since an earlier run made it; remove it, or --force replaces it")
 
 
 def enhance_one(task: Task, settings: Settings, model: Callable[[], Network], progress: Progress | None) -> Outcome:

@@ -72,9 +72,11 @@ class OnDisk:
     def plan(self, name: str, *, force: bool) -> bool:
         """Note a file that is to be made; say no where one is there that no run made, unless `force` replaces it."""
         target = self.folder / name
-        if os.path.lexists(target) and not (force or self._manifest.is_ours(target)):
+        ours = self._manifest.is_ours(target)
+        if os.path.lexists(target) and not (force or ours):
             return False
-        self._manifest.plan(target)
+        if not ours:
+            self._manifest.plan(target)
         return True
 
     def add(self, name: str, known: Known) -> None:
