@@ -67,6 +67,12 @@ def test_two_models_are_refused(folder: Path) -> None:
     assert done.returncode == 2 and b"expected one model" in done.stderr
 
 
+def test_a_wav_file_in_place_of_raw_sound_is_refused(folder: Path) -> None:
+    done = subprocess.run(["./run"], cwd=folder, input=b"RIFF" + bytes(100), capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"standard input: expected raw sound, found a wav file\n"
+
+
 def test_the_description_says_what_is_there(folder: Path) -> None:
     about = json.loads((folder / "program.json").read_text())
     assert about["sha256"] == hashlib.sha256((folder / about["program"]).read_bytes()).hexdigest()

@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "frcrn.h"
 
@@ -19,13 +20,17 @@ int main(int count, char **words) {
         return 2;
     }
     const size_t hop = (size_t)frcrn_hop(model);
-    size_t late = (size_t)frcrn_delay(model), got, owed = 0;
+    size_t late = (size_t)frcrn_delay(model), got, owed = 0, begun = 0;
     float *state = calloc(frcrn_state_size(model), 1), *scratch = malloc(frcrn_scratch_size(model));
     float *wave = malloc(hop * sizeof *wave);
     if (!state || !scratch || !wave) return 1;
     do {
         /* as much comes out as goes in: what is late is made up for with silence at the end */
         got = fread(wave, sizeof *wave, hop, stdin);
+        if (!begun++ && got && !memcmp(wave, "RIFF", 4)) {
+            fprintf(stderr, "standard input: expected raw sound, found a wav file\n");
+            return 2;
+        }
         owed += got;
         for (size_t i = got; i < hop; i++) wave[i] = 0;
         frcrn_step(model, state, scratch, wave, wave);

@@ -20,27 +20,42 @@ class Denoiser { // one channel, hop by hop; what comes out is `delay` samples l
   }
 }
 
-async function main(source, target, graph) {
-  const file = fs.readFileSync(source), chunks = {};
-  for (let at = 12, size; at + 8 <= file.length; at += 8 + size + (size & 1)) {
+function soundIn(file, rate) { // where a wav file's 16-bit samples begin, their bytes (as many as are there in pipes)
+  let at = 12, size = 0;
+  const chunks = {};
+  while (file.toString("latin1", 0, 4) === "RIFF" && at + 8 <= file.length && !chunks.data) {
     size = file.readUInt32LE(at + 4);
-    chunks[file.toString("latin1", at, at + 4)] = file.subarray(at + 8, at + 8 + size);
+    chunks[file.toString("latin1", at, at + 4)] = at + 8;
+    at += 8 + size + (size & 1);
   }
-  const head = chunks["fmt "], data = chunks.data;
-  if (!head || !data) throw `${source}: expected a 16-bit wav file`;
-  const channels = head.readUInt16LE(2), length = Math.floor(data.length / 2 / channels);
+  if (!chunks["fmt "] || !chunks.data) throw "expected a 16-bit wav file";
+  const head = Buffer.concat([file.subarray(chunks["fmt "]), Buffer.alloc(26)]);
+  const [kind, channels, bits, pcm] = [0, 2, 14, 24].map((place) => head.readUInt16LE(place));
+  const found = head.readUInt32LE(4), plain = (kind === 0xFFFE ? pcm : kind) === 1 && bits === 16;
+  const this_one = `format ${kind} of ${bits} bits at ${found} Hz with ${channels} channels`;
+  if (!plain || found !== rate || !channels) throw `expected 16-bit PCM at ${rate} Hz, found ${this_one}`;
+  const here = file.length - chunks.data; // sizes from 0x7FFFE000 on stand for one that nobody knew
+  if (here < size && size < 0x7FFFE000) throw `truncated: its header announces ${size} bytes, ${here} are there`;
+  return { start: chunks.data, size: Math.min(size || here, here), channels };
+}
+
+async function main(source, target, graph) {
+  if (fs.existsSync(target) && !fs.statSync(target).isFile()) throw `${target} is there, and no file`;
+  const file = fs.readFileSync(source), { rate } = await Denoiser.open(__dirname, graph);
+  const { start, size, channels } = soundIn(file, rate), length = Math.floor(size / 2 / channels);
   for (let channel = 0; channel < channels; channel++) {
-    const one = await Denoiser.open(__dirname, graph), place = (n) => 2 * (n * channels + channel);
-    if (head.readUInt32LE(4) !== one.rate || head.readUInt16LE(14) !== 16) throw `expected 16 bits at ${one.rate} Hz`;
+    const one = await Denoiser.open(__dirname, graph), place = (n) => start + 2 * (n * channels + channel);
     const [hop, late] = one.states.length ? [one.hop, one.delay] : [length, 0];
     const wav = new Float32Array(Math.ceil((length + late) / hop) * hop);
-    for (let n = 0; n < length; n++) wav[n] = data.readInt16LE(place(n)) / 32768;
+    for (let n = 0; n < length; n++) wav[n] = file.readInt16LE(place(n)) / 32768;
     for (let at = 0; at < wav.length; at += hop) wav.set(await one.push(wav.slice(at, at + hop)), at);
     const pcm = (x) => Math.max(-32768, Math.min(32767, Math.round(x * 32768)));
-    for (let n = 0; n < length; n++) data.writeInt16LE(pcm(wav[n + late]), place(n));
+    for (let n = 0; n < length; n++) file.writeInt16LE(pcm(wav[n + late]), place(n));
   }
-  fs.writeFileSync(target, file); // the samples were replaced in place
+  file.writeUInt32LE(size, start - 4), file.writeUInt32LE(file.length - 8, 4);
+  const part = `${target}.${process.pid}.part`;
+  try { fs.writeFileSync(part, file), fs.renameSync(part, target); } finally { fs.rmSync(part, { force: true }); }
 }
-const refuse = (error) => { console.error(`${error}`); process.exitCode = 1; };
+const refuse = (error) => { console.error(`${process.argv[2]}: ${error.message ?? error}`); process.exitCode = 2; };
 if (require.main === module) main(...process.argv.slice(2)).catch(refuse);
 module.exports = { Denoiser };
