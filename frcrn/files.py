@@ -61,7 +61,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         with _being_written(descriptor):
             if replaced:
-                _give_to(beside, replaced)
+                give_to(descriptor, replaced)
             yield beside
             if special:
                 _pour(beside, target)
@@ -81,13 +81,16 @@ def is_full(error: BaseException | None) -> bool:
     return getattr(error, "errno", None) in NO_ROOM
 
 
-def _give_to(beside: Path, replaced: os.stat_result) -> None:
-    """Let a file belong to whom the one belonged that it replaces, as far as this user may, and be as private."""
-    if hasattr(os, "chown"):
+def give_to(descriptor: int, replaced: os.stat_result) -> None:
+    """Let an open file belong to whom the one belonged that it replaces, as far as this user may, and be as private.
+
+    By its name, it could be another one by now.
+    """
+    if hasattr(os, "fchown"):
         for owner in (-1, replaced.st_uid):
             with suppress(OSError):
-                os.chown(beside, owner, replaced.st_gid)
-    beside.chmod(replaced.st_mode & 0o777)
+                os.fchown(descriptor, owner, replaced.st_gid)
+        os.fchmod(descriptor, replaced.st_mode & 0o777)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def test_what_was_private_is_never_open_to_others_while_it_is_written(
 ) -> None:
     path = tmp_path / "a.json"
     path.touch(0o600)
-    monkeypatch.setattr(Path, "chmod", lambda place, mode: None)
+    monkeypatch.setattr(os, "fchmod", lambda descriptor, mode: None)
     files.write_json(path, {"a": 1})
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
@@ -183,6 +184,27 @@ def test_a_file_that_root_replaces_still_belongs_to_its_user(tmp_path: Path) -> 
     os.chown(path, 65534, 65534)
     files.write_json(path, {"a": 1})
     assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65534)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no owners there")
+def test_only_the_file_itself_gets_the_mode_and_owner_not_what_takes_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, victim, real = tmp_path / "a.json", tmp_path / "victim", os.open
+    path.touch(0o644)
+    victim.touch(0o600)
+
+    def swapped(place: Any, flags: int, *more: Any, **options: Any) -> int:
+        descriptor = real(place, flags, *more, **options)
+        if str(place).endswith(".part"):
+            os.unlink(place)
+            os.symlink(victim, place)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", swapped)
+    with suppress(OSError), files.replacing(path):
+        pass
+    assert stat.S_IMODE(victim.stat().st_mode) == 0o600
 
 
 def test_what_another_user_has_half_written_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

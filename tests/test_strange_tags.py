@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from frcrn import audio, enhance_file
-from frcrn.audio import ogg
+from frcrn.audio import ogg, tagging
 from frcrn.audio.tagging import put_tags
 from frcrn.audio.tags import Tags, tags_of
 from frcrn.inference.manifest import sweep
@@ -69,6 +72,29 @@ def test_a_tag_that_is_none_costs_no_sound(comment: bytes, tmp_path: Path) -> No
         assert audio.read(target).samples.size
     with tags.open("rb") as file:
         assert b"TITLE=Talk" in tags_of(file).comments
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no modes there")
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_tags_of_a_private_file_are_private_while_they_are_written(
+    mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "a.flac", []
+    path.write_bytes(made("FLAC", "PCM_16"))
+    path.chmod(mode)
+    if owned := os.geteuid() == 0:
+        os.chown(path, 65534, 65534)
+    before, write = path.stat(), tagging._tagged
+
+    def watched(source: BinaryIO, sink: BinaryIO, tags: Tags) -> bool:
+        seen.append(os.fstat(sink.fileno()))
+        return write(source, sink, tags)
+
+    monkeypatch.setattr(tagging, "_tagged", watched)
+    put_tags(path, Tags(comments=[b"TITLE=Talk"]))
+    for found in (*seen, path.stat()):
+        assert stat.S_IMODE(found.st_mode) == mode and found.st_uid == before.st_uid and found.st_gid == before.st_gid
+    assert owned == (before.st_uid == 65534) and path.stat().st_ino != before.st_ino
 
 
 def test_the_longest_name_holds_tags_too(tmp_path: Path) -> None:

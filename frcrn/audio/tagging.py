@@ -20,6 +20,7 @@ from frcrn.audio.tags import (
     header_packets,
     picture_parts,
 )
+from frcrn.files import give_to
 
 _VENDOR = b"frcrn"
 _FRAMES = {name: frame for frame, name in reversed(NAMES.items())}
@@ -31,13 +32,17 @@ def put_tags(path: Path, tags: Tags) -> None:
         return
     other = path.with_suffix(".tags")  # as long as the name of what is half-written: it fits, and is swept
     try:
-        with path.open("rb") as source, other.open("xb") as sink:
+        with path.open("rb") as source, open(other, "xb", opener=_private) as sink:
+            give_to(sink.fileno(), os.fstat(source.fileno()))
             if not _tagged(source, sink, tags):
                 return
-        shutil.copymode(path, other)
         os.replace(other, path)
     finally:
         other.unlink(missing_ok=True)
+
+
+def _private(name: str, flags: int) -> int:
+    return os.open(name, flags, 0o600)
 
 
 def _tagged(source: BinaryIO, sink: BinaryIO, tags: Tags) -> bool:
