@@ -50,13 +50,23 @@ def shown(cell: Any) -> set[str]:
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
-def test_the_first_cell_twice_makes_one_folder(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_written_goes_to_a_new_folder(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the first cell is run twice, and where folders and links of such names are there."""
     code = next(cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code")
-    moving = [line for line in code["source"] if re.search(r"os\.|^import os", line)]
-    monkeypatch.chdir(tmp_path)
-    for _ in range(2):
-        exec("".join(moving), {})
-    assert len([each for each in tmp_path.rglob("*") if each.is_dir()]) <= 1
+    moving = [line for line in code["source"] if re.search(r"os\.|import os|tempfile|new_folder", line)]
+    places = ("work", "work/frcrn-quick-start", "work/frcrn-batch", "elsewhere")
+    for name in places:
+        (tmp_path / name).mkdir()
+    (tmp_path / "work/frcrn-modelscope").symlink_to(tmp_path / "elsewhere")
+    before = set(tmp_path.rglob("*"))
+    for place in places:
+        monkeypatch.chdir(tmp_path / place)
+        kernel: dict[str, Any] = {}
+        for _ in range(2):
+            exec("".join(moving), kernel)
+        made = set(tmp_path.rglob("*")) - before
+        before |= made
+        assert made == ({Path.cwd()} if moving else set())
 
 
 def test_there_are_four() -> None:
