@@ -160,7 +160,7 @@ def test_a_mix_replaces_only_what_has_the_names_of_its_clips(mix, tmp_path):
     assert (tmp_path / "out" / "clean" / "clean_fileid_mine.wav").read_text() == "mine"
 
 
-@pytest.mark.parametrize("row", ["mine", "x,clean,noise,noisy,1,1,1,0"])
+@pytest.mark.parametrize("row", ["mine", "7", "7,clean/a.wav", "x,clean,noise,noisy,1,1,1,0"])
 def test_a_table_that_is_none_of_a_mix_is_refused(mix, tmp_path, row, capsys):
     assert mix() == 0
     with (tmp_path / "out" / "manifest.csv").open("a") as table:

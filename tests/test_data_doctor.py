@@ -169,6 +169,14 @@ def test_recordings_match_themselves_at_any_level_and_nothing_else():
     assert matches(first, other) == [(place, place) for place in range(24)]
 
 
+@pytest.mark.parametrize("rate", [1, 2, 30, 299, 300, 301])
+def test_a_header_that_says_a_few_hertz_is_no_traceback(rate, tmp_path, capsys):
+    for name in ("clean/clean_fileid_0.wav", "noisy/noisy_fileid_0.wav"):
+        save(tmp_path / name, noise(0.5, 1), rate)
+    assert main(["data", "check", str(tmp_path), "--rate", "16000"]) == 1
+    assert f"{rate} Hz, expected 16000 Hz" in capsys.readouterr().out
+
+
 def test_silence_and_different_beeps_match_nothing():
     assert fingerprint(np.zeros(RATE, np.float32), RATE) is None
     beeps = [np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE).astype(np.float32) for hertz in (440, 1000)]

@@ -22,10 +22,10 @@ Bits = NDArray[np.bool_]
 def fingerprint(wave: Wave, rate: int) -> Bits | None:
     """[T] -> 465 bits: how the energy's tilt from band to band turns from moment to moment.
 
-    None where too little is there to tell recordings apart: silence, a beep, a few milliseconds.
+    None where too little is there to tell recordings apart: silence, a beep, a few milliseconds, rates of a few hertz.
     """
     sound = _middle(wave)
-    if len(sound) < TIMES * 64:
+    if len(sound) < TIMES * 64 or rate <= 2 * LOWEST_HZ:
         return None
     rows = sound[: len(sound) // TIMES * TIMES].reshape(TIMES, -1)
     powers = np.abs(np.fft.rfft(rows * np.hanning(rows.shape[1]), axis=1)) ** 2

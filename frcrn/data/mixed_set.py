@@ -15,7 +15,7 @@ import numpy as np
 from frcrn.audio import replacing, write
 from frcrn.data.mixing import Example, Mixing
 from frcrn.data.speech_activity import decibels, power
-from frcrn.files import held, read_json, refuse_links
+from frcrn.files import from_csv, held, read_json, refuse_links
 
 PARTS = ("clean", "noise", "noisy")
 MANIFEST, SETTINGS = "manifest.csv", "mix.json"
@@ -93,8 +93,8 @@ def _clips(root: Path) -> list[Path]:
 def _resume(manifest: Path) -> set[int]:
     """Keep the manifest's whole lines whose clips are there, and return their numbers."""
     text = manifest.read_text() if manifest.exists() else ""
-    rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])))
-    if any(row.keys() != set(COLUMNS) or not str(row["fileid"]).isdigit() for row in rows):
+    rows = from_csv(text[: text.rfind("\n") + 1], str(manifest))
+    if any(row.keys() != set(COLUMNS) or None in row.values() or not row["fileid"].isdigit() for row in rows):
         raise ValueError(f"{manifest}: expected the table of a mixed set, found something else")
     there = [row for row in rows if all((manifest.parent / row[part]).is_file() for part in PARTS)]
     with replacing(manifest) as beside:

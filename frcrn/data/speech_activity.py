@@ -16,8 +16,8 @@ SILENCE_POWER = 1e-9
 
 
 def frame_length(rate: int) -> int:
-    """Return the samples of one activity frame."""
-    return round(rate * FRAME_SECONDS)
+    """Return the samples of one activity frame, one at least."""
+    return max(1, round(rate * FRAME_SECONDS))
 
 
 def frame_powers(wave: Wave, rate: int) -> NDArray[np.float64]:
