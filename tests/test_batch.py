@@ -305,6 +305,25 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path, model: Path, capsys: pyt
     assert frcrn(model, source, "-o", out) == 0
 
 
+@pytest.mark.parametrize(("first", "second"), [("out", "out/sub"), ("out/sub", "out")])
+def test_two_runs_into_a_folder_and_one_in_it_do_not_make_the_same_file(
+    first: str, second: str, tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fcntl")
+    store(tmp_path / "a.wav"), store(tmp_path / "in/out/sub/a.wav"), store(tmp_path / "in/out/b.wav")
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "in" / second
+    with Manifest(tmp_path / first) as other:
+        other.plan(tmp_path / "out/sub/b.wav")
+        assert enhance_folder(source, second, model=str(model), jobs=1)[0].error is None
+        (tmp_path / "out/sub/a.wav").unlink()
+        other.plan(tmp_path / "out/sub/a.wav")
+        with pytest.raises(ValueError, match="out/sub/a.wav: another run into .* is making it"):
+            enhance_folder(source, second, model=str(model), jobs=1)
+    assert not (tmp_path / "out/sub/a.wav").exists()
+    assert all(outcome.error is None for outcome in enhance_folder(source, second, model=str(model), jobs=1))
+
+
 def test_a_torn_or_foreign_line_costs_one_record(tmp_path: Path, model: Path) -> None:
     source, out = folder(tmp_path / "in", 3), tmp_path / "out"
     assert frcrn(model, source, "-o", out) == 0

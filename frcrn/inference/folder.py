@@ -18,7 +18,7 @@ from typing import Any
 from frcrn import workers
 from frcrn.files import path_text
 from frcrn.inference.enhance import Progress
-from frcrn.inference.manifest import Manifest, sweep
+from frcrn.inference.manifest import Manifest, refuse_made_elsewhere, sweep
 from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one, is_kept
 from frcrn.inference.paths import Job, Place, plan
 from frcrn.machine import available_cores
@@ -98,9 +98,10 @@ def enhance_all(
     with manifest or nullcontext():
         if manifest is not None:
             manifest.describe(identity, mark_of(identity))
-            for task in work:
-                if not task.job.problem and _may_begin(task):
-                    manifest.plan(task.job.target)
+            begun = [task.job.target for task in work if not task.job.problem and _may_begin(task)]
+            for target in begun:
+                manifest.plan(target)
+            refuse_made_elsewhere(manifest.folder, begun)
         for outcome in run(work, settings, count=count, progress=progress):
             if manifest is not None and outcome.record is not None:
                 manifest.add(outcome.job.target, outcome.record)

@@ -123,6 +123,19 @@ class Manifest:
             self._file.write("\n")
 
 
+def refuse_made_elsewhere(folder: Path, targets: Iterable[Path]) -> None:
+    """Refuse files that another run is just making, into a folder above this one or below."""
+    real = Path(os.path.realpath(folder))
+    names = [real / target.relative_to(folder) for target in targets]
+    for other in {parent for name in names for parent in name.parents} - {real}:
+        if is_being_written(other / NAME):
+            manifest = Manifest(other)
+            if made := next((name for name in names if name.is_relative_to(other) and manifest.is_begun(name)), None):
+                raise ValueError(
+                    f"{made}: another run into {other} is making it; wait for it, or choose another folder"
+                )
+
+
 def sweep(targets: Iterable[Path]) -> None:
     """Remove what a killed run left half-written beside these files, where this user may."""
     names: dict[Path, set[str]] = {}
