@@ -255,6 +255,20 @@ def test_a_script_that_is_run_again_loses_nothing(directory: Path, tmp_path: Pat
     assert (tmp_path / "mine.txt").read_text() == "kept"
 
 
+def test_a_run_stays_in_its_folder_where_a_callback_goes_elsewhere(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Going:
+        def after_train_iter(self, trainer: Any) -> None:
+            os.chdir(elsewhere)
+
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    trainer(directory, Path("run"), max_epochs=1, callbacks=[Going()]).train()
+    assert (tmp_path / "run" / "output" / "configuration.json").is_file()
+    assert not list(elsewhere.iterdir())
+
+
 def test_nothing_is_asked_of_the_network_and_nothing_printed(
     directory: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

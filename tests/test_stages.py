@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,22 @@ def check_equal(folder: Path, whole: Path) -> None:
     for path in whole.glob("0*"):
         for kind in ("train", "eval"):
             assert records(folder / path.name, kind) == records(path, kind), path.name
+
+
+@pytest.mark.parametrize("stages", [None, STAGES[:2]])
+def test_a_run_stays_in_its_folder_where_a_watcher_goes_elsewhere(
+    stages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = staged(max_steps=2) | {"stages": stages}
+    if stages is None:
+        del values["stages"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    result = train(values, work_dir="run", watcher=lambda state: os.chdir(elsewhere), **PARTS)
+    assert result.output == tmp_path / "run" / "output"
+    assert (result.output / "configuration.json").is_file()
+    assert not list(elsewhere.iterdir())
 
 
 # what a recipe says

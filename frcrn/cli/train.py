@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     with reporting(first) as watcher:
         result = train(values, work_dir=folder, resume=args.resume, max_minutes=args.max_minutes, watcher=watcher)
     if first:
+        result = result._replace(output=folder / result.output.relative_to(folder.absolute()))
         print(sentence(result, values.get("evaluation", {}).get("best", "si_snr")))
     ended_by = getattr(signal, result.reason, None)
     if ended_by is not None and first:

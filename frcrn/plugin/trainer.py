@@ -95,7 +95,7 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
         self.seed = next(value for value in (seed, self.plan.train.seed, DEFAULT_SEED) if value is not None)
         self.device, self.use_fp16 = for_training(device), use_fp16
         self.model_dir = str(folder) if folder else None
-        self.work_dir = path_text(work_dir or self.plan.train.work_dir or "./work_dir", "work_dir")
+        self.work_dir = os.path.abspath(path_text(work_dir or self.plan.train.work_dir or "./work_dir", "work_dir"))
         self.model = network_of(model, folder, values.get("model", {})).requires_grad_(True)
         rate = self.model.sample_rate
         self.train_dataset = as_rows(train_dataset, "train_dataset", rate, self.seed)

@@ -64,7 +64,7 @@ def train(
         result = train(tables("configs/own_data.json"), work_dir="runs/own", max_minutes=30)
     """
     values = recipe.to_dict() if isinstance(recipe, Recipe) else recipe
-    stages, folder = stages_of(values, max_minutes=max_minutes), Path(work_dir)
+    stages, folder = stages_of(values, max_minutes=max_minutes), Path(work_dir).absolute()
     if len(stages) == 1 and not stages[0].name:
         return only(stages[0], folder, resume, watcher, parts)
     if not resume and folder.exists() and any(folder.iterdir()):

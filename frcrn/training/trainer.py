@@ -73,7 +73,7 @@ class Trainer(Scoring):
         watcher: Watcher | None = None,
     ) -> None:
         self.recipe = parse(recipe)
-        self.folder, self.watcher = Path(work_dir), watcher
+        self.folder, self.watcher = Path(work_dir).absolute(), watcher
         check_packages(self.recipe)
         self.processes = Processes(self.recipe.train.device)
         check_graph(self.recipe.train, self.processes)
