@@ -400,6 +400,19 @@ def test_a_dataset_of_the_framework_is_taken_too(with_network: Pipe, tmp_path: P
 # Choices
 
 
+def test_passes_are_those_of_the_pipeline_or_of_the_call(directories: Path, causal: Any) -> None:
+    wave = speech(0.5, 3)
+    twice = pipeline(model=str(directories / "causal"), passes=2)
+    one, two = samples(causal(wave, passes=1)), samples(causal(wave, passes=2))
+    assert np.abs(one - two).max() > 2 * STEP
+    assert_array_equal(samples(twice(wave)), two)
+    assert_array_equal(samples(twice(wave, passes=1)), one)
+    live = pipeline(model=str(directories / "causal"), stream_mode=True)
+    assert_allclose(samples(live(wave, last=True, passes=1)), one, atol=STEP)
+    with pytest.raises(ValueError, match="passes: a stream of chunks has none"):
+        live(wave, passes=2)
+
+
 def test_strength_and_its_kin_reach_the_enhancer(with_network: Pipe) -> None:
     ans = with_network(Gain(0.0))
     wave = speech(0.3, seed=11)

@@ -22,7 +22,7 @@ from frcrn.models.checkpoint import CheckpointError
 from frcrn.plugin.devices import for_pipeline
 from frcrn.plugin.hub import directory_of
 from frcrn.plugin.model import FRCRNModel
-from frcrn.plugin.settings import BY_FACTORY, MIX, NAMES, QUIET, READING, PipelineSettings
+from frcrn.plugin.settings import BY_FACTORY, NAMES, NETWORK, QUIET, READING, PipelineSettings
 from frcrn.plugin.sources import Sound, open_clip
 from frcrn.plugin.stream import KINDS, PipelineStream
 from frcrn.plugin.targets import Target
@@ -104,7 +104,7 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
     def _sanitize_parameters(self, **options: Any) -> tuple[Step, Step, Step]:
         """Return what one call changes, for `preprocess`, `forward` and `postprocess`; an unknown name is an error."""
         changes = self.settings.changed(options).differences(self.settings)
-        before, within = ({name: changes[name] for name in names if name in changes} for names in (READING, MIX))
+        before, within = ({name: changes[name] for name in names if name in changes} for names in (READING, NETWORK))
         return before, within, {}
 
     def cleaned(

@@ -11,6 +11,7 @@ QUIET = {"disable_pbar", "disable_progress_bar", "disable_log", "disable_update"
 """What callers of other pipelines pass to keep them quiet, which this one always is."""
 BY_FACTORY = {"trust_remote_code", "external_engine_for_llm"}
 MIX = ("strength", "max_attenuation_db", "residual")
+NETWORK = (*MIX, "passes")
 READING = ("repair", "keep_format")
 
 
@@ -53,6 +54,7 @@ class PipelineSettings:
         asked = {
             "max_attenuation_db": self.max_attenuation_db,
             "residual": self.residual,
+            "passes": None if self.passes == 1 else self.passes,
             "output_path": output_path,
         }
         for name, value in asked.items():
