@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import struct
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -307,3 +309,23 @@ def crc(data: bytes, polynomial: int, bits: int) -> int:
         for _ in range(8):
             rest = (rest << 1 ^ polynomial * (rest >> bits - 1)) & (1 << bits) - 1
     return rest
+
+
+@pytest.mark.parametrize("count", [0xFFFFFFFF, 0x7FFFF000, 0])
+def test_a_wav_of_unknown_length_that_is_longer_than_any_count_is_refused(tmp_path: Path, count: int) -> None:
+    path, sizes = tmp_path / "a.wav", count.to_bytes(4, "little")
+    form = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+    path.write_bytes(b"RIFF" + sizes + b"WAVE" + form + b"data" + sizes)
+    os.truncate(path, 6_000_000_044)
+    with pytest.raises(AudioError, match="counts to 4 GB, of 6000000044 bytes"):
+        audio.Reader(path)
+
+
+def test_a_wav_that_is_written_ends_before_its_count_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frcrn.audio.writing._MOST_COUNTED", 300_000)
+    for name, length in (("a.wav", 3 * RATE), ("a.w64", 5 * RATE)):
+        ends = pytest.raises(AudioError, match="a WAV file ends at 4 GB; .*; what came before is kept")
+        with ends if name == "a.wav" else nullcontext(), audio.writer(tmp_path / name, RATE, 1, keep=True) as append:
+            for _ in range(5):
+                append(np.zeros((1, RATE), np.float32))
+        assert length <= audio.read(tmp_path / name).samples.shape[1] <= 4 * length // 3

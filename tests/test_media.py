@@ -92,6 +92,25 @@ def test_one_of_several_audio_tracks_is_chosen(tmp_path: Path, track: int) -> No
     assert audio.read(out).samples.shape[1] / RATE == pytest.approx(3 if track == 1 else 2, abs=0.1)
 
 
+def test_tracks_stay_in_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "two.mkv"
+    both = ("-map", 0, "-map", 1, "-c:a", "aac", "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra")
+    ffmpeg("-i", speechlike(tmp_path, 2), "-i", speechlike(tmp_path, 2, name="b.wav"), *both, path)
+    assert main(["enhance", str(path), "-o", str(tmp_path / "out.mkv"), "--track", "2"]) == 0
+    tags = [[stream["tags"]["language"] for stream in probe(file)["streams"]] for file in (path, tmp_path / "out.mkv")]
+    assert tags == [["eng", "fra"]] * 2
+
+
+@pytest.mark.parametrize("codec", ["ac3", "aac", "flac"])
+def test_channels_keep_their_places(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "four.mkv"
+    four = ("-filter:a", "aformat=channel_layouts=quad", "-c:a", codec)
+    ffmpeg("-i", speechlike(tmp_path, 1), *four, path)
+    assert main(["enhance", str(path), "-o", str(tmp_path / "out.mkv"), "--strength", "0"]) == 0
+    before, after = (probe(file)["streams"][0]["channel_layout"] for file in (path, tmp_path / "out.mkv"))
+    assert before == after and before.startswith("quad")
+
+
 def test_a_track_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = film(tmp_path, "mp4")
     assert main(["enhance", str(path), "-o", str(tmp_path / "x.mp4"), "--track", "2"]) == 2

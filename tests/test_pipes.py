@@ -127,6 +127,20 @@ def test_what_follows_the_samples_of_a_wav_is_no_sound() -> None:
     assert passed(plain + tail) == passed(plain)
 
 
+def test_the_length_of_rf64_is_that_of_its_own_chunk() -> None:
+    plain = wav(noise(1, 500), 16000, "PCM_16")
+    sizes = b"ds64" + struct.pack("<IQQQI", 28, 0, 1000, 500, 0)
+    data = b"RF64" + plain[4:12] + sizes + plain[12:40] + bytes([255]) * 4 + plain[44:] + b"LIST" + bytes(40)
+    assert passed(data, [70]) == passed(plain)
+    assert passed(data[:-300])[1] == "the header announces 1000 bytes of samples, 744 came"
+
+
+@pytest.mark.parametrize("head", [b"RIFX", b"BW64", b"wvpk", b"TTA1", b"\x0b\x77\x00\x00"])
+def test_other_files_are_not_taken_for_raw_samples(head: bytes) -> None:
+    with pytest.raises(AudioError, match="accepted are wav and raw samples"):
+        passed(head + bytes(4) + b"WAVE" + bytes(2000))
+
+
 def test_chunks_before_the_samples_are_left_out_however_long() -> None:
     plain = wav(noise(1, 500), 16000, "PCM_16")
     junk = b"JUNK" + struct.pack("<I", 200_001) + bytes(200_002)

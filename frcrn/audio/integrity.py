@@ -27,7 +27,7 @@ def cut_short(stream: BinaryIO, found: mpeg.FrameLayout | None) -> str | None:
     head = stream.read(12)
     if head[:4] == b"OggS":
         return None if _ogg_is_whole(stream) else "its last ogg page is missing"
-    if (announced := _announced(head)) is not None and _wrapped(announced, size):
+    if (announced := _announced(head)) is not None and (_wrapped(announced, size) or _open_ended(announced, size)):
         return f"its header counts to 4 GB, of {size} bytes; ffmpeg -ignore_length 1 reads such a wav"
     return f"its last frame ends {found.missing} bytes later" if found and found.missing else None
 
@@ -64,6 +64,13 @@ def _wrapped(announced: int, size: int) -> bool:
     """Tell whether 32 bits were too few for a size that programs count on: the rest of it is what was left."""
     beyond = size - 8 - announced
     return beyond >= 2**32 and beyond % 2**32 < 2**12
+
+
+def _open_ended(announced: int, size: int) -> bool:
+    """Tell whether a file whose length was not known when it began is longer than what is put for a length."""
+    if announced == 0:
+        return size > 2**32
+    return _placeholder(announced) and size - 8 - announced > 2**12
 
 
 def _placeholder(size: int) -> bool:

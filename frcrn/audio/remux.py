@@ -70,11 +70,10 @@ class MediaEncoder:
             container = MEDIA.get(path.suffix.lower(), (form.container,))[0]
             self._sink = av.open(str(beside), "w", **muxer(container))
             self._copies: dict[int, Any] = {}
-            self._sound = self._add_sound(form, channels, old)
-            self._copy_streams(old, origin)
+            self._layout = _layout(channels, old)
+            self._sound = self._add_streams(form, channels, old, origin)
         codec = self._sound.codec_context
         self._fits = av.AudioResampler(codec.format, codec.layout, codec.sample_rate)
-        self._layout = "mono" if channels == 1 else "stereo" if channels == 2 else f"{channels}c"
         self._start = max(0.0, float((old.start_time or 0) * old.time_base)) if old is not None else 0.0
         self._packets = self._others()
         self._next = next(self._packets, None)
@@ -114,8 +113,9 @@ class MediaEncoder:
         codec = av.codec.Codec(encoder, "w")
         telephone = encoder == "libopencore_amrnb"  # it takes one channel at 8 kHz, and does not say so
         sound = self._sink.add_stream(encoder, rate=8000 if telephone else _nearest(codec.audio_rates, self.rate))
-        sound.layout = "mono" if telephone or channels == 1 else "stereo" if channels == 2 else f"{channels}c"
-        kept = old.bit_rate if old is not None and old.codec_context.name == form.subtype else None
+        same = old is not None and old.codec_context.name == form.subtype
+        sound.layout = "mono" if telephone else self._layout if same else _layout(channels, None)
+        kept = old.bit_rate if same else None
         if kept or encoder in _KBPS:
             sound.bit_rate = kept or 1000 * _KBPS[encoder] * channels
         return sound
@@ -129,27 +129,29 @@ class MediaEncoder:
                 return encoder
         raise AudioError(f"{self.path}: PyAV has no encoder for {form.subtype} here; write m4a or wav instead")
 
-    def _copy_streams(self, old: Any, origin: Origin | None) -> None:
-        """Add what else the source holds, where the container takes it."""
+    def _add_streams(self, form: AudioFormat, channels: int, old: Any, origin: Origin | None) -> Any:
+        """Add the sound, in the place of the one that it is made of, and what else the source holds; return the sound.
+
+        What the container does not take is left out.
+        """
         if not self._source or origin is None:
-            return
+            return self._add_sound(form, channels, old)
         # what came out of a container fits into one of its kind, whatever PyAV knows of it
         same = Path(origin.name).suffix.lower() == self.path.suffix.lower()
+        taken = self._sink.supported_codecs
         self._sink.metadata.update(self._source.metadata)
-        if old is not None:
-            self._sound.metadata.update(old.metadata)
+        sound = None if old in self._source.streams else self._add_sound(form, channels, old)
         for stream in self._source.streams:
-            if stream is old or stream.type not in ("video", "audio", "subtitle"):
+            if stream is old:
+                sound = self._add_sound(form, channels, old)
+                sound.metadata.update(old.metadata)
                 continue
-            if (
-                not same
-                and self._sink.supported_codecs
-                and stream.codec_context.name not in self._sink.supported_codecs
-            ):
-                continue
-            self._copies[stream.index] = self._sink.add_stream_from_template(stream, opaque=True)
-            self._copies[stream.index].metadata.update(stream.metadata)
-            self._copies[stream.index].disposition = stream.disposition
+            known = stream.type in ("video", "audio", "subtitle")
+            if known and (same or not taken or stream.codec_context.name in taken):
+                self._copies[stream.index] = self._sink.add_stream_from_template(stream, opaque=True)
+                self._copies[stream.index].metadata.update(stream.metadata)
+                self._copies[stream.index].disposition = stream.disposition
+        return sound
 
     def _others(self) -> Iterator[Any]:
         """Yield the packets of what is copied, in the source's order."""
@@ -181,6 +183,13 @@ def _opened(origin: Origin | None) -> Any:
         return open_container(origin.stream, origin.name)
     except AudioError:
         return None
+
+
+def _layout(channels: int, old: Any) -> str:
+    """Name the places of channels: those of the sound that it is made of, where there are as many."""
+    if old is not None and old.layout.nb_channels == channels:
+        return str(old.layout.name)
+    return "mono" if channels == 1 else "stereo" if channels == 2 else f"{channels}c"
 
 
 def _can_encode(name: str) -> bool:

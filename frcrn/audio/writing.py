@@ -24,6 +24,9 @@ Append = Callable[[Samples], None]
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "ALAW": 16, "ULAW": 16}
 _VORBIS_CHANNELS = 255  # libvorbis crashes on more
 _VORBIS_RATE = 200_000  # libvorbis knows no higher ones, and what libsndfile then does is undefined
+_COUNTED = ("WAV", "WAVEX", "AIFF")
+"""Containers that count their bytes in 32 bits."""
+_MOST_COUNTED = 2**32 - 2**26
 _PIECE = 1 << 16  # libsndfile's Vorbis encoder overflows its stack on very long blocks
 
 
@@ -120,6 +123,8 @@ class _Encoder:
         """Encode [C, n], piece by piece."""
         for start in range(0, samples.shape[1], _PIECE):
             block = finite(samples[:, start : start + _PIECE], str(self.path), self.rate, start=self.written)
+            if self.form.container in _COUNTED and os.fstat(self._file.fileno()).st_size > _MOST_COUNTED:
+                raise AudioError(f"{self.path}: a {self.form.container} file ends at 4 GB; write w64, caf or flac")
             try:
                 self._sound.write(_stored(block, self.form.subtype))
             except (soundfile.LibsndfileError, AssertionError) as error:

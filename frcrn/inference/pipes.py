@@ -149,14 +149,18 @@ def read_header(inlet: Inlet) -> Layout:
     if start[:4] not in (b"RIFF", b"RF64") or start[8:] != b"WAVE":
         raise AudioError(f"{inlet.name}: found {kind_of(start) if start else 'nothing'}; expected wav")
     layout: Layout | None = None
+    long = 0
     while len(head := inlet.take(8)) == 8:
         kind, size = head[:4], int.from_bytes(head[4:], "little")
         if kind == b"data" and layout is not None:
-            known = 0 < size < _PLACEHOLDER
-            return layout._replace(size=size - size % layout.frame if known else None)
+            known = size if 0 < size < _PLACEHOLDER else long
+            return layout._replace(size=known - known % layout.frame or None)
         if kind == b"fmt ":
             layout = _described(inlet.take(min(size, _MOST)), inlet.name)
             inlet.skip(size % 2)
+        elif kind == b"ds64" and size >= 16:  # of RF64: the sizes that 32 bits do not hold
+            long = int.from_bytes(inlet.take(16)[8:], "little")
+            inlet.skip(size - 16 + size % 2)
         else:
             inlet.skip(size + size % 2)
     raise AudioError(f"{inlet.name}: its wav header ends before the samples begin")
@@ -188,8 +192,10 @@ def header(layout: Layout) -> bytes:
     if not layout.fmt:
         return b""
     fmt = b"fmt " + struct.pack("<I", len(layout.fmt)) + layout.fmt + bytes(len(layout.fmt) % 2)
-    size = _UNKNOWN if layout.size is None else layout.size
-    whole = _UNKNOWN if layout.size is None else 4 + len(fmt) + 8 + size + size % 2
+    size = layout.size or _UNKNOWN
+    whole = 4 + len(fmt) + 8 + size + size % 2
+    if max(size, whole) >= _PLACEHOLDER:
+        size = whole = _UNKNOWN
     return b"RIFF" + struct.pack("<I", whole) + b"WAVE" + fmt + b"data" + struct.pack("<I", size)
 
 
