@@ -29,6 +29,8 @@ MOST_TEXT = 1 << 26
 """Bytes of a configuration or a description; a device would have no end, and a file of holes costs nothing."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Of a disk, a quota and a limit, which the system reports without saying for what file."""
+MARK = ".frcrn-temporary"
+"""In a temporary folder of our own: nothing else is removed, whatever it is called."""
 _PIECE = 1 << 20
 _PART_NAME = 255 - len("..01234567.part")
 _unfinished: set[tuple[int, Path]] = set()
@@ -236,6 +238,7 @@ def own_folder(prefix: str) -> tuple[Path, ExitStack]:
         with suppress(ValueError):
             lock.enter_context(held(folder))
             if folder.exists():  # between the two lines, another process may have taken it for one that is left
+                (folder / MARK).touch()
                 return folder, lock
         lock.close()
 
@@ -250,7 +253,7 @@ def remove_left(prefix: str) -> None:
         with suppress(OSError):
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
-                if os.fstat(descriptor).st_uid == os.geteuid():
+                if os.fstat(descriptor).st_uid == os.geteuid() and (folder / MARK).is_file():
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     shutil.rmtree(folder, ignore_errors=True)
             finally:

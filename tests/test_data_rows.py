@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from frcrn.data import Blend, HFRows, build
 from frcrn.data.blend import evenly
 from frcrn.data.dns import open_folder
-from frcrn.data.hf import HfConfig, open_rows
+from frcrn.data.hf import HfConfig, cell_wave, open_rows
 from frcrn.data.segments import Segments
+from frcrn.training.batches import collate
 from tests.made_audio import RATE, noise, save, speech
 
 LENGTHS = (1.0, 2.3, 0.4, 3.0)
@@ -317,3 +318,13 @@ def test_no_name_of_a_file_is_a_store_that_runs_code(tmp_path: Path, monkeypatch
     with pytest.raises((ValueError, OSError)):
         open_rows(HfConfig("reference::rows.csv"))
     assert not (tmp_path / "ran").exists()
+
+
+def test_whole_numbers_are_parts_of_their_full_scale() -> None:
+    wave = np.array([0, 16384, -32768], np.int16)
+    for cell in (wave, {"array": wave, "sampling_rate": 16_000}, torch.from_numpy(wave)):
+        assert cell_wave(cell, 16_000, Path()).tolist() == [0, 0.5, -1]
+    with pytest.raises(ValueError, match="wave of type int64"):
+        cell_wave(wave.tolist(), 16_000, Path())
+    batch = collate([{"noisy": wave, "clean": wave.astype("f4") / 32768}])
+    assert batch["noisy"].tolist() == batch["clean"].tolist() == [[0, 0.5, -1]]

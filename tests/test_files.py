@@ -133,8 +133,10 @@ def test_temporary_folders_of_processes_that_are_gone_are_removed_and_nothing_el
     link = tmp_path / "frcrn-serve-link"
     link.symlink_to(kept)
     (tmp_path / "frcrn-serve-file").write_bytes(b"x")
+    theirs = tmp_path / "frcrn-serve-results"
+    theirs.mkdir()
     files.remove_left("frcrn-serve-")
-    assert ours.exists() and not gone.exists() and link.is_symlink() and (kept / "file").exists()
+    assert theirs.exists() and ours.exists() and not gone.exists() and link.is_symlink() and (kept / "file").exists()
     assert (tmp_path / "frcrn-serve-file").exists()
     lock.close()
     monkeypatch.setattr(os, "geteuid", lambda: 12345)

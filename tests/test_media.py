@@ -111,6 +111,15 @@ def test_channels_keep_their_places(tmp_path: Path, codec: str) -> None:
     assert before == after and before.startswith("quad")
 
 
+def test_places_of_channels_without_a_name_are_no_obstacle(tmp_path: Path) -> None:
+    path = tmp_path / "six.mp4"
+    six = ("-filter:a", "aformat=channel_layouts=5.1(side)", "-c:a", "aac")
+    ffmpeg("-i", speechlike(tmp_path, 1), *six, path)
+    for source, target in ((path, tmp_path / "one.mp4"), (tmp_path / "one.mp4", tmp_path / "two.mp4")):
+        assert main(["enhance", str(source), "-o", str(target), "--strength", "0"]) == 0
+    assert probe(tmp_path / "two.mp4")["streams"][0]["channels"] == 6
+
+
 def test_a_track_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = film(tmp_path, "mp4")
     assert main(["enhance", str(path), "-o", str(tmp_path / "x.mp4"), "--track", "2"]) == 2

@@ -391,3 +391,14 @@ def test_threads_share_what_is_in_bfloat16(causal: bool) -> None:
     with ThreadPoolExecutor(4) as pool:
         for got, wanted in zip(pool.map(lambda wave: whole(model, wave), waves), truth, strict=True):
             assert_array_equal(got, wanted)
+
+
+def test_a_state_that_may_not_be_written_is_copied(tmp_path: Path) -> None:
+    model = frcrn.load(runtime="native")
+    hops = np.random.default_rng(1).uniform(-0.1, 0.1, (1, 3 * model.hop)).astype(np.float32)
+    state = model.initial_state(1)
+    np.save(tmp_path / "memory.npy", state["memory"])
+    kept = dict(state, memory=np.load(tmp_path / "memory.npy", mmap_mode="r"), frame=state["frame"].copy())
+    expected, _ = model.step(hops, state)
+    assert np.array_equal(model.step(hops, kept)[0], expected)
+    assert not kept["memory"].any()

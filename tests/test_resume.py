@@ -234,3 +234,9 @@ def test_a_checkpoint_of_another_network_is_refused_in_one_sentence(tmp_path: Pa
     with pytest.raises(ValueError, match="another network") as caught:
         trainer(folder, values).train(resume=True)
     assert "\n" not in str(caught.value)
+
+
+def test_copies_of_checkpoints_by_other_names_are_left_alone(tmp_path: Path) -> None:
+    for name in ("step_000000003.ckpt", "step_000000003_good.ckpt", "step_best.ckpt", "step_000000012.ckpt"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in checkpoints.found(tmp_path)] == ["step_000000012.ckpt", "step_000000003.ckpt"]

@@ -310,3 +310,14 @@ def test_the_time_left_counts_down_over_stages_and_a_resume(tmp_path: Path) -> N
     assert shares[9] > shares[6]  # goes on in the second stage, after its last checkpoint
     assert shares[-1] == pytest.approx(1) and seen[-1].seconds_left == pytest.approx(0)
     assert all(state.seconds_left is not None and state.seconds_left >= 0 for state in seen)
+
+
+def test_an_early_stage_that_is_trained_again_is_not_the_output(whole: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    shutil.rmtree(folder / "02_two")
+    result = start(folder, resume=True)
+    seen = json.loads((folder / "output" / "configuration.json").read_text())["training"]
+    assert seen == json.loads((whole / "output" / "configuration.json").read_text())["training"]
+    assert same(load_file(folder / "output/model.safetensors"), load_file(whole / "output/model.safetensors"))
+    assert result.output == folder / "output"

@@ -22,6 +22,7 @@ from frcrn.audio import AudioError, resample
 from frcrn.inference.network import inference_form
 from frcrn.inference.streaming import Stream, push_together
 from frcrn.models import Enhancer
+from frcrn.models.checkpoint import load
 from tests.fakes import CausalGain, Gain
 from tests.networks import lively, tiny, two_levels, with_mask_of_one
 
@@ -319,3 +320,13 @@ def test_a_minute_leaves_no_trace() -> None:
 @pytest.mark.parametrize(("model", "rate"), [(network, 16000), (forgetful, 44100)])
 def test_an_hour_leaves_no_trace(model: Callable[[], Enhancer], rate: int) -> None:
     hold(Stream(model(), rate), 3600)
+
+
+def test_weights_that_change_where_torch_does_not_count_are_seen() -> None:
+    model = load("default")
+    wave = np.random.default_rng(1).uniform(-0.1, 0.1, 3200).astype(np.float32)
+    before = model.stream().push(wave)
+    for weight in model.parameters():
+        weight.data.mul_(0.5)
+    changed = model.stream().push(wave)
+    assert not np.array_equal(before, changed)

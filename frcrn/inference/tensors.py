@@ -62,15 +62,17 @@ class Tensors:
         return torch.from_numpy(np.ascontiguousarray(samples)).to(device)
 
 
-_forms: weakref.WeakKeyDictionary[Enhancer, tuple[list[tuple[int, int]], Enhancer]] = weakref.WeakKeyDictionary()
+_forms: weakref.WeakKeyDictionary[Enhancer, tuple[list[tuple[int, float]], Enhancer]] = weakref.WeakKeyDictionary()
 
 
 def optimized_form(network: Enhancer) -> Enhancer:
     """Return what `optimize` makes of a network, the same until its weights change; itself where it does not."""
     if type(network).optimize is Enhancer.optimize:
         return network
-    weights = chain(network.parameters(), network.buffers())
-    now = [(weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in weights]
+    weights = list(chain(network.parameters(), network.buffers()))
+    with torch.inference_mode():  # sums, as what is written by `.data` or numpy is counted nowhere
+        sums = [float(weight.double().sum()) for weight in weights]
+    now = [(weight.data_ptr(), total) for weight, total in zip(weights, sums, strict=True)]
     if network not in _forms or _forms[network][0] != now:
         _forms[network] = now, network.optimize()
     return _forms[network][1]

@@ -6,10 +6,12 @@ import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
+from frcrn.audio import as_floats
 from frcrn.training.signals import ASKING
 
 Batch = dict[str, Tensor]
@@ -61,8 +63,15 @@ def collate(examples: Sequence[dict[str, Tensor]]) -> Batch:
     lengths = sorted({len(example[key]) for example in examples for key in ("noisy", "clean")})
     if len(lengths) > 1:
         raise ValueError(f"recipe.data: expected examples of one length, found {lengths[0]} and {lengths[-1]} samples")
-    stacked = {key: torch.stack([torch.as_tensor(example[key]) for example in examples]) for key in ("noisy", "clean")}
-    return {key: torch.nan_to_num(value.float(), 0.0, 0.0, 0.0) for key, value in stacked.items()}
+    stacked = {key: torch.stack([_floats(example[key]) for example in examples]) for key in ("noisy", "clean")}
+    return {key: torch.nan_to_num(value, 0.0, 0.0, 0.0) for key, value in stacked.items()}
+
+
+def _floats(wave: Any) -> Tensor:
+    """Return samples in -1..1, as everywhere: whole numbers are parts of their full scale."""
+    if isinstance(wave, Tensor) and wave.is_floating_point():
+        return wave.float()
+    return torch.from_numpy(as_floats(wave if isinstance(wave, Tensor) else np.asarray(wave)))
 
 
 def leave_signals_to_parent(worker: int) -> None:

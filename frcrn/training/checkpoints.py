@@ -9,6 +9,7 @@ import hashlib
 import io
 import logging
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ MAGIC = b"frcrn checkpoint 2\n"
 FIRST_MAGIC = b"frcrn checkpoint 1\n"
 """Of the first form, which has mark and checksum in front."""
 SUFFIX = ".ckpt"
+NAMED = re.compile(rf"step_\d{{9,}}{re.escape(SUFFIX)}")
 DIGEST = hashlib.sha256().digest_size
 LARGEST = 1 << 34
 """Bytes; a network has at most 2^28 values, and its optimizer twice as many."""
@@ -57,8 +59,8 @@ def save(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
 
 
 def found(folder: Path) -> list[Path]:
-    """Return the checkpoints of a folder, newest first, whole or not."""
-    return sorted(folder.glob(f"step_*{SUFFIX}"), reverse=True)
+    """Return the checkpoints that a run named in a folder, newest first, whole or not; copies by other names stay."""
+    return sorted((path for path in folder.glob(f"step_*{SUFFIX}") if NAMED.fullmatch(path.name)), reverse=True)
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -133,12 +133,16 @@ class Series:
     def train(self, resume: bool) -> Result:
         """Train every stage that is not done yet."""
         result: Result | None = None
+        trainer: Trainer | None = None
         for place, stage in enumerate(self.stages):
             done, output = self.folder / stage.folder / DONE, self.folder / "output"
             left = output.exists() or place + 1 < len(self.stages)
             if resume and done.exists() and left:
                 self.warn_of_changes(stage)
                 result = result_in(done)._replace(output=output)
+                if trainer is not None:  # an earlier stage was trained again, and is now the output
+                    logger.warning("%s: done before, from other weights; remove it to train it again", done.parent)
+                    self.write(load(self.left_by(stage.name)), output, facts_of(stage, result), trainer)
                 continue
             trainer = self.trainer(place, resume)
             result = trainer.train(resume=resume)
@@ -171,9 +175,8 @@ class Series:
     def leave(self, stage: RecipeStage, trainer: Trainer, result: Result) -> Result:
         """Write what a stage leaves, as its own and as the recipe's output, and note that it is done."""
         left, output = self.left_by(stage.name), self.folder / "output"
-        facts: dict[str, Any] = {"stage": stage.name, "step": result.step, "weights": result.held}
+        facts = facts_of(stage, result)
         if stage.mean_with:
-            facts |= {"weights": "mean", "mean_with": dict(stage.mean_with)}
             self.write(self.mean_of(stage, trainer), left, facts, trainer)
             result = self.scored(trainer, left, result)
         self.write(load(left), output, facts, trainer)
@@ -220,6 +223,12 @@ class Series:
         if before is not None:
             for name in differences(before.to_dict(), stage.recipe.to_dict()):
                 logger.warning("%s: %s differs from what it was trained with; the stage is done", stage.name, name)
+
+
+def facts_of(stage: RecipeStage, result: Result) -> dict[str, Any]:
+    """Return what a model directory says of the stage that left it."""
+    mean_of = {"weights": "mean", "mean_with": dict(stage.mean_with)} if stage.mean_with else {"weights": result.held}
+    return {"stage": stage.name, "step": result.step, **mean_of}
 
 
 def result_in(done: Path) -> Result:

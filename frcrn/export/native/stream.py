@@ -42,7 +42,7 @@ class NativeStep:
     def step(self, frame: Floats, state: Past) -> tuple[Floats, Past]:
         """[B, k hop] -> [B, k hop]; the state that goes in is used up."""
         self._check(frame, state)
-        waves, memory = np.ascontiguousarray(frame, np.float32), np.ascontiguousarray(state[MEMORY])
+        waves, memory = np.ascontiguousarray(frame, np.float32), np.require(state[MEMORY], requirements=["C", "W"])
         if memory[:, :2].copy().view(np.int64)[:, 0].tolist() != state[FRAME].tolist():
             raise ValueError("this state has been used up by a step; a copy of both its tensors would have kept it")
         clean, hop, scratch = np.empty_like(waves), self.hop, self._scratch()
