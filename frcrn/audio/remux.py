@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -187,12 +186,9 @@ def _opened(origin: Origin | None) -> Any:
 
 
 def _layout(channels: int, old: Any) -> str:
-    """Name the places of channels: those of the sound that it is made of, where there are as many."""
-    import av
-
-    if old is not None and old.layout.nb_channels == channels:
-        with suppress(ValueError, av.error.FFmpegError):  # of many places there is no name
-            return str(av.AudioLayout(old.layout.name).name)
+    """Name the places of channels: those of the sound that it is made of, where it says them and has as many."""
+    if old is not None and old.layout.nb_channels == channels and not old.layout.name.endswith("channels"):
+        return str(old.layout.name)
     return "mono" if channels == 1 else "stereo" if channels == 2 else f"{channels}c"
 
 
