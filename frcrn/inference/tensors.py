@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+import zlib
 from collections.abc import Sequence
 from itertools import chain
 
@@ -62,17 +63,21 @@ class Tensors:
         return torch.from_numpy(np.ascontiguousarray(samples)).to(device)
 
 
-_forms: weakref.WeakKeyDictionary[Enhancer, tuple[list[tuple[int, float]], Enhancer]] = weakref.WeakKeyDictionary()
+_forms: weakref.WeakKeyDictionary[Enhancer, tuple[list[tuple[int, int]], Enhancer]] = weakref.WeakKeyDictionary()
+
+
+def checksum(weight: Tensor) -> int:
+    """Return a number that changes with the values, also where they are written by `.data` or numpy."""
+    values = weight.detach().cpu().contiguous().reshape(-1)
+    return zlib.crc32(values.view(torch.uint8).numpy().data)
 
 
 def optimized_form(network: Enhancer) -> Enhancer:
     """Return what `optimize` makes of a network, the same until its weights change; itself where it does not."""
     if type(network).optimize is Enhancer.optimize:
         return network
-    weights = list(chain(network.parameters(), network.buffers()))
-    with torch.inference_mode():  # sums, as what is written by `.data` or numpy is counted nowhere
-        sums = [float(weight.double().sum()) for weight in weights]
-    now = [(weight.data_ptr(), total) for weight, total in zip(weights, sums, strict=True)]
+    weights = chain(network.parameters(), network.buffers())
+    now = [(weight.data_ptr(), checksum(weight)) for weight in weights]
     if network not in _forms or _forms[network][0] != now:
         _forms[network] = now, network.optimize()
     return _forms[network][1]
