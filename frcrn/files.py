@@ -29,8 +29,8 @@ MOST_TEXT = 1 << 26
 """Bytes of a configuration or a description; a device would have no end, and a file of holes costs nothing."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Of a disk, a quota and a limit, which the system reports without saying for what file."""
-MARK = ".frcrn-temporary"
-"""In a temporary folder of our own: nothing else is removed, whatever it is called."""
+_TEMPORARY = ".frcrn"
+"""How names of temporary folders of our own end, after what nobody would call theirs."""
 _PIECE = 1 << 20
 _PART_NAME = 255 - len("..01234567.part")
 _unfinished: set[tuple[int, Path]] = set()
@@ -234,11 +234,10 @@ def _locked(fcntl: Any, descriptor: int) -> bool:
 def own_folder(prefix: str) -> tuple[Path, ExitStack]:
     """Return a new temporary folder, and what keeps `remove_left` away from it until it is closed."""
     while True:
-        folder, lock = Path(tempfile.mkdtemp(prefix=prefix)), ExitStack()
+        folder, lock = Path(tempfile.mkdtemp(_TEMPORARY, prefix)), ExitStack()
         with suppress(ValueError):
             lock.enter_context(held(folder))
             if folder.exists():  # between the two lines, another process may have taken it for one that is left
-                (folder / MARK).touch()
                 return folder, lock
         lock.close()
 
@@ -249,11 +248,11 @@ def remove_left(prefix: str) -> None:
         import fcntl
     except ImportError:
         return
-    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}????????{_TEMPORARY}"):
         with suppress(OSError):
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
-                if os.fstat(descriptor).st_uid == os.geteuid() and (folder / MARK).is_file():
+                if os.fstat(descriptor).st_uid == os.geteuid():
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     shutil.rmtree(folder, ignore_errors=True)
             finally:

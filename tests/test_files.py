@@ -150,7 +150,7 @@ def test_a_folder_taken_between_making_and_locking_is_made_anew(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     made = []
 
-    def mkdtemp(prefix: str) -> str:
+    def mkdtemp(suffix: str, prefix: str) -> str:
         made.append(tmp_path / f"{prefix}{len(made)}")
         if len(made) > 1:
             made[-1].mkdir()
