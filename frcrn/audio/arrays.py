@@ -38,6 +38,11 @@ def as_floats(wave: NDArray[Any] | Tensor) -> NDArray[np.float32]:
         return np.asarray(values.float() if is_tensor(values) else values).astype(np.float32)
 
 
+def samples_of(values: Any) -> NDArray[np.float32]:
+    """Return the same of what may be a list, too."""
+    return as_floats(values if is_tensor(values) else np.asarray(values))
+
+
 def like(wave: Wave, floats: NDArray[np.float32]) -> Wave:
     """Return float32 samples as the type, dtype and device of `wave`; integers are rounded and clipped."""
     kind = _kind(wave)

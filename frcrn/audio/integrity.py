@@ -10,13 +10,13 @@ from frcrn.audio import mpeg
 
 # libsndfile's log of a header that announces more bytes than the file has
 _ANNOUNCED = re.compile(r"^\s*(?:data|SSND|Data Size|Riff size|riff)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
-BYTE_ORDER: dict[bytes, Literal["little", "big"]] = {
-    b"RIFF": "little",
-    b"FORM": "big",
-    b".snd": "big",
-    b"dns.": "little",
+_COUNTS: dict[bytes, tuple[int, Literal["little", "big"]]] = {
+    b"RIFF": (4, "little"),
+    b"FORM": (4, "big"),
+    b".snd": (8, "big"),
+    b"dns.": (8, "little"),
 }
-"""Of what begins so: WAV, AIFF, AU."""
+"""Of WAV, AIFF and AU by how they begin: where they count their bytes, all but a few."""
 _OGG_PAGE = 65_307  # the largest page there is
 
 
@@ -27,7 +27,7 @@ def cut_short(stream: BinaryIO, found: mpeg.FrameLayout | None) -> str | None:
     head = stream.read(12)
     if head[:4] == b"OggS":
         return None if _ogg_is_whole(stream) else "its last ogg page is missing"
-    if (announced := _announced(head)) is not None and (_wrapped(announced, size) or _open_ended(announced, size)):
+    if _outgrown(head, size):
         return f"its header counts to 4 GB, of {size} bytes; ffmpeg -ignore_length 1 reads such a wav"
     return f"its last frame ends {found.missing} bytes later" if found and found.missing else None
 
@@ -53,24 +53,16 @@ def log_of_missing(log: str) -> str | None:
     return None
 
 
-def _announced(head: bytes) -> int | None:
-    """Return how many bytes a header counts, of the whole file but for a few, in 32 bits."""
-    order = BYTE_ORDER.get(head[:4])
-    counted = head[8:12] if head[:4] in (b".snd", b"dns.") else head[4:8]
-    return None if order is None else int.from_bytes(counted, order)
-
-
-def _wrapped(announced: int, size: int) -> bool:
-    """Tell whether 32 bits were too few for a size that programs count on: the rest of it is what was left."""
+def _outgrown(head: bytes, size: int) -> bool:
+    """Tell whether a file is longer than its header counts in 32 bits: the count began again, or stands for none."""
+    if head[:4] not in _COUNTS:
+        return False
+    place, order = _COUNTS[head[:4]]
+    announced = int.from_bytes(head[place : place + 4], order)
     beyond = size - 8 - announced
-    return beyond >= 2**32 and beyond % 2**32 < 2**12
-
-
-def _open_ended(announced: int, size: int) -> bool:
-    """Tell whether a file whose length was not known when it began is longer than what is put for a length."""
     if announced == 0:
         return size > 2**32
-    return _placeholder(announced) and size - 8 - announced > 2**12
+    return beyond >= 2**32 and beyond % 2**32 < 2**12 or _placeholder(announced) and beyond > 2**12
 
 
 def _placeholder(size: int) -> bool:

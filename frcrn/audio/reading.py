@@ -6,7 +6,6 @@ import io
 import os
 import stat
 from collections.abc import Hashable, Iterable, Iterator
-from contextlib import ExitStack
 from importlib import util
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -17,6 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from frcrn.audio import mpeg, ogg
+from frcrn.audio.chain import Chain
 from frcrn.audio.formats import (
     ACCEPTED,
     AudioError,
@@ -39,7 +39,6 @@ SALVAGE = 4096  # frames read at once under repair, so that little is lost where
 _SAYS_NOTHING = ("Format not recognised", "File does not exist")
 PACKED = 1024  # samples in a byte of a file, of all channels: silence in FLAC has 1000
 MOST_PACKED = 1 << 26  # samples that a file may hold however small it is
-MOST_CHAINED = 10_000  # recordings in an Ogg file, each of which takes a millisecond to open
 MP3_SLACK = 1152  # a frame: encoders and taggers disagree by as much about what an mp3 file holds
 
 
@@ -289,51 +288,6 @@ def _spool(stream: Any) -> BinaryIO:
     return copy
 
 
-class _Chain:
-    """The recordings of an Ogg file that holds several, one after the other, with the face of a decoder."""
-
-    frames = 2**62  # what each one announces is refused where it is not there
-    extra_info = ""
-
-    def __init__(self, stream: BinaryIO, name: str, spans: list[tuple[int, int]], *, repair: bool) -> None:
-        if len(spans) > MOST_CHAINED:
-            raise AudioError(f"{name}: found {len(spans)} recordings; accepted are up to {MOST_CHAINED} in a file")
-        self._stream, self.name, self._repair = stream, name, repair
-        self._files = ExitStack()
-        self._left = iter(spans)
-        try:
-            self._part = self._opened(*next(self._left))
-        except BaseException:
-            self.close()
-            raise
-        self.samplerate, self.channels = self._part.rate, self._part.channels
-        self.format, self.subtype = self._part.format
-
-    def read(self, frames: int, **unused: object) -> Samples:
-        """Read the next frames, fewer at the end: [up to frames, C]."""
-        blocks = [self._part.read(frames).T]
-        while (missing := frames - sum(map(len, blocks))) and (span := next(self._left, None)):
-            self._part = self._opened(*span)
-            first, now = (self.samplerate, self.channels), (self._part.rate, self._part.channels)
-            if first != now:
-                raise AudioError(changing(self.name, first, now))
-            blocks.append(self._part.read(missing).T)
-        return np.concatenate(blocks)
-
-    def close(self) -> None:
-        """Close the recording that is being read."""
-        self._files.close()
-
-    def _opened(self, start: int, end: int) -> Reader:
-        self.close()
-        copy = self._files.enter_context(nameless())
-        self._stream.seek(start)
-        while start < end and (piece := self._stream.read(min(BLOCK, end - start))):
-            put(copy, piece)
-            start += len(piece)
-        return self._files.enter_context(Reader(copy, repair=self._repair, name=self.name))
-
-
 def _decode(stream: BinaryIO, name: str, *, track: int | None, repair: bool) -> Any:
     """Open the decoder, our own files by descriptor: by name, libsndfile guesses formats from extensions."""
     stream.seek(0)
@@ -344,7 +298,7 @@ def _decode(stream: BinaryIO, name: str, *, track: int | None, repair: bool) -> 
     if track is not None or (is_media(head) and media_installed()):
         return MediaSound(stream, name, track)
     if len(spans := ogg.spans(stream)) > 1:
-        return _Chain(stream, name, spans, repair=repair)
+        return Chain(stream, name, spans, lambda part: Reader(part, repair=repair, name=name))
     stream.seek(0)
     try:
         sound = _Forward(stream.fileno() if isinstance(stream, io.FileIO) else stream, closefd=False)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from frcrn.audio import MissingPackage, as_floats, read, resample
-from frcrn.audio.arrays import is_tensor
+from frcrn.audio import MissingPackage, read, resample
+from frcrn.audio.arrays import samples_of
 from frcrn.audio.resampling import resampled_length
 from frcrn.config import require
 from frcrn.data.segments import Segments
@@ -184,5 +184,5 @@ def cell_wave(cell: Any, rate: int, folder: Path) -> Wave:
     if isinstance(content, Path | bytes | bytearray):
         samples, found, _ = read(content)
     else:
-        samples = np.atleast_2d(as_floats(content if is_tensor(content) else np.asarray(content)))
+        samples = np.atleast_2d(samples_of(content))
     return resample(samples.mean(axis=0, dtype=np.float32), found or rate, rate)

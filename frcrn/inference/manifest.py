@@ -16,7 +16,6 @@ from frcrn.files import inode_of, is_being_written, part_name, refuse_links
 NAME = "frcrn-manifest.jsonl"
 LONGEST_LINE = 1 << 16
 """Letters; a file of holes is one line without an end."""
-_BEGUN, _GIVEN_UP = {"file"}, {"failed": True}
 _PART = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.(part|tags)")
 
 
@@ -41,7 +40,7 @@ class Manifest:
             self._begun.discard(name)
             if isinstance(noted, Record):
                 self.records[name] = noted
-            elif noted == _BEGUN:
+            elif noted:
                 self._begun.add(name)
         self._file: TextIO | None = None
 
@@ -70,7 +69,7 @@ class Manifest:
         """Note that a file was not made: one that comes there later is somebody else's."""
         if self.is_begun(target):
             self._begun.discard(self._name(target))
-            self._write({"file": self._name(target), **_GIVEN_UP})
+            self._write({"file": self._name(target), "failed": True})
 
     def add(self, target: Path, record: Record) -> None:
         """Note a file that is there; the note survives whatever comes next."""
@@ -155,10 +154,10 @@ def record_of(values: Mapping[str, Any]) -> Record:
     return Record(source, settings, target, str(values.get("origin", "")))
 
 
-def _read(path: Path) -> Iterator[tuple[str, Record | set[str]]]:
+def _read(path: Path) -> Iterator[tuple[str, Record | bool]]:
     """Yield names and records, the later ones of a name last; lines that are torn or nothing of ours are skipped.
 
-    What was begun, or given up, has the keys of its line in place of a record.
+    In place of a record, True says that a file was begun, False that it was given up.
     """
     if not path.is_file():
         return
@@ -166,8 +165,8 @@ def _read(path: Path) -> Iterator[tuple[str, Record | set[str]]]:
         while line := file.readline(LONGEST_LINE):
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 values = json.loads(line)
-                keys = set(values)
-                yield str(values["file"]), keys if keys in (_BEGUN, _BEGUN | set(_GIVEN_UP)) else record_of(values)
+                noted = "failed" not in values if values.keys() <= {"file", "failed"} else record_of(values)
+                yield str(values["file"]), noted
 
 
 def _lock(file: TextIO, folder: Path) -> None:

@@ -6,12 +6,11 @@ import signal
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from frcrn.audio import as_floats
+from frcrn.audio.arrays import samples_of
 from frcrn.training.signals import ASKING
 
 Batch = dict[str, Tensor]
@@ -71,7 +70,7 @@ def _floats(wave: Any) -> Tensor:
     """Return samples in -1..1, as everywhere: whole numbers are parts of their full scale."""
     if isinstance(wave, Tensor) and wave.is_floating_point():
         return wave.float()
-    return torch.from_numpy(as_floats(wave if isinstance(wave, Tensor) else np.asarray(wave)))
+    return torch.from_numpy(samples_of(wave))
 
 
 def leave_signals_to_parent(worker: int) -> None:

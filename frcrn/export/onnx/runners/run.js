@@ -41,10 +41,11 @@ function soundIn(file, rate) { // where a wav file's 16-bit samples begin, their
 
 async function main(source, target, graph) {
   if (fs.existsSync(target) && !fs.statSync(target).isFile()) throw `${target} is there, and no file`;
-  const file = fs.readFileSync(source), { rate } = await Denoiser.open(__dirname, graph);
-  const { start, size, channels } = soundIn(file, rate), length = Math.floor(size / 2 / channels);
+  const file = fs.readFileSync(source), first = await Denoiser.open(__dirname, graph);
+  const { start, size, channels } = soundIn(file, first.rate), length = Math.floor(size / 2 / channels);
   for (let channel = 0; channel < channels; channel++) {
-    const one = await Denoiser.open(__dirname, graph), place = (n) => start + 2 * (n * channels + channel);
+    const one = channel ? await Denoiser.open(__dirname, graph) : first;
+    const place = (n) => start + 2 * (n * channels + channel);
     const [hop, late] = one.states.length ? [one.hop, one.delay] : [length, 0];
     const wav = new Float32Array(Math.ceil((length + late) / hop) * hop);
     for (let n = 0; n < length; n++) wav[n] = file.readInt16LE(place(n)) / 32768;

@@ -56,8 +56,8 @@ def enhance(source: str, target: str, *graph: str) -> None:
     start, size, channels = sound_in(file, one.rate)
     place = slice(start, start + size - size % (2 * channels))
     samples = np.frombuffer(bytes(file[place]), "<i2").reshape(-1, channels).astype(np.float32) / 32768
-    for wav in samples.T:
-        one = Denoiser(Path(__file__).parent, *graph)
+    for channel, wav in enumerate(samples.T):
+        one = Denoiser(Path(__file__).parent, *graph) if channel else one
         hop, late = (one.hop, one.delay) if one.states else (max(1, len(wav)), 0)
         padded = np.pad(wav, (0, late + -(len(wav) + late) % hop)).reshape(-1, hop)
         wav[:] = np.concatenate([one.push(frame) for frame in padded])[late : late + len(wav)]
