@@ -133,6 +133,24 @@ def test_a_job_that_failed_leaves_no_files(client: Client, monkeypatch: pytest.M
     until(lambda: set(client.service.folder.iterdir()) <= before, seconds=10)
 
 
+def test_folders_that_are_being_removed_are_counted(tmp_path: Path) -> None:
+    folder, over = tmp_path / "job", threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            (folder / "parts").mkdir(parents=True)
+            (folder / "parts" / "file").write_bytes(b"four")
+            shutil.rmtree(folder)
+
+    with ThreadPoolExecutor(1) as threads:
+        going = threads.submit(come_and_go)
+        try:
+            assert {jobs.size_of(tmp_path) for _ in range(2000)} <= {0, 4}
+        finally:
+            over.set()
+        going.result()
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system does not say what is open")
 def test_work_that_failed_leaves_nothing_open(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "LONG", 0.01)
