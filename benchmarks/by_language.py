@@ -1,7 +1,7 @@
 """Make noisy pairs of several languages, ten of each, to tell whether one of them fails.
 
     python -m benchmarks.by_language --speech English=DIR --speech "French=DIR/fr*" --noise DIR -o PAIRS/
-    frcrn compare noisy offline --data PAIRS/ -o SCORES/ --passes 2
+    frcrn compare noisy offline --data PAIRS/ -o SCORES/
     python -m description.groups SCORES/ PAIRS/pairs.csv --by language noise snr_db
 
 Each language is a folder or a pattern of recordings. Six seconds of each pair are whole recordings one after another,
