@@ -14,6 +14,7 @@ from frcrn.cli import main
 from frcrn.data import build, mixed_set
 from frcrn.data.check import check
 from frcrn.data.corpus import balance, split
+from frcrn.data.new_folder import WRITTEN
 from tests.made_audio import RATE, corpus, noise, save
 
 
@@ -33,7 +34,9 @@ def mix(folder, tmp_path):
 
 
 def contents(root):
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    """All but the list of when each file was written."""
+    files = (path for path in sorted(root.rglob("*")) if path.is_file() and path.name != WRITTEN)
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
 def rows(path):
@@ -158,6 +161,36 @@ def test_a_mix_replaces_only_what_has_the_names_of_its_clips(mix, tmp_path):
     (tmp_path / "out" / "clean" / "clean_fileid_mine.wav").write_text("mine")
     assert mix("--seed", "5", "--force", count=2) == 0
     assert (tmp_path / "out" / "clean" / "clean_fileid_mine.wav").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["noisy/noisy_fileid_1.wav", "clean/clean_fileid_7.wav"])
+def test_a_mix_replaces_no_clip_that_somebody_made_or_changed(mix, tmp_path, name, capsys):
+    assert mix() == 0
+    save(tmp_path / "out" / name, noise(1, 1))
+    (tmp_path / "out" / "noise" / "noise_fileid_1.wav").unlink()
+    before = contents(tmp_path / "out")
+    for more in ((), ("--seed", "5", "--force")):
+        assert mix(*more, count=9) == 2
+        assert f"{name}: `frcrn data mix` did not write it, or it was changed" in capsys.readouterr().err
+    assert {**contents(tmp_path / "out"), "manifest.csv": b""} == {**before, "manifest.csv": b""}
+    (tmp_path / "out" / name).unlink()
+    assert mix("--seed", "5", "--force", count=9) == 0
+
+
+def test_an_interrupted_mix_is_replaced(mix, tmp_path, monkeypatch):
+    write, calls = mixed_set.write, []
+
+    def failing(path, samples, rate):
+        write(path, samples, rate)
+        calls.append(path)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(mixed_set, "write", failing)
+    assert mix() == 130
+    assert mix("--seed", "5", "--force") == 0
+    assert mix("--seed", "5", out="whole") == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("row", ["mine", "7", "7,clean/a.wav", "x,clean,noise,noisy,1,1,1,0"])

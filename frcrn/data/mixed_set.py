@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from frcrn.audio import replacing, write
 from frcrn.data.mixing import Example, Mixing
+from frcrn.data.new_folder import WRITTEN, noted, state_of, written_in
 from frcrn.data.speech_activity import decibels, power
 from frcrn.files import from_csv, held, read_json, refuse_links
 
@@ -41,10 +42,18 @@ def write_mix(
 
 def _write(mixing: Mixing, root: Path, force: bool, progress: Callable[[int, int], None] | None) -> None:
     done = _prepare(root, _settings(mixing), force)
-    with (root / MANIFEST).open("a", newline="") as manifest:
+    _refuse_changed(
+        root, (name for index in range(len(mixing)) if index not in done for name in _names(index).values())
+    )
+    with (root / MANIFEST).open("a", newline="") as manifest, (root / WRITTEN).open("a", encoding="utf-8") as written:
         for index in range(len(mixing)):
             if index not in done:
+                names = _names(index).values()
+                written.writelines(json.dumps([name, None]) + "\n" for name in names)
+                written.flush()
                 row = _write_example(root, index, mixing.example(0, index), mixing.sample_rate)
+                written.writelines(noted(root, name) for name in names)
+                written.flush()
                 # the row comes last and at once, so the manifest never names a file that is not whole
                 manifest.write(_line(row))
                 manifest.flush()
@@ -62,7 +71,7 @@ def _settings(mixing: Mixing) -> dict[str, Any]:
 
 def _prepare(root: Path, settings: dict[str, Any], force: bool) -> set[int]:
     """Fill or take up the folder, and return the numbers that are written."""
-    refuse_links(*(root / name for name in (*PARTS, MANIFEST, SETTINGS)), *_clips(root))
+    refuse_links(*(root / name for name in (*PARTS, MANIFEST, WRITTEN, SETTINGS)), *_clips(root))
     before = read_json(root / SETTINGS)
     if any(root.iterdir()) and not before.keys() >= {"seed", "sample_rate"}:
         raise ValueError(f"{root}: expected an empty folder or one written by `frcrn data mix`, found other files")
@@ -74,14 +83,27 @@ def _prepare(root: Path, settings: dict[str, Any], force: bool) -> set[int]:
         beside.write_text(json.dumps(settings, indent=1) + "\n")
     for part in PARTS:
         (root / part).mkdir(exist_ok=True)
-    return _resume(root / MANIFEST)
+    return _resume(root)
 
 
 def _clear(root: Path) -> None:
-    """Remove what `write_mix` wrote and nothing else."""
-    for path in _clips(root):
-        path.unlink()
-    (root / MANIFEST).unlink(missing_ok=True)
+    """Remove what `write_mix` wrote, and nothing that was changed since."""
+    _rows(root / MANIFEST)
+    clips = _clips(root)
+    _refuse_changed(root, [path.relative_to(root).as_posix() for path in clips])
+    for path in (*clips, root / MANIFEST, root / WRITTEN):
+        path.unlink(missing_ok=True)
+
+
+def _refuse_changed(root: Path, names: Iterable[str]) -> None:
+    """Refuse to replace a clip that was not written here or was changed since; one that was half-written is ours."""
+    written = written_in(root)
+    for path, noted_state in ((root / name, written.get(name, ())) for name in names):
+        if path.exists() and noted_state not in (None, state_of(path)):
+            raise ValueError(
+                f"{path}: `frcrn data mix` did not write it, or it was changed since, and it would be replaced; "
+                "move it, or choose another folder"
+            )
 
 
 def _clips(root: Path) -> list[Path]:
@@ -90,20 +112,32 @@ def _clips(root: Path) -> list[Path]:
     return [path for path in named if path.stem.split("_", 2)[2].isdigit()]
 
 
-def _resume(manifest: Path) -> set[int]:
-    """Keep the manifest's whole lines whose clips are there, and return their numbers."""
+def _rows(manifest: Path) -> list[dict[str, str]]:
+    """Return the manifest's whole lines; another table is refused."""
     text = manifest.read_text() if manifest.exists() else ""
     rows = from_csv(text[: text.rfind("\n") + 1], str(manifest))
     if any(row.keys() != set(COLUMNS) or None in row.values() or not row["fileid"].isdigit() for row in rows):
         raise ValueError(f"{manifest}: expected the table of a mixed set, found something else")
-    there = [row for row in rows if all((manifest.parent / row[part]).is_file() for part in PARTS)]
-    with replacing(manifest) as beside:
+    return rows
+
+
+def _resume(root: Path) -> set[int]:
+    """Keep the manifest's whole lines whose clips are there, and what was noted whole; return their numbers."""
+    there = [row for row in _rows(root / MANIFEST) if all((root / row[part]).is_file() for part in PARTS)]
+    with replacing(root / MANIFEST) as beside:
         beside.write_text("".join(map(_line, [dict(zip(COLUMNS, COLUMNS, strict=True)), *there])))
+    lines = [json.dumps(file) + "\n" for file in written_in(root).items()]
+    with replacing(root / WRITTEN) as beside:
+        beside.write_text("".join(lines))
     return {int(row["fileid"]) for row in there}
 
 
+def _names(index: int) -> dict[str, str]:
+    return {part: f"{part}/{part}_fileid_{index}.wav" for part in PARTS}
+
+
 def _write_example(root: Path, index: int, example: Example, rate: int) -> dict[str, Any]:
-    names = {part: f"{part}/{part}_fileid_{index}.wav" for part in PARTS}
+    names = _names(index)
     waves = {part: getattr(example, part) for part in PARTS}
     # the noise alone may be louder than the sum, and a file holds nothing above full scale
     gain = np.float32(1 / max(1.0, *(float(np.abs(wave).max()) / FULL_SCALE for wave in waves.values())))

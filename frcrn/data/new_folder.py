@@ -121,27 +121,33 @@ def refuse_within(out: Path, folders: Iterable[str | Path]) -> None:
 
 def _others(out: Path) -> Iterator[Path]:
     """Yield what lies in a folder and is not as it was written."""
-    written = _written(out / WRITTEN)
+    written = written_in(out)
     for folder, folders, names in os.walk(out):
         for path in (Path(folder, name) for name in (*names, *folders)):
             name = path.relative_to(out).as_posix()
             is_folder = path.is_dir() and not path.is_symlink()
-            if not is_folder and name not in (WRITTEN, PLAN) and written.get(name) != _state(path):
+            if not is_folder and name not in (WRITTEN, PLAN) and written.get(name) != state_of(path):
                 yield path
 
 
-def _written(path: Path) -> dict[str, list[int]]:
-    """Return the state of each file when the folder was written."""
+def written_in(folder: Path) -> dict[str, list[int]]:
+    """Return the state of each file of a folder when it was written, by its name there."""
     try:
-        with path.open(encoding="utf-8") as lines:
-            return dict(map(json.loads, lines))
+        with (folder / WRITTEN).open(encoding="utf-8") as lines:
+            return dict(json.loads(line) for line in lines if line.endswith("\n"))  # a power cut leaves half a line
     except (OSError, ValueError, TypeError):
         return {}
 
 
-def _state(path: Path) -> list[int]:
+def state_of(path: Path) -> list[int]:
+    """Return what changes when a file is written again."""
     found = path.lstat()
     return [found.st_size, found.st_mtime_ns]
+
+
+def noted(folder: Path, name: str) -> str:
+    """Return the line that says how a file of a folder is now."""
+    return json.dumps([name, state_of(folder / name)]) + "\n"
 
 
 def write_table(folder: Path, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -154,9 +160,8 @@ def write_table(folder: Path, columns: Sequence[str], rows: Sequence[Sequence[st
         table.writerow(columns)
         table.writerows(rows)
     names = [MANIFEST, *(uncelled(row[0]) for row in rows)]
-    lines = (json.dumps([name, _state(folder / name)]) + "\n" for name in names)
     with replacing(fresh(folder / WRITTEN)) as beside, beside.open("w", encoding="utf-8") as stream:
-        stream.writelines(lines)
+        stream.writelines(noted(folder, name) for name in names)
 
 
 def fresh(path: Path) -> Path:
