@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from frcrn import files
+from frcrn import files, texts
 from frcrn.export.native.folder import export_program
 from frcrn.inference.manifest import sweep
 from frcrn.models import checkpoint
@@ -38,7 +38,7 @@ def test_what_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) ->
     with pytest.raises(RuntimeError), files.replacing(path) as beside:
         beside.write_text("half")
         raise RuntimeError
-    assert files.read_json(path) == {"a": 1}
+    assert texts.read_json(path) == {"a": 1}
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json"]
 
 
@@ -53,7 +53,7 @@ def test_a_signal_between_two_lines_leaves_nothing(moment: str, tmp_path: Path) 
     """It is an exception wherever the process is: here when the file has been made and no `finally` is reached yet."""
     program = f"""
 import os, sys
-from frcrn import files
+from frcrn import files, texts
 real = os.{moment}
 def told_to_end(*given):
     real(*given)

@@ -17,8 +17,8 @@ from frcrn.evaluation.metrics.scores import Scores
 from frcrn.evaluation.scores_csv import Journal
 from frcrn.evaluation.statistics import Row
 from frcrn.export.onnx.folder import ABOUT, described, export
-from frcrn.files import cell, uncelled
 from frcrn.inference.manifest import Manifest
+from frcrn.texts import cell, uncelled
 from tests.limits import bounded
 from tests.networks import tiny
 

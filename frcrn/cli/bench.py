@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     """Measure, print and write."""
     from frcrn.evaluation.speed.benchmark import benchmark
     from frcrn.evaluation.speed.tables import markdown
-    from frcrn.files import read_json, refuse_links, refuse_no_folder, refuse_others, write_text
+    from frcrn.files import refuse_links, refuse_no_folder, refuse_others, write_text
+    from frcrn.texts import read_json
 
     if args.output:
         refuse_no_folder(args.output)

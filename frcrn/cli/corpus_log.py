@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from frcrn.cli.common import Bar, progress_bar
 from frcrn.cli.enhance_log import COLUMNS, FAILURES, refuse_other
-from frcrn.files import cell
+from frcrn.texts import cell
 
 if TYPE_CHECKING:
     from frcrn.inference.one_file import Settings

@@ -14,7 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from frcrn.cli.common import Bar, progress_bar, report_error, sentence
-from frcrn.files import cell, refuse_links
+from frcrn.files import refuse_links
+from frcrn.texts import cell
 from frcrn.visible import visible
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from frcrn.cli.common import add_device_option, compute_on_one_thread, place, progress_bar
 from frcrn.config import FOR_RECORDINGS
-from frcrn.files import from_csv
+from frcrn.texts import from_csv
 from frcrn.visible import visible
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from frcrn.data.dns import open_folder
 from frcrn.data.new_folder import new_folder, place, refuse_foreign, refuse_inputs, refuse_within, write_table
 from frcrn.data.pairs import match
 from frcrn.data.sampling import groups_of, held_out
-from frcrn.files import NAMES, cell, native
+from frcrn.files import native
+from frcrn.texts import NAMES, cell
 
 COLUMNS = ("file", "side", "source", "speaker", "seconds")
 Progress = Callable[[int, int], None]

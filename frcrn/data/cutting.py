@@ -16,7 +16,7 @@ from frcrn.audio import read, resample, write
 from frcrn.data.corpus import Item, Progress, Share, items_of
 from frcrn.data.new_folder import fresh, new_folder, refuse_foreign, refuse_inputs, refuse_within, write_table
 from frcrn.data.speech_activity import Wave
-from frcrn.files import NAMES, cell
+from frcrn.texts import NAMES, cell
 
 COLUMNS = ("file", "source", "speaker", "seconds", "from")
 JOURNAL = ".clips.jsonl"

@@ -16,7 +16,8 @@ from frcrn.audio import replacing, write
 from frcrn.data.mixing import Example, Mixing
 from frcrn.data.new_folder import WRITTEN, noted, state_of, written_in
 from frcrn.data.speech_activity import decibels, power
-from frcrn.files import from_csv, held, read_json, refuse_links
+from frcrn.files import held, refuse_links
+from frcrn.texts import from_csv, read_json
 
 PARTS = ("clean", "noise", "noisy")
 MANIFEST, SETTINGS = "manifest.csv", "mix.json"

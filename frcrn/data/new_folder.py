@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from frcrn.files import NAMES, held, refuse_links, replacing, uncelled, write_text
+from frcrn.files import held, refuse_links, replacing, write_text
+from frcrn.texts import NAMES, uncelled
 
 MANIFEST = "files.csv"
 WRITTEN = ".frcrn-files.jsonl"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frcrn.data.cache import AudioCache
-from frcrn.files import NAMES
+from frcrn.texts import NAMES
 
 
 def groups_of(names: Sequence[str], sources: Sequence[str], pattern: str) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from frcrn.config import build, require
 from frcrn.data.mixing import MixingConfig
-from frcrn.files import from_json, text_of
+from frcrn.texts import from_json, text_of
 
 SECTION = "noisy_speech"
 ENDINGS = (".cfg", ".ini")

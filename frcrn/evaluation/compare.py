@@ -15,7 +15,8 @@ from frcrn.evaluation.report.page import REPORT, write_report
 from frcrn.evaluation.report.tables import about, between, differences, markdown
 from frcrn.evaluation.statistics import Report, paired_difference
 from frcrn.evaluation.systems import System
-from frcrn.files import held, read_json, refuse_links, refuse_others, write_json, write_text
+from frcrn.files import held, refuse_links, refuse_others, write_json, write_text
+from frcrn.texts import read_json
 
 Watch = Callable[[str], AbstractContextManager[Progress | None]]
 COMPARISON = "comparison"

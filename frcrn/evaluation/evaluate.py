@@ -27,8 +27,9 @@ from frcrn.evaluation.report.page import REPORT, write_report
 from frcrn.evaluation.scores_csv import RUN, Journal
 from frcrn.evaluation.statistics import Report, Row, summarise
 from frcrn.evaluation.systems import Network, System, Unprocessed
-from frcrn.files import read_json, refuse_links, refuse_others, write_json
+from frcrn.files import refuse_links, refuse_others, write_json
 from frcrn.models.base import Enhancer
+from frcrn.texts import read_json
 
 __all__ = ["ALWAYS", "NAMES", "Options", "Progress", "Report", "evaluate", "open_pairs", "run"]
 

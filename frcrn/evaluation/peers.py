@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from frcrn import config
 from frcrn.audio import MissingPackage, exactly, resample
 from frcrn.export.onnx.sessions import inference_session
-from frcrn.files import from_json, text_of
+from frcrn.texts import from_json, text_of
 
 Array = NDArray[np.float32]
 Spectrum = NDArray[np.complexfloating]

@@ -15,18 +15,8 @@ from typing import Any, TextIO
 from frcrn.config import shown
 from frcrn.evaluation.metrics.scores import Scores
 from frcrn.evaluation.statistics import Row
-from frcrn.files import (
-    NAMES,
-    cell,
-    from_csv,
-    from_json,
-    held,
-    read_json,
-    refuse_links,
-    uncelled,
-    write_json,
-    write_text,
-)
+from frcrn.files import held, refuse_links, write_json, write_text
+from frcrn.texts import NAMES, cell, from_csv, from_json, read_json, uncelled
 
 SCORES = "scores.csv"
 RUN = "run.json"

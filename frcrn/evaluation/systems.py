@@ -13,11 +13,11 @@ from frcrn.audio import Samples, exactly, find, read
 from frcrn.audio.resampling import mono
 from frcrn.data.pairs import by_name
 from frcrn.evaluation.peers import Peer
-from frcrn.files import NAMES
 from frcrn.inference.enhance import enhance
 from frcrn.models.base import Enhancer
 from frcrn.models.checkpoint import fingerprint, load
 from frcrn.models.directories import CONFIGURATION
+from frcrn.texts import NAMES
 from frcrn.visible import visible
 
 NOISY = "noisy"

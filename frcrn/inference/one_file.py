@@ -15,7 +15,6 @@ from typing import Any, BinaryIO, NamedTuple
 from frcrn.audio import AudioError, Reader, Source, format_for, name_of, open_source
 from frcrn.audio.formats import CONTAINERS, MEDIA
 from frcrn.config import FOR_RECORDINGS, checked_precision
-from frcrn.files import digest
 from frcrn.inference import enhance
 from frcrn.inference.choices import checked_mix, checked_passes
 from frcrn.inference.enhance import Progress
@@ -24,6 +23,7 @@ from frcrn.inference.manifest import Record
 from frcrn.inference.network import Network
 from frcrn.inference.opening import checked_runtime, for_device, identify, open_network
 from frcrn.inference.paths import Job
+from frcrn.texts import digest
 
 OPTIONS = ("strength", "max_attenuation_db", "residual", "mono", "repair", "band", "track", "normalise", "passes")
 """The settings that `enhance_file` takes by these names."""

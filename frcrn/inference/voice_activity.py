@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from frcrn.audio import Samples, read
 from frcrn.audio.resampling import mono
-from frcrn.files import cell, write_text
+from frcrn.files import write_text
 from frcrn.inference.network import Network, inference_form, runner
 from frcrn.inference.streaming import Stream
+from frcrn.texts import cell
 
 HEADER = ("file", "start", "end", "speech")
 LEAST = 0.5

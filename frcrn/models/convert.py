@@ -6,11 +6,12 @@ import json
 import os
 from pathlib import Path
 
-from frcrn.files import held, text_of, write_json
+from frcrn.files import held, write_json
 from frcrn.models import Enhancer, FRCRNConfig
 from frcrn.models.checkpoint import CheckpointError, load, save, save_directory
 from frcrn.models.directories import CONFIGURATION, WEIGHT_FILES
 from frcrn.models.released import ARGUMENTS, OFFICIAL_TYPE
+from frcrn.texts import text_of
 
 RELEASED = "released"
 """The folder, within the converted one, that has the released form."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from frcrn.config import FOR_STREAMS
-from frcrn.files import MOST_TEXT, content_of, from_json, text_of
 from frcrn.models.weight_files import CheckpointError
+from frcrn.texts import MOST_TEXT, content_of, from_json, text_of
 
 CONFIGURATION = "configuration.json"
 BUNDLED = "bundled"

@@ -18,10 +18,11 @@ from frcrn.export.onnx.folder import described, export
 from frcrn.export.onnx.graph import OPSET
 from frcrn.export.onnx.traced import WholeWave
 from frcrn.export.parity import checked, expected, speech
-from frcrn.files import digest, refuse_links, refuse_others, replacing
+from frcrn.files import refuse_links, refuse_others, replacing
 from frcrn.models import Enhancer
 from frcrn.plugin.framework_files import link
 from frcrn.plugin.model import FRCRNModel
+from frcrn.texts import digest
 
 HARMLESS = (("device", "cpu"), ("validation", True))
 """What callers may ask for that is so anyway."""

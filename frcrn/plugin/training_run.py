@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from frcrn.files import from_json, path_text, text_of, write_json
+from frcrn.files import path_text, write_json
 from frcrn.models import Enhancer
 from frcrn.models.checkpoint import arguments_of, assemble, load
 from frcrn.models.directories import CONFIGURATION
@@ -18,6 +18,7 @@ from frcrn.models.weight_files import METADATA, read_entries
 from frcrn.plugin import framework_files
 from frcrn.plugin.configuration import Plan
 from frcrn.plugin.metric import report
+from frcrn.texts import from_json, text_of
 from frcrn.training import Recipe, Trainer, checkpoints
 from frcrn.training.outcome import Held
 

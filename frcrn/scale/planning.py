@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from frcrn.audio import ACCEPTED, AudioError, is_audio_name, is_media_name
 from frcrn.config import LONGEST
-from frcrn.files import from_json
 from frcrn.scale.places import Found, Place, expanded, named_in_row
 from frcrn.scale.records import ours
+from frcrn.texts import from_json
 from frcrn.visible import visible
 
 SHARDS, TABLES = (".tar",), (".parquet", ".arrow")

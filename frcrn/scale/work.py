@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from frcrn.files import digest
 from frcrn.inference.manifest import Record
 from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one
 from frcrn.inference.paths import Job, led_out
@@ -20,6 +19,7 @@ from frcrn.scale.records import Known
 from frcrn.scale.shards import Part, enhanced_shard
 from frcrn.scale.sounds import enhanced_bytes, enhanced_copy
 from frcrn.scale.tables import enhanced_table
+from frcrn.texts import digest
 
 
 class Order(NamedTuple):

@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from frcrn.audio import MissingPackage
-from frcrn.files import read_json, refuse_others, write_json, write_text
+from frcrn.files import refuse_others, write_json, write_text
+from frcrn.texts import read_json
 from frcrn.training.losses.spectra import power, spectrum
 from frcrn.training.recipe import Recipe
 from frcrn.visible import OneLine

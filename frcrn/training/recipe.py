@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from frcrn.config import build, require
-from frcrn.files import from_json, text_of
 from frcrn.models.base import MODELS, Enhancer
+from frcrn.texts import from_json, text_of
 
 MOST_WORKERS = 512
 MOST_TOGETHER = 1 << 16

@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from frcrn.files import from_json, refuse_links, refuse_others, text_of, write_json
+from frcrn.files import refuse_links, refuse_others, write_json
 from frcrn.models.base import Enhancer
 from frcrn.models.checkpoint import load, save_directory
+from frcrn.texts import from_json, text_of
 from frcrn.training.build import build_data, choose_model
 from frcrn.training.logs import RECIPE, in_words
 from frcrn.training.losses.objective import build_losses

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from frcrn.export.fixed.training import train_rounded
-from frcrn.files import held, read_json, refuse_links
+from frcrn.files import held, refuse_links
 from frcrn.models.base import Enhancer
 from frcrn.models.checkpoint import arguments_of, save_directory
 from frcrn.models.directories import CONFIGURATION
 from frcrn.models.weight_files import METADATA
+from frcrn.texts import read_json
 from frcrn.training import checkpoints, random_state
 from frcrn.training.batches import Batch, BatchOrder, batches
 from frcrn.training.build import (

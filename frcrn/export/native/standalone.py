@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from frcrn.config import MOST_LEVEL, is_name
 from frcrn.export.native.stream import NativeStep, Past
-from frcrn.files import content_of, from_json, text_of
+from frcrn.texts import content_of, from_json, text_of
 
 if TYPE_CHECKING:
     from frcrn.audio.arrays import Wave

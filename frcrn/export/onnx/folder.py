@@ -15,8 +15,9 @@ from frcrn import config
 from frcrn.export.onnx.sessions import AUDIO, ENHANCED, Shapes, open_session, streamed
 from frcrn.export.onnx.traced import step_graph, whole_graph
 from frcrn.export.parity import checked, expected, speech
-from frcrn.files import from_json, text_of, write_together
+from frcrn.files import write_together
 from frcrn.models import Enhancer
+from frcrn.texts import from_json, text_of
 
 ABOUT = "frcrn.json"
 FORMAT = 1

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from frcrn.audio import MissingPackage
 from frcrn.evaluation.metrics.dnsmos import MEL_HOP, MEL_WINDOW, RATE, mel_filters
-from frcrn.files import content_of
+from frcrn.texts import content_of
 
 MOST_BYTES = 1 << 26
 OPERATIONS: dict[str, Callable[..., Tensor]] = {
