@@ -14,7 +14,7 @@ MAP = ROOT / "CONTRIBUTING.md"
 BEGIN, END = "<!-- rooms: begin -->\n", "<!-- rooms: end -->\n"
 
 FLOORS = (
-    "_copies config files visible workers",
+    "_copies config files texts visible workers",
     "machine audio models.layers",
     "models export.weights export.parity export.backend export.rows",
     "data export.onnx export.native evaluation.metrics",
