@@ -272,7 +272,7 @@ def running(command: list[str], environment: dict[str, str]) -> Iterator[subproc
 def until(command: list[str], environment: dict[str, str], text: str = "") -> None:
     """Wait for a command to succeed and to print something."""
     for _ in range(100):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=20)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
         if done.returncode == 0 and text in done.stdout:
             return
         time.sleep(0.1)
@@ -304,7 +304,7 @@ def test_pipewire_makes_a_clean_microphone(tmp_path: Path) -> None:
                     playing.wait(timeout=30)
                 time.sleep(0.5)
                 recording.send_signal(signal.SIGINT)
-                recording.wait(timeout=10)
+                recording.wait(timeout=30)
     got = soundfile.read(tmp_path / "out.wav")[0]
     clean = streamed(frcrn.load(), wave[None])[0]
     # from 1 s on, as playing begins before it is linked; hops begin elsewhere, so it is the same but not to the bit

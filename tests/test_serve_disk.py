@@ -130,7 +130,7 @@ def test_a_job_that_failed_leaves_no_files(client: Client, monkeypatch: pytest.M
     assert client.ended(client.begin(b"no sound"))["state"] == "failed"
     monkeypatch.setattr(jobs, "stored_as", full)
     assert client.ended(client.begin(SOUND))["error"] == NO_ROOM
-    until(lambda: set(client.service.folder.iterdir()) <= before, seconds=10)
+    until(lambda: set(client.service.folder.iterdir()) <= before, seconds=60)
 
 
 def test_folders_that_are_being_removed_are_counted(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_work_that_failed_leaves_nothing_open(client: Client, monkeypatch: pytes
             client.enhance(SOUND)
         until(lambda: client.service.pool.waiting + client.service.pool.active == 0)
         place = str(client.service.folder) + os.sep
-        until(lambda: not [name for name in opened_files() if name.startswith(place)], seconds=5)
+        until(lambda: not [name for name in opened_files() if name.startswith(place)], seconds=60)
     finally:
         gc.enable()
 

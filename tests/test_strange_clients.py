@@ -142,7 +142,7 @@ def test_a_job_deleted_while_its_sound_is_fetched_leaves_nothing(
 
     monkeypatch.setattr(jobs, "write_part", written_late)
     assert client.get(f"/v1/jobs/{id}/audio").status == 404
-    until(lambda: set(client.service.folder.iterdir()) == kept, seconds=20)
+    until(lambda: set(client.service.folder.iterdir()) == kept, seconds=60)
 
 
 def test_addresses_that_a_client_makes_up_guess_no_password(models: Models) -> None:
@@ -187,8 +187,8 @@ def test_an_answer_that_nobody_reads_is_not_kept(hasty: Client) -> None:
     body = wav(0.1 * np.ones((8, 400_000)))
     start = START.replace(b"a.wav", b"a.wav&format=f64le") + b"Content-Length: %d\r\n\r\n" % len(body)
     with connected(hasty, start, body):
-        until(lambda: list(hasty.service.folder.glob("*/clean*")), seconds=20)
-        until(lambda: not list(hasty.service.folder.iterdir()), seconds=40)
+        until(lambda: list(hasty.service.folder.glob("*/clean*")), seconds=60)
+        until(lambda: not list(hasty.service.folder.iterdir()), seconds=60)
 
 
 def test_a_client_that_reads_slowly_gets_all(hasty: Client) -> None:
