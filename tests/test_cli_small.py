@@ -128,6 +128,11 @@ def test_bash_completes(tmp_path: Path) -> None:
     )
     asked = "source ./c; COMP_WORDS=(frcrn data mi); COMP_CWORD=2; _frcrn; echo ${COMPREPLY[@]}"
     assert subprocess.check_output(["bash", "-c", asked], text=True, cwd=tmp_path).split() == ["mix"]
+    for name in ("my take.wav", "my other.wav"):
+        (tmp_path / name).touch()
+    asked = "source ./c; COMP_WORDS=(frcrn enhance my); COMP_CWORD=2; _frcrn; printf '%s\\n' \"${COMPREPLY[@]}\""
+    found = subprocess.check_output(["bash", "-c", asked], text=True, cwd=tmp_path).splitlines()
+    assert sorted(found) == ["my other.wav", "my take.wav"]
 
 
 def test_zsh_completes(tmp_path: Path) -> None:
@@ -136,6 +141,7 @@ def test_zsh_completes(tmp_path: Path) -> None:
         pytest.skip("needs zsh")
     script = subprocess.check_output([sys.executable, "-m", "frcrn", "completion", "zsh"], text=True)
     (tmp_path / "c").write_text(script)
+    (tmp_path / "my take.wav").touch()
     ours, theirs = os.openpty()
     shown = b""
 
@@ -155,6 +161,8 @@ def test_zsh_completes(tmp_path: Path) -> None:
             assert until(b"ready\r")
             os.write(ours, b"frcrn data mi\t")
             assert until(b"frcrn data mix")
+            os.write(ours, b"\x15frcrn enhance my\t")
+            assert until(b"frcrn enhance my\\ take.wav")
         finally:
             shell.kill()
     os.close(ours)

@@ -56,7 +56,8 @@ def _bash(table: dict[str, list[str]]) -> str:
     case "$path" in
 {cases}
     esac
-    COMPREPLY=($(compgen -W "$words" -- "$current") $(compgen -f -- "$current"))
+    local IFS=$'\\n'
+    COMPREPLY=($(compgen -W "${{words// /$'\\n'}}" -- "$current") $(compgen -f -- "$current"))
 }}
 complete -o filenames -F _frcrn frcrn"""
 
