@@ -410,6 +410,23 @@ def test_word_errors_count_insertions_deletions_and_substitutions(said: str, hea
     assert word_errors.word_errors(said.split(), heard.split()) == errors
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("The cat, the DOG_and 3.5!", "the cat the dog and 3 5"),
+        ("don\u2019t \u2018rock\u2019 rock 'n' roll", "don't rock rock n roll"),
+        ("cafe\u0301 na\u200cme", "caf\xe9 name"),
+        ("हिन्दी में बात करें।", "हिन्दी में बात करें"),
+        ("நன்றி வணக்கம்", "நன்றி வணக்கம்"),
+        ("你好，abc世界", "你 好 abc 世 界"),
+        ("สวัสดี", "ส วั ส ดี"),
+        ("안녕 하세요", "안녕 하세요"),
+    ],
+)
+def test_words_are_those_of_their_script(text: str, found: str) -> None:
+    assert word_errors.words(text) == found.split()
+
+
 def distance(one: list[str], other: list[str]) -> int:
     """Levenshtein's recursion."""
     if not one or not other:

@@ -193,17 +193,22 @@ exports.InferenceSession = { create: async () => ({ run }) };
 """Stands for the runtime in JavaScript: the graph of whole waves turns them over."""
 
 
-def enhanced(program: Path, wav: Path, target: Path, code: int = 0) -> str:
+def enhanced(program: Path, *words: str | Path, code: int = 0) -> str:
     """Run a program's graph of whole waves, in JavaScript on a runtime that is made here."""
+    return started(program, *words, "whole", code=code)
+
+
+def started(program: Path, *words: str | Path, code: int = 0) -> str:
+    """Run a program, in JavaScript on a runtime that is made here."""
     if program.suffix == ".py":
-        return run([sys.executable, program, wav, target, "whole"], dict(os.environ), code)
+        return run([sys.executable, program, *words], dict(os.environ), code)
     if shutil.which("node") is None:
         pytest.skip("node is not installed")
-    runtime = target.parent / "modules" / "onnxruntime-node" / "index.js"
+    runtime = program.parent / "modules" / "onnxruntime-node" / "index.js"
     runtime.parent.mkdir(parents=True, exist_ok=True)
     runtime.write_text(NEGATED)
     environment = {**os.environ, "NODE_PATH": str(runtime.parent.parent)}
-    return run(["node", program, wav, target, "whole"], environment, code)
+    return run(["node", program, *words], environment, code)
 
 
 def changed(wav: Path, at: int, *words: int) -> bytes:
@@ -256,9 +261,17 @@ def test_the_programs_refuse_what_they_cannot_read(program: str, folder: Path, w
 
 
 @pytest.mark.parametrize("program", RUNNERS)
+def test_the_programs_say_what_they_expect(program: str, folder: Path, wav: Path, tmp_path: Path) -> None:
+    assert "noisy.wav clean.wav [GRAPH]" in started(folder / program, code=2)
+    assert "noisy.wav clean.wav [GRAPH]" in started(folder / program, wav, code=2)
+    said = started(folder / program, wav, tmp_path / "clean.wav", "nosuch", code=2)
+    assert said == f"{wav}: found no graph nosuch, only step, whole\n"
+
+
+@pytest.mark.parametrize("program", RUNNERS)
 def test_the_programs_are_short_enough_to_copy(program: str, folder: Path) -> None:
     lines = (folder / program).read_text().splitlines()
-    assert len(lines) <= 81
+    assert len(lines) <= 85
     assert max(map(len, lines)) <= 120
 
 

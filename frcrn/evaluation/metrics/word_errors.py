@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +16,10 @@ Recogniser = Callable[[Samples, int], str]
 """Samples [T] and their rate -> text."""
 COLUMNS = ("wer", "words")
 POCKETSPHINX = "pocketsphinx"
+APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}\N{MODIFIER LETTER APOSTROPHE}\N{FULLWIDTH APOSTROPHE}"
+JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}\N{SOFT HYPHEN}"
+SPACELESS = ("CJK ", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
+"""How names of letters begin whose scripts have no spaces between words; their errors are counted by letters."""
 
 
 def open_recogniser(name: str) -> Recogniser:
@@ -56,8 +60,20 @@ def name_of(recogniser: Recogniser) -> str:
 
 
 def words(text: str) -> list[str]:
-    """Split a text into lower-case words without punctuation."""
-    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower())
+    """Split a text into lower-case words without punctuation; each letter of a script without spaces is one."""
+    found, alone = "", False
+    for letter in unicodedata.normalize("NFC", text.lower()):
+        kind = unicodedata.category(letter)[0]
+        if letter in APOSTROPHES:
+            found += "'"
+        elif kind == "M":  # vowel signs and accents belong to the letter before
+            found += letter
+        elif kind in "LN":
+            was_alone, alone = alone, unicodedata.name(letter, "").startswith(SPACELESS)
+            found += f" {letter}" if alone or was_alone else letter
+        elif letter not in JOINERS:
+            found, alone = found + " ", False
+    return [word for each in found.split() if (word := each.strip("'"))]
 
 
 def word_errors(reference: Sequence[str], recognised: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ class Denoiser { // one channel, hop by hop; what comes out is `delay` samples l
   static async open(folder, name) {
     const { graphs, sample_rate: rate, hop, latency } = JSON.parse(fs.readFileSync(path.join(folder, "frcrn.json")));
     const graph = graphs[name ?? Object.keys(graphs)[0]];
+    if (!graph) throw `found no graph ${name}, only ${Object.keys(graphs).join(", ")}`;
     const session = await ort.InferenceSession.create(fs.readFileSync(path.join(folder, graph.file)));
     const states = Object.entries(graph.states ?? {}); // none of a graph of whole waves: one push takes it all
     const past = Object.fromEntries(states.map(([name, { shape, initial }]) =>
@@ -40,6 +41,7 @@ function soundIn(file, rate) { // where a wav file's 16-bit samples begin, their
 }
 
 async function main(source, target, graph) {
+  if (!target) throw "node run.js noisy.wav clean.wav [GRAPH]";
   if (fs.existsSync(target) && !fs.statSync(target).isFile()) throw `${target} is there, and no file`;
   const file = fs.readFileSync(source), first = await Denoiser.open(__dirname, graph);
   const { start, size, channels } = soundIn(file, first.rate), length = Math.floor(size / 2 / channels);
@@ -57,6 +59,9 @@ async function main(source, target, graph) {
   const part = `${target}.${process.pid}.part`;
   try { fs.writeFileSync(part, file), fs.renameSync(part, target); } finally { fs.rmSync(part, { force: true }); }
 }
-const refuse = (error) => { console.error(`${process.argv[2]}: ${error.message ?? error}`); process.exitCode = 2; };
+const refuse = (error) => {
+  console.error(`${process.argv[2] ?? __filename}: ${error.message ?? error}`);
+  process.exitCode = 2;
+};
 if (require.main === module) main(...process.argv.slice(2)).catch(refuse);
 module.exports = { Denoiser };

@@ -16,7 +16,10 @@ class Denoiser:
         import onnxruntime
 
         about = json.loads(Path(folder, "frcrn.json").read_text(encoding="utf-8"))
-        graph = about["graphs"][name or next(iter(about["graphs"]))]
+        name = name or next(iter(about["graphs"]))
+        if name not in about["graphs"]:
+            raise ValueError(f"found no graph {name}, only {', '.join(about['graphs'])}")
+        graph = about["graphs"][name]
         self.rate, self.hop, self.delay = about["sample_rate"], about["hop"], about["latency"] - about["hop"]
         self.session = onnxruntime.InferenceSession(str(Path(folder, graph["file"])))
         self.states = graph.get("states", {})  # none of a graph of whole waves: one push takes it all
@@ -74,7 +77,9 @@ def enhance(source: str, target: str, *graph: str) -> None:
 
 if __name__ == "__main__":
     try:
+        if len(sys.argv) not in (3, 4):
+            raise ValueError(__doc__)
         enhance(*sys.argv[1:])
-    except (OSError, ValueError) as error:
-        sys.stderr.write(f"{sys.argv[1]}: {error}\n")
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime's are of many kinds
+        sys.stderr.write(f"{' '.join(sys.argv[1:2]) or __file__}: {error}\n")
         sys.exit(2)
