@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from frcrn import audio
-from frcrn.audio import AudioError
+from frcrn.audio import AudioError, normalising
 from frcrn.cli import main
 from frcrn.inference.paths import plan
 from tests.test_foreign_audio import RATE, decoded, ffmpeg, likeness, program, speechlike
@@ -184,6 +184,29 @@ def test_normalising_gives_the_loudness_that_ffmpeg_measures(tmp_path: Path, luf
     said = subprocess.run(measure, check=True, capture_output=True, text=True).stderr
     found = float(said.rpartition("I:")[2].split()[0])
     assert found == pytest.approx(lufs, abs=0.3)
+
+
+SIDE = 10**0.15  # of a channel at the side or behind, by BS.1770; the one for low notes does not count
+
+
+@pytest.mark.parametrize(
+    ("channels", "weights"),
+    [
+        (2, 2),
+        (3, 3),
+        (4, 3 + SIDE),
+        (5, 3 + 2 * SIDE),
+        (6, 3 + 2 * SIDE),
+        (8, 3 + 4 * SIDE),
+        (9, 9),
+        (17, 17),
+        (64, 64),
+    ],
+)
+def test_any_number_of_channels_has_a_loudness(channels: int, weights: float) -> None:
+    sound = 0.01 * np.random.default_rng(0).standard_normal((channels, RATE)).astype(np.float32)
+    alone = normalising.integrated([sound[:1]], RATE, 1)
+    assert normalising.integrated([sound], RATE, channels) == pytest.approx(alone + 10 * np.log10(weights), abs=0.1)
 
 
 def test_normalising_clips_nothing_and_leaves_silence(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def integrated(blocks: Iterable[Samples], rate: int, channels: int) -> float:
         from av.filter import Graph
     except ImportError as error:
         raise MissingPackage('normalise measures loudness with PyAV: pip install "frcrn[media]"') from error
-    layout = {1: "mono", 2: "stereo"}.get(channels, f"{channels}c")
+    usual = {1: "mono", 2: "stereo", 3: "3.0"}  # what is not named has the places that are usual for so many channels
+    layout = usual.get(channels, f"{channels}c" if channels <= 8 else f"{channels} channels")
     graph = Graph()
     source = graph.add_abuffer(sample_rate=rate, format="flt", layout=layout, time_base=Fraction(1, rate))
     meter, sink = graph.add("ebur128", "metadata=1"), graph.add("abuffersink")
