@@ -128,20 +128,24 @@ def serve(answer: Callable[[Any], object]) -> None:
     """Answer the questions on standard input until it closes; runs in the process."""
     source, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what C code prints must not mix with the replies
-    send(replies, READY)
+    _tell(replies, READY)
     while True:
         try:
             question = pickle.load(source)
-        except EOFError:
+        except (EOFError, pickle.UnpicklingError):  # half a question is one of a parent that was killed
             return
         try:
             reply = answer(question)
         except Exception as error:  # noqa: BLE001 - passed on to the parent whole
             reply = error
-        try:
-            send(replies, reply)
-        except BrokenPipeError:
-            os._exit(1)  # the parent was killed; nobody is left to tell
+        _tell(replies, reply)
+
+
+def _tell(replies: BinaryIO, message: object) -> None:
+    try:
+        send(replies, message)
+    except BrokenPipeError:
+        os._exit(1)  # the parent was killed; nobody is left to tell
 
 
 def send(pipe: BinaryIO, message: object) -> None:

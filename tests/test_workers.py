@@ -1,0 +1,25 @@
+"""Processes that answer through a pipe end without a word when nobody is left to hear one."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+SERVE = "from frcrn.workers import serve\nserve(lambda question: question)\n"
+
+
+@pytest.mark.parametrize("sent", [b"", pickle.dumps("a question"), pickle.dumps("a question")[:9]])
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_process_whose_parent_was_killed_says_nothing(sent: bytes, heard: bool) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", SERVE], **pipes) as process:
+        assert process.stdin and process.stdout and process.stderr
+        if not heard:
+            process.stdout.close()
+        process.stdin.write(sent)
+        process.stdin.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == (0 if heard else 1)
