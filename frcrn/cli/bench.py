@@ -12,7 +12,7 @@ DESCRIPTION = """Measure the speed of a model on this machine: parameters, multi
 latency by design, the time of each frame (median, 99th
 percentile, worst, the share under half a frame), the real-time factor and
 the peak of memory, on one thread and on two, with each runtime that is installed; --vs measures further models
-in the same run. A folder that `frcrn export` wrote, or a graph in it, is measured in ONNX Runtime."""
+in the same run. An ONNX export, or a graph in it, is measured in ONNX Runtime."""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
