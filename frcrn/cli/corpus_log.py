@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from frcrn.cli.common import Bar, progress_bar
 from frcrn.cli.enhance_log import COLUMNS, FAILURES, refuse_other
 from frcrn.texts import cell
+from frcrn.visible import visible
 
 if TYPE_CHECKING:
     from frcrn.inference.one_file import Settings
@@ -30,7 +31,7 @@ def enhance(args: argparse.Namespace, settings: Settings) -> int:
     corpus = Corpus(args.inputs[0], args.output, settings, args.force)
     if corpus.goal.local:
         refuse_other(Path(corpus.goal.path, FAILURES))
-    sizes = {piece.name: float(piece.size) for piece in corpus.pieces}
+    sizes = {piece.name: float(piece.size) for piece in corpus.pieces if not piece.problem}
     with progress_bar(sum(sizes.values()), "") as bar:
         log = CorpusLog(corpus.goal, sizes, bar, as_json=args.json, quiet=args.quiet)
         try:
@@ -56,6 +57,7 @@ class CorpusLog:
 
     def add(self, row: Row) -> None:
         """Note and tell what became of a piece, or of one recording in it."""
+        row = row._replace(error=row.error and visible(row.error))
         self.counts[row.status] += 1
         self.seconds += row.seconds
         if row.status == "failed":
@@ -63,9 +65,10 @@ class CorpusLog:
         self.bar.clear()
         self._tell(row)
         if row.member is None:
-            self._bytes += self.sizes.get(row.name, 0.0)
+            size = self.sizes.pop(row.name, 0.0)  # the second row of a name is that of a problem
+            self._bytes += size
             if row.status == "done before":
-                self.bar.skip(self.sizes.get(row.name, 0.0))
+                self.bar.skip(size)
         pace = self.seconds / max(time.monotonic() - self._begun, 1e-9)
         self.bar.note = f"{sum(self.counts.values())} results, {pace:.1f} hours of audio an hour,"
         self.bar(self._bytes)

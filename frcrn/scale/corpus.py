@@ -13,9 +13,9 @@ from frcrn.inference.manifest import sweep
 from frcrn.inference.one_file import Settings
 from frcrn.scale.cluster import connected, results
 from frcrn.scale.places import Place
-from frcrn.scale.planning import SHARDS, TABLES, Piece, plan, units
+from frcrn.scale.planning import Piece, holds_many, plan, units
 from frcrn.scale.records import Known, Records, records_of
-from frcrn.scale.work import Row, is_done, orders_of
+from frcrn.scale.work import Row, is_done, orders_of, refused
 
 UNITS_AN_ACTOR = 24
 """More are finer, and cost more: a unit that is lost is done again, and the last ones decide when all is done."""
@@ -44,12 +44,12 @@ class Corpus:
     def rows(self, address: str | None = None, actors: int | None = None) -> Generator[Row, None, None]:
         """Do it on a cluster; yield what became of each piece, and note it in the manifest as it comes."""
         with self.records as records:
-            known: dict[str, Known | None] = {}
-            if not self.force:
-                known = {piece.name: records.known(piece.name) for piece in self.pieces}
-            before = self._before(known)
-            yield from (Row(piece.source, piece.name, status="done before") for piece in before)
-            left = {piece.name: piece for piece in self.pieces if piece not in before}
+            yield from (refused(piece, piece.problem) for piece in self.pieces if piece.problem)
+            pieces = {piece.name: piece for piece in self.pieces if not piece.problem}
+            known: dict[str, Known | None] = {} if self.force else {name: records.known(name) for name in pieces}
+            before = self._before(pieces, known)
+            yield from (Row(pieces[name].source, name, status="done before") for name in before)
+            left = {name: piece for name, piece in pieces.items() if name not in before}
             if left:
                 records.describe(self.identity, self.mark)
                 yield from self._foreign(left, records)
@@ -59,17 +59,17 @@ class Corpus:
     def _foreign(self, left: dict[str, Piece], records: Records) -> Iterator[Row]:
         """Take out what would replace files that no run made."""
         for piece in list(left.values()):
-            if not piece.problem and not records.plan(piece.name, force=self.force):
+            if not records.plan(piece.name, force=self.force):
                 del left[piece.name]
                 there = "is there already, and not from an earlier run; --force replaces it"
                 yield Row(piece.source, piece.name, status="failed", error=f"{(self.goal / piece.name).url}: {there}")
 
-    def _before(self, known: dict[str, Known | None]) -> set[Piece]:
-        """The pieces that an earlier run did; from disk to disk, the worker compares hashes in place of that."""
+    def _before(self, pieces: dict[str, Piece], known: dict[str, Known | None]) -> set[str]:
+        """The names of what an earlier run did; from disk to disk, the worker compares hashes in place of that."""
         if not any(known.values()):
             return set()
         sizes = {found.name: found.size for found in self.goal.files()}
-        return {piece for piece in self.pieces if is_done(piece, known.get(piece.name), self.mark, sizes)}
+        return {name for name, piece in pieces.items() if is_done(piece, known.get(name), self.mark, sizes)}
 
     def _on_cluster(
         self,
@@ -102,9 +102,8 @@ class Corpus:
 
     def _units(self, pieces: Sequence[Piece], actors: int, most: int) -> Iterator[Sequence[Piece]]:
         """Units of files alike in bytes, with so many files at most; a shard or a table is one of its own."""
-        big = (*SHARDS, *TABLES)
-        yield from ([piece] for piece in pieces if piece.name.lower().endswith(big))
-        files = [piece for piece in pieces if not piece.name.lower().endswith(big)]
+        yield from ([piece] for piece in pieces if holds_many(piece.name))
+        files = [piece for piece in pieces if not holds_many(piece.name)]
         for unit in units(files, UNITS_AN_ACTOR * actors):
             yield from (unit[start : start + most] for start in range(0, len(unit), most))
 

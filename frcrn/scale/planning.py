@@ -21,7 +21,7 @@ SHARDS, TABLES = (".tar",), (".parquet", ".arrow")
 LISTS = (".jsonl", ".csv", ".parquet")
 """What may be a manifest; a Parquet file is one where it has a column `path` and none with audio in it."""
 BESIDE = ("state.json", "dataset_info.json", "dataset_dict.json")
-"""What `datasets.save_to_disk` writes beside its tables; it is copied."""
+"""What `datasets.save_to_disk` writes beside its tables; it is copied from a folder, never for a row."""
 
 
 class Piece(NamedTuple):
@@ -60,8 +60,22 @@ def _path_of(piece: Piece) -> str:
 
 def wanted(name: str) -> bool:
     """Tell by its name whether a file is enhanced, or copied beside the tables that it describes."""
-    kind = name.lower().endswith((*SHARDS, *TABLES)) or is_audio_name(name) or is_media_name(name)
-    return (kind or name.rpartition("/")[2] in BESIDE) and not ours(name)
+    return (is_recording(name) or holds_many(name) or is_beside(name)) and not ours(name)
+
+
+def is_recording(name: str) -> bool:
+    """Tell by its name whether a file is one recording."""
+    return is_audio_name(name) or is_media_name(name)
+
+
+def holds_many(name: str) -> bool:
+    """Tell by its name whether a file is a shard or a table."""
+    return name.lower().endswith((*SHARDS, *TABLES))
+
+
+def is_beside(name: str) -> bool:
+    """Tell by its name whether a file describes tables."""
+    return name.rpartition("/")[2] in BESIDE
 
 
 def _pieces(url: str) -> Iterator[Piece]:
@@ -137,34 +151,53 @@ def _listed(rows: Sequence[Mapping[str, Any]], manifest: Place) -> Iterator[Piec
             continue
         path = str(row["path"])
         try:
-            full = named_in_row(path, folder)
-            facts[full] = facts[full] if full in facts else _facts(full)
+            yield _one(row, number, path, named_in_row(path, folder), facts)
         except ValueError as error:
-            yield Piece(path, f"row-{number}", problem=str(error))
-        else:
-            yield _one(row, path, full, facts[full])
+            yield Piece(visible(path), f"row-{number}", problem=visible(str(error)))
 
 
-def _one(row: Mapping[str, Any], path: str, full: str, found: Found | None) -> Piece:
-    """The piece of a row: a file that is there, or the seconds that are wanted of it."""
+def _one(row: Mapping[str, Any], number: int, path: str, full: str, facts: dict[str, Found | None]) -> Piece:
+    """The piece of a row: a recording that is there, or the seconds that are wanted of it."""
+    start, end, problem = _span(row)
+    name = _name(path, row.get("id"), start, end)
+    if not is_recording(_in_store(path)):
+        problem = f"expected a recording; accepted are {ACCEPTED}"
+    elif not _can_be_made(name):
+        problem = f"id {row.get('id')!r}"[:LONGEST] + ": expected a name for a recording"
+    elif problem is None:
+        facts[full] = found = facts[full] if full in facts else _facts(full)
+        if found is not None:
+            return Piece(full, name, found.size, found.stamp, start, end)
+        problem = "cannot be read: no such file"
+    name = name if _can_be_made(name) else f"row-{number}"
+    return Piece(visible(full), visible(name), problem=f"{visible(full)}: {problem}")
+
+
+def _span(row: Mapping[str, Any]) -> tuple[float | None, float | None, str | None]:
+    """The start and end of what is wanted of a recording, and what is wrong with them."""
     try:
         start, end = _seconds(row.get("start")), _seconds(row.get("end"))
     except (ValueError, TypeError):
-        given = f"start {row.get('start')!r} and end {row.get('end')!r}"
-        return Piece(full, _name(path, row.get("id"), None, None), problem=f"{full}: {given}: expected seconds")
-    name = _name(path, row.get("id"), start, end)
-    if found is None:
-        return Piece(full, name, problem=f"{full}: cannot be read: no such file")
-    if not 0 <= (start or 0.0) < (inf if end is None else end):
-        problem = f"{full}: start {start} and end {end}: expected 0 <= start < end"
-        return Piece(full, name, problem=problem)
-    return Piece(full, name, found.size, found.stamp, start, end)
+        return None, None, f"start {row.get('start')!r} and end {row.get('end')!r}: expected seconds"
+    ordered = 0 <= (start or 0.0) < (inf if end is None else end)
+    return start, end, None if ordered else f"start {start} and end {end}: expected 0 <= start < end"
 
 
 def _seconds(value: Any) -> float | None:
     """A number of seconds; an empty cell is none, and so is the NaN that tables write for one."""
+    if isinstance(value, bool):
+        raise TypeError
     seconds = None if value in (None, "") else float(value)
     return None if seconds is None or isnan(seconds) else seconds
+
+
+def _can_be_made(name: str) -> bool:
+    """Tell whether a recording can have a name, which a row has made up."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return is_recording(name) and not ours(name) and "\0" not in name
 
 
 def _facts(url: str) -> Found | None:
@@ -177,11 +210,17 @@ def _facts(url: str) -> Found | None:
 
 
 def _name(path: str, identity: Any, start: float | None, end: float | None) -> str:
-    stem, extension = os.path.splitext(path.partition("://")[2] or path)
+    stem, extension = os.path.splitext(_in_store(path))
     if identity not in (None, ""):
         return _inside(f"{identity}{extension}")
     span = "" if start is None and end is None else f"-{start or 0:g}-{'end' if end is None else format(end, 'g')}"
     return _inside(f"{stem}{span}{extension}")
+
+
+def _in_store(path: str) -> str:
+    """What a row names in its store; what a web address asks for, after its path, is no part of the name."""
+    scheme, mark, rest = path.partition("://")
+    return path if not mark else rest.partition("?")[0] if scheme in ("http", "https") else rest
 
 
 def _inside(name: str) -> str:
@@ -192,8 +231,8 @@ def _inside(name: str) -> str:
 def _without_collisions(pieces: Iterator[Piece]) -> Iterator[Piece]:
     taken: dict[str, Piece] = {}
     for piece in pieces:
-        first = taken.setdefault(piece.name, piece)
-        if first is piece or piece.problem:
+        first = piece if piece.problem else taken.setdefault(piece.name, piece)
+        if first is piece:
             yield piece
         elif first[:6] != piece[:6]:
             yield piece._replace(problem=f"{piece.source}: {piece.name} is already taken by {first.source}")

@@ -14,7 +14,7 @@ from frcrn.inference.manifest import Record
 from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one
 from frcrn.inference.paths import Job, led_out
 from frcrn.scale.places import Place
-from frcrn.scale.planning import BESIDE, SHARDS, TABLES, Piece
+from frcrn.scale.planning import SHARDS, Piece, holds_many, is_beside
 from frcrn.scale.records import Known
 from frcrn.scale.shards import Part, enhanced_shard
 from frcrn.scale.sounds import enhanced_bytes, enhanced_copy
@@ -61,15 +61,13 @@ class Worker:
             else:
                 yield from self._through_a_copy(piece)
         except Exception as error:  # noqa: BLE001 - the other pieces go on
-            text = str(error) or type(error).__name__
-            text = text if piece.source in text else f"{piece.source}: {text}"
-            yield Row(piece.source, piece.name, status="failed", error=text)
+            yield refused(piece, str(error) or type(error).__name__)
 
     def _led_out(self, piece: Piece) -> str | None:
         return led_out(Path(self.goal.path), Path(self.goal.path, piece.name)) if self.goal.local else None
 
     def _stays_here(self, piece: Piece) -> bool:
-        plain = not piece.name.lower().endswith((*SHARDS, *TABLES, *BESIDE))
+        plain = not (holds_many(piece.name) or is_beside(piece.name))
         return plain and piece.start is piece.end is None and self.goal.local and Place(piece.source).local
 
     def _in_place(self, order: Order) -> Row:
@@ -85,11 +83,10 @@ class Worker:
             noisy = Place(piece.source).fetch(Path(folder))
             clean = Path(folder, "clean", os.path.basename(piece.name))
             clean.parent.mkdir()
-            kind = piece.name.lower()
-            if kind.endswith(BESIDE):
+            if is_beside(piece.name):
                 shutil.copyfile(noisy, clean)
                 yield self._stored(piece, clean, "copied", 0.0)
-            elif kind.endswith((*SHARDS, *TABLES)):
+            elif holds_many(piece.name):
                 yield from self._members(piece, noisy, clean)
             else:
                 outcome = enhanced_copy(noisy, clean, (piece.start, piece.end), self.settings, self.model)
@@ -125,6 +122,12 @@ class Worker:
         error = None if outcome.error is None else str(outcome.error)
         size = outcome.job.target.stat().st_size if outcome.job.target.is_file() else 0
         return Row(piece.source, piece.name, None, outcome.status, error, outcome.seconds or 0.0, record, size)
+
+
+def refused(piece: Piece, problem: str) -> Row:
+    """Return the row of a piece that is not made; its reason names the source."""
+    error = problem if piece.source in problem else f"{piece.source}: {problem}"
+    return Row(piece.source, piece.name, status="failed", error=error)
 
 
 def is_done(piece: Piece, known: Known | None, mark: str, sizes: dict[str, int]) -> bool:

@@ -1,0 +1,151 @@
+"""Rows of strangers, done: each is one recording, told once, and nothing else of the machine ends up in the result."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fsspec")
+
+from frcrn import audio
+from frcrn.cli import main
+from frcrn.inference.one_file import Settings
+from frcrn.models.checkpoint import save_directory
+from frcrn.scale.corpus import Corpus
+from frcrn.scale.planning import plan
+from frcrn.scale.work import Order, Row, Worker
+from tests.played_cluster import play
+from tests.training_runs import network
+
+Run = Callable[..., list[Row]]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    save_directory(network().eval(), folder)
+    return str(folder)
+
+
+@pytest.fixture
+def run(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Return a function that does a corpus into `out`."""
+    play(monkeypatch)
+
+    def done(source: Path | str, **options: Any) -> list[Row]:
+        settings = Settings(model=model, runtime="torch")
+        return list(Corpus(str(source), str(tmp_path / "out"), settings, **options).rows())
+
+    return done
+
+
+def sound(path: Path, seed: int = 0, seconds: float = 0.2) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    audio.write(path, 0.1 * np.random.default_rng(seed).standard_normal((1, round(seconds * 16000))).astype("f"), 16000)
+    return path
+
+
+def listed(folder: Path, *rows: dict[str, Any]) -> Path:
+    """Write a manifest."""
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "rows.jsonl"
+
+
+def private(folder: Path) -> list[str]:
+    """Write files that nobody is to have."""
+    with tarfile.open(folder / "backup.tar", "w") as shard:
+        info = tarfile.TarInfo("home/key")
+        info.size = 6
+        shard.addfile(info, io.BytesIO(b"SECRET"))
+    for name in ("config.json", "key", "state.json", "rows.parquet"):
+        (folder / name).write_bytes(b"SECRET")
+    return ["config.json", "key", "state.json", "backup.tar", "rows.parquet"]
+
+
+@pytest.mark.parametrize("name", ["state", "state.json", "x/state", "x/dataset_info.json", "frcrn-manifest/x/state"])
+def test_a_row_gives_no_file_that_is_no_recording(name: str, tmp_path: Path) -> None:
+    source = listed(tmp_path, *({"path": each, "id": name} for each in private(tmp_path)))
+    pieces = plan(str(source), str(tmp_path / "out"))
+    worker = Worker(Settings(), "", str(tmp_path / "out"))
+    rows = [row for piece in pieces for row in worker.rows(Order(piece))]
+    assert [(row.status, row.name) for row in rows] == [("failed", f"row-{number}") for number in range(1, 6)]
+    assert all("expected a recording; accepted are wav" in str(row.error) for row in rows)
+    assert not (tmp_path / "out").exists()
+
+
+def test_only_what_saved_datasets_have_is_copied_from_a_folder(run: Run, tmp_path: Path) -> None:
+    sound(tmp_path / "in" / "a.wav")
+    for name in ("state.json", "deep/dataset_info.json", "mystate.json", "config.json"):
+        (tmp_path / "in" / "deep").mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_text("{}")
+    assert {row.name: row.status for row in run(tmp_path / "in")} == {
+        "a.wav": "enhanced",
+        "deep/dataset_info.json": "copied",
+        "state.json": "copied",
+    }
+
+
+@pytest.mark.parametrize("name", ["x/", "frcrn-manifest/x", "\ud800", "a\0b", "a\0/b"])
+def test_an_id_that_is_no_name_of_a_recording_is_a_row_that_fails(name: str, run: Run, tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav")
+    rows = run(listed(tmp_path, {"path": "a.wav", "id": name}, {"path": "a.wav"}))
+    assert [(row.name, row.status) for row in rows] == [("row-1", "failed"), ("a.wav", "enhanced")]
+    assert rows[0].error == f"{tmp_path}/a.wav: id {name!r}: expected a name for a recording"
+
+
+def test_strange_letters_of_rows_reach_no_terminal_and_end_no_list(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    play(monkeypatch)
+    rows = [{"path": "\ud800.wav"}, {"path": "\x1b[31m.wav"}, {"path": "a\nb.txt"}, {"path": "\ud800://a.wav"}]
+    source = listed(tmp_path, *rows)
+    assert main(["enhance", str(source), "-o", f"{tmp_path}/out", "--ray", "-m", model]) == 2
+    assert len(capsys.readouterr().err.replace("\x1b", "?\n").splitlines()) == 5
+    with (tmp_path / "out" / "failures.csv").open(encoding="utf-8", newline="") as file:
+        names = [Path(row["source"]).name for row in csv.DictReader(file)]
+    assert names == [r"\ud800.wav", r"\x1b[31m.wav", r"a\nb.txt", "a.wav"]
+
+
+def test_of_two_rows_with_one_name_the_first_is_made_and_each_is_told(run: Run, tmp_path: Path) -> None:
+    for seed, name in enumerate("abe"):
+        sound(tmp_path / f"{name}.wav", seed)
+    source = listed(
+        tmp_path,
+        {"path": "a.wav", "id": "x"},
+        {"path": "b.wav", "id": "x"},
+        {"path": "gone.wav", "id": "y"},
+        {"path": "e.wav", "id": "y"},
+        *({"path": name} for name in (".", "..", "/")),
+    )
+    rows = run(source)
+    assert sorted((row.name, row.status) for row in rows) == [
+        *((f"row-{number}", "failed") for number in (5, 6, 7)),
+        ("x.wav", "enhanced"),
+        ("x.wav", "failed"),
+        ("y.wav", "enhanced"),
+        ("y.wav", "failed"),
+    ]
+    reasons = [str(row.error) for row in rows if row.name in ("x.wav", "y.wav") and row.error]
+    assert f"{tmp_path}/b.wav: x.wav is already taken by {tmp_path}/a.wav" in reasons
+    assert audio.read(tmp_path / "out" / "x.wav").samples.shape == (1, 3200)
+    again = run(source)
+    assert sorted(row.status for row in again) == ["done before"] * 2 + ["failed"] * 5
+
+
+def test_of_two_folders_with_one_name_the_first_is_made(run: Run, tmp_path: Path) -> None:
+    for seed, name in enumerate(("1/s.wav", "2/s.wav", "2/t.wav")):
+        sound(tmp_path / "in" / name, seed)
+    rows = run(tmp_path / "in" / "{1..2}")
+    assert sorted((Path(row.source).parent.name, row.name, row.status) for row in rows) == [
+        ("1", "s.wav", "enhanced"),
+        ("2", "s.wav", "failed"),
+        ("2", "t.wav", "enhanced"),
+    ]
