@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import tarfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +153,54 @@ def test_of_two_folders_with_one_name_the_first_is_made(run: Run, tmp_path: Path
         ("2", "s.wav", "failed"),
         ("2", "t.wav", "enhanced"),
     ]
+
+
+def test_another_stretch_or_file_of_the_same_id_is_made(run: Run, tmp_path: Path) -> None:
+    sound(tmp_path / "a.wav", 0, 1.0), sound(tmp_path / "b.wav", 1, 1.0)
+    for name in "ab":
+        os.utime(tmp_path / f"{name}.wav", (0, 0))
+
+    def made(**row: Any) -> tuple[str, int]:
+        (done,) = run(listed(tmp_path, {"id": "x", **row}))
+        return done.status, audio.read(tmp_path / "out" / "x.wav").samples.shape[-1]
+
+    assert made(path="a.wav", start=0, end=0.25) == ("enhanced", 4000)
+    assert made(path="a.wav", start=0, end=0.25) == ("done before", 4000)
+    assert made(path="a.wav", start=0.5, end=0.75) == ("enhanced", 4000)
+    assert made(path="b.wav", start=0.5, end=0.75) == ("enhanced", 4000)
+    assert made(path="b.wav", start=0.5) == ("enhanced", 8000)
+    assert made(path="b.wav") == ("enhanced", 16000)
+
+
+@contextmanager
+def web_server(folder: Path, *headers: str) -> Iterator[str]:
+    """Give the address of a server that tells only these headers of its files."""
+
+    class Answer(SimpleHTTPRequestHandler):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(folder))
+
+        def send_header(self, keyword: str, value: str) -> None:
+            if keyword in ("Content-Length", "Content-Type", *headers):
+                super().send_header(keyword, value)
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("header", "again"), [("Last-Modified", "done before"), ("Content-Length", "enhanced")])
+def test_what_a_web_server_does_not_tell_apart_is_made_again(header: str, again: str, run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    os.utime(sound(tmp_path / "web" / "a.wav", 0), (0, 0))
+    with web_server(tmp_path / "web", header) as address:
+        source = listed(tmp_path, {"path": f"{address}/a.wav?key=1", "id": "x"})
+        assert [row.status for row in run(source)] == ["enhanced"]
+        assert [row.status for row in run(source)] == [again]
+        before = (tmp_path / "out" / "x.wav").read_bytes()
+        sound(tmp_path / "web" / "a.wav", 1)
+        assert [row.status for row in run(source)] == ["enhanced"]
+    assert (tmp_path / "out" / "x.wav").read_bytes() != before

@@ -31,10 +31,13 @@ STORES = (
     "memory",
 )
 """What a row may name; any other kind only where its manifest or table is there, too."""
+HASHES = ("ETag", "etag", "Content-MD5", "md5Hash", "crc32c", "blob_id")
+TIMES = ("mtime", "LastModified", "Last-Modified", "last_modified", "modificationTime", "updated", "created")
+"""What stores call the hash of a file's content, and the time when it was written."""
 
 
 class Found(NamedTuple):
-    """A listed file: its URL, its name below the place, its bytes, and a mark that changes with its content."""
+    """A listed file: its URL, its name below the place, its bytes, and its `stamp_of`."""
 
     url: str
     name: str
@@ -151,7 +154,7 @@ class Place:
     def _found(self, path: str, root: str, facts: dict[str, Any]) -> Found:
         name = path[len(root) :].lstrip("/")
         url = path if self.local else self.system.unstrip_protocol(path)
-        return Found(url, name, int(facts.get("size") or 0), stamp_of(facts))
+        return Found(url, name, int(facts.get("size") or 0), stamp_of(url, facts))
 
 
 def _local(system: Any, path: str) -> tuple[Any, str]:
@@ -169,11 +172,14 @@ def named_in_row(name: str, folder: str) -> str:
     return name
 
 
-def stamp_of(facts: dict[str, Any]) -> str:
-    """Return what a store says of a file's content: its hash where it keeps one, else its size and time."""
-    mark = next((str(facts[key]) for key in ("ETag", "etag", "md5Hash", "crc32c") if facts.get(key)), None)
-    when = next((facts[key] for key in ("mtime", "LastModified", "updated", "created") if facts.get(key)), "")
-    return f"{mark or when}-{facts.get('size')}".replace('"', "")
+def stamp_of(url: str, facts: dict[str, Any]) -> str:
+    """Return what changes with a file's content: its hash and size, else its URL, time and size.
+
+    It is empty where the store tells neither: then nobody knows whether the file is still the same.
+    """
+    mark = next((str(facts[key]) for key in HASHES if facts.get(key)), "")
+    when = next((f"{url} {facts[key]}" for key in TIMES if facts.get(key)), "")
+    return f"{mark or when}-{facts.get('size')}".replace('"', "") if mark or when else ""
 
 
 def size_of(content: Path | bytes) -> int:

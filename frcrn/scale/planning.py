@@ -25,7 +25,10 @@ BESIDE = ("state.json", "dataset_info.json", "dataset_dict.json")
 
 
 class Piece(NamedTuple):
-    """One file to do: where it is, its name below the destination, and the seconds that are wanted of it."""
+    """One file to do: where it is, its name below the destination, and the seconds that are wanted of it.
+
+    The stamp changes with what is wanted of its content; it is empty where nobody knows.
+    """
 
     source: str
     name: str
@@ -167,7 +170,8 @@ def _one(row: Mapping[str, Any], number: int, path: str, full: str, facts: dict[
     elif problem is None:
         facts[full] = found = facts[full] if full in facts else _facts(full)
         if found is not None:
-            return Piece(full, name, found.size, found.stamp, start, end)
+            part = "" if start is end is None else f" {start}-{end}"
+            return Piece(full, name, found.size, found.stamp and found.stamp + part, start, end)
         problem = "cannot be read: no such file"
     name = name if _can_be_made(name) else f"row-{number}"
     return Piece(visible(full), visible(name), problem=f"{visible(full)}: {problem}")

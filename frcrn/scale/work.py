@@ -131,11 +131,14 @@ def refused(piece: Piece, problem: str) -> Row:
 
 
 def is_done(piece: Piece, known: Known | None, mark: str, sizes: dict[str, int]) -> bool:
-    """Say whether a record speaks of this source and these settings, and of an object that is there with its size."""
+    """Say whether a record speaks of this source and these settings, and of an object that is there with its size.
+
+    Of a source without a stamp none does.
+    """
     return (
         known is not None
         and known.record.settings == mark
-        and known.record.source == piece.stamp
+        and known.record.source == piece.stamp != ""
         and piece.name in sizes
         and known.size in (None, sizes[piece.name])
     )
