@@ -83,7 +83,7 @@ def test_a_row_runs_no_code(tmp_path: Path, kind: str) -> None:
         (piece,) = plan(str(tmp_path / "rows.jsonl"), str(tmp_path / "out"))
         assert piece.problem and "accepted in rows are file, s3" in piece.problem
     elif kind == "table":
-        _, part = tables.enhanced_cell({"bytes": None, "path": address}, "a", never, str(tmp_path))
+        _, part = tables.enhanced_cell(None, address, "a", never, str(tmp_path))
         assert part.error and "accepted in rows" in part.error
     else:
         cell = address if kind == "dataset" else {"path": address}

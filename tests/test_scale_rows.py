@@ -25,6 +25,7 @@ from frcrn.inference.one_file import Settings
 from frcrn.models.checkpoint import save_directory
 from frcrn.scale.corpus import Corpus
 from frcrn.scale.planning import plan
+from frcrn.scale.sounds import enhanced_bytes
 from frcrn.scale.work import Order, Row, Worker
 from tests.played_cluster import play
 from tests.training_runs import network
@@ -204,3 +205,31 @@ def test_what_a_web_server_does_not_tell_apart_is_made_again(header: str, again:
         sound(tmp_path / "web" / "a.wav", 1)
         assert [row.status for row in run(source)] == ["enhanced"]
     assert (tmp_path / "out" / "x.wav").read_bytes() != before
+
+
+def test_reasons_name_what_was_given_and_no_copy_of_ours(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_bytes(b"no sound")
+    sound(tmp_path / "a.wav")
+    rows = [
+        {"path": "bad.wav", "id": "cut", "start": 0.1},
+        {"path": "a.wav", "id": "late", "start": 9},
+        {"path": "a.wav", "id": "none", "start": 0.1, "end": 0.1000001},
+        {"path": "a.wav", "id": "yes", "start": True},
+    ]
+    errors = {row.name: str(row.error) for row in run(listed(tmp_path, *rows))}
+    assert set(errors) == {"cut.wav", "late.wav", "none.wav", "yes.wav"}
+    for name, error in errors.items():
+        source = "bad.wav" if name == "cut.wav" else "a.wav"
+        assert error.startswith(f"{tmp_path}/{source}: ") and "frcrn-" not in error, error
+    assert "expected seconds" in errors["yes.wav"]
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.\u00e9", "a." + "b" * 300, "a.wav\udcff", "a.\0wav", ""])
+def test_bytes_of_any_name_are_enhanced_or_refused_by_it(name: str, model: str, tmp_path: Path) -> None:
+    settings = Settings(model=model, runtime="torch")
+    content = sound(tmp_path / "a.wav").read_bytes()
+    clean, seconds = enhanced_bytes(content, name, settings, settings.open)
+    assert (seconds, audio.read(clean).samples.shape) == (0.2, (1, 3200))
+    with pytest.raises(ValueError) as caught:
+        enhanced_bytes(content[:30], name, settings, settings.open)
+    assert str(caught.value).startswith(f"{name or 'audio bytes'}: found")

@@ -5,39 +5,66 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from frcrn.audio import Reader, writable, writer
+from frcrn.audio import Reader, is_audio_name, is_media_name, writable, writer
 from frcrn.inference.network import Network
-from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one, extension_of
+from frcrn.inference.one_file import Settings, Task, enhance_one, extension_of
 from frcrn.inference.paths import Job
 
 Model = Callable[[], Network]
+NAMELESS = "audio bytes"
+"""What errors call sound that has no name."""
 
 
 def enhanced_bytes(content: bytes, name: str, settings: Settings, model: Model) -> tuple[bytes, float]:
     """Return the clean form of an audio file's bytes, and its seconds; `name` tells the format and is in messages."""
-    extension = os.path.splitext(name)[1] or extension_of(io.BytesIO(content))
+    known = is_audio_name(name) or is_media_name(name)
+    name = name or NAMELESS
+    with called(name, NAMELESS):
+        extension = os.path.splitext(name)[1] if known else extension_of(io.BytesIO(content))
     with tempfile.TemporaryDirectory(prefix="frcrn-") as folder:
         noisy, clean = Path(folder, f"noisy{extension}"), Path(folder, f"clean{extension}")
         noisy.write_bytes(content)
-        outcome = enhance_one(Task(Job(noisy, clean)), settings, model, None)
-        if outcome.error is not None:
-            raise type(outcome.error)(*_named(outcome.error, noisy, name))
-        return clean.read_bytes(), outcome.seconds or 0.0
+        with called(name, noisy, clean):
+            seconds = _enhanced(noisy, clean, settings, model)
+        return clean.read_bytes(), seconds
 
 
 def enhanced_copy(
     noisy: Path, clean: Path, span: tuple[float | None, float | None], settings: Settings, model: Model
-) -> Outcome:
-    """Enhance a local file, or the seconds of it between two times, into another one."""
+) -> float:
+    """Enhance a local file, or the seconds of it between two times, into another one; return the seconds."""
     if span == (None, None):
-        return enhance_one(Task(Job(noisy, clean), record=True), settings, model, None)
+        return _enhanced(noisy, clean, settings, model)
     with tempfile.TemporaryDirectory(prefix="frcrn-") as folder:
         part = Path(folder, noisy.name)
         cut(noisy, part, *span)
-        return enhance_one(Task(Job(part, clean), record=True), settings, model, None)
+        with called(str(noisy), part):
+            return _enhanced(part, clean, settings, model)
+
+
+def _enhanced(noisy: Path, clean: Path, settings: Settings, model: Model) -> float:
+    outcome = enhance_one(Task(Job(noisy, clean)), settings, model, None)
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.seconds or 0.0
+
+
+@contextmanager
+def called(name: str, *others: Path | str) -> Iterator[None]:
+    """Let errors speak of a sound by its name, where they have others, such as those of our copies."""
+    try:
+        yield
+    except Exception as error:
+        text = str(error)
+        for other in others:
+            text = text.replace(str(other), name)
+        if text == str(error):
+            raise
+        raise ValueError(text) from error
 
 
 def cut(source: Path, target: Path, start: float | None, end: float | None) -> None:
@@ -55,7 +82,3 @@ def cut(source: Path, target: Path, start: float | None, end: float | None) -> N
                     break
     if place <= first:
         raise ValueError(f"{source}: start {start}: the recording ends at {place / reader.rate:.3f} s")
-
-
-def _named(error: Exception, path: Path, name: str) -> tuple[object, ...]:
-    return (str(error).replace(str(path), name),)

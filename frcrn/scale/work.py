@@ -17,7 +17,7 @@ from frcrn.scale.places import Place
 from frcrn.scale.planning import SHARDS, Piece, holds_many, is_beside
 from frcrn.scale.records import Known
 from frcrn.scale.shards import Part, enhanced_shard
-from frcrn.scale.sounds import enhanced_bytes, enhanced_copy
+from frcrn.scale.sounds import called, enhanced_bytes, enhanced_copy
 from frcrn.scale.tables import enhanced_table
 from frcrn.texts import digest
 
@@ -83,16 +83,18 @@ class Worker:
             noisy = Place(piece.source).fetch(Path(folder))
             clean = Path(folder, "clean", os.path.basename(piece.name))
             clean.parent.mkdir()
-            if is_beside(piece.name):
-                shutil.copyfile(noisy, clean)
-                yield self._stored(piece, clean, "copied", 0.0)
-            elif holds_many(piece.name):
-                yield from self._members(piece, noisy, clean)
-            else:
-                outcome = enhanced_copy(noisy, clean, (piece.start, piece.end), self.settings, self.model)
-                if outcome.error is not None:
-                    raise ValueError(str(outcome.error).replace(str(noisy), piece.source))
-                yield self._stored(piece, clean, "enhanced", outcome.seconds or 0.0)
+            with called(piece.source, noisy, clean):
+                yield from self._made(piece, noisy, clean)
+
+    def _made(self, piece: Piece, noisy: Path, clean: Path) -> Iterator[Row]:
+        if is_beside(piece.name):
+            shutil.copyfile(noisy, clean)
+            yield self._stored(piece, clean, "copied", 0.0)
+        elif holds_many(piece.name):
+            yield from self._members(piece, noisy, clean)
+        else:
+            seconds = enhanced_copy(noisy, clean, (piece.start, piece.end), self.settings, self.model)
+            yield self._stored(piece, clean, "enhanced", seconds)
 
     def _members(self, piece: Piece, noisy: Path, clean: Path) -> Iterator[Row]:
         """The rows of a shard or a table; one with failures gets no record, so that the next run tries again."""
