@@ -21,10 +21,13 @@ pytest.importorskip("fsspec")
 
 from frcrn import audio
 from frcrn.cli import main
+from frcrn.inference.manifest import Record
 from frcrn.inference.one_file import Settings
 from frcrn.models.checkpoint import save_directory
 from frcrn.scale.corpus import Corpus
+from frcrn.scale.places import Place
 from frcrn.scale.planning import plan
+from frcrn.scale.records import PARTS, Known, records_of
 from frcrn.scale.sounds import enhanced_bytes
 from frcrn.scale.work import Order, Row, Worker
 from tests.played_cluster import play
@@ -233,3 +236,29 @@ def test_bytes_of_any_name_are_enhanced_or_refused_by_it(name: str, model: str, 
     with pytest.raises(ValueError) as caught:
         enhanced_bytes(content[:30], name, settings, settings.open)
     assert str(caught.value).startswith(f"{name or 'audio bytes'}: found")
+
+
+def test_a_pattern_lists_a_web_server(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    for name in ("a.wav", "b.flac", "notes.txt"):
+        (tmp_path / "web" / "deep").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "web" / "deep" / name).touch()
+    with web_server(tmp_path / "web") as address:
+        pieces = plan(f"{address}/deep/*", str(tmp_path / "out"))
+        with pytest.raises(ValueError, match="nothing to enhance"):
+            plan(f"{address}/deep/", str(tmp_path / "out"))
+    assert [(piece.name, piece.stamp) for piece in pieces] == [("a.wav", ""), ("b.flac", "")]
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"file": "a.wav", "bytes": ' + "1" * 5000 + "}", "null", "[1]", "\0"])
+def test_a_line_that_is_none_ends_no_run_into_a_store(line: str) -> None:
+    place = Place("memory://lines")
+    whole = '{"file": "b.wav", "source": "s", "settings": "m", "target": "t", "bytes": 5}'
+    (place / PARTS / "1.jsonl").store(f"{line}\n{whole}\n".encode())
+    assert records_of(place).known("b.wav") == Known(Record("s", "m", "t"), 5)
+    place.system.rm(place.path, recursive=True)
+
+
+def test_what_a_cluster_cannot_do_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["enhance", str(tmp_path), "-o", f"{tmp_path}/out", "--ray", "--vad", f"{tmp_path}/speech.csv"]) == 2
+    assert "without --from-file, --dry-run, --vad and -" in capsys.readouterr().err

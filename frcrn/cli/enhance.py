@@ -184,9 +184,12 @@ def _on_ray(args: argparse.Namespace, settings: Settings) -> int:
         or args.output is None
         or args.from_file
         or args.dry_run
+        or args.vad is not None
         or "-" in (*args.inputs, args.output)
     ):
-        raise ValueError("--ray takes one IN and -o OUT, each a path or URL, without --from-file, --dry-run and -")
+        raise ValueError(
+            "--ray takes one IN and -o OUT, each a path or URL, without --from-file, --dry-run, --vad and -"
+        )
     return enhance(args, settings)
 
 

@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
@@ -132,11 +133,9 @@ class InStore:
 
     def _take(self, content: bytes) -> None:
         for line in content.decode("utf-8", "replace").splitlines():
-            try:
+            with suppress(ValueError, KeyError, TypeError, RecursionError):
                 values = json.loads(line)
                 self._known[values["file"]] = Known(record_of(values), values.get("bytes"))
-            except (json.JSONDecodeError, KeyError, TypeError):
-                continue
 
     def _write(self, values: Mapping[str, Any]) -> None:
         if not self._lines:
