@@ -24,6 +24,7 @@ from frcrn import FRCRN, FRCRNConfig, audio
 from frcrn.audio.devices import checked, choose, common_rate
 from frcrn.cli import live as command
 from frcrn.cli import main
+from frcrn.inference import streaming
 from frcrn.inference.live import SILENT, Live, Recorder, dbfs
 from frcrn.models import checkpoint
 from tests.fakes import CausalGain
@@ -392,6 +393,26 @@ def test_a_signal_ends_both_and_keeps_what_was_heard(
     assert audio.read(tmp_path / "x.wav").samples.shape == (1, RATE // 50)
     assert main(["live", "--model", saved, "--record", str(tmp_path / "y.wav")]) == 128 + number
     assert 0 < audio.read(tmp_path / "y.clean.wav").samples.shape[1] < 3 * RATE
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
+def test_a_signal_while_the_network_works_costs_no_sound(
+    number: int, code: int, sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = iter(range(10))
+
+    def told(streams: Any) -> Any:
+        if next(works, None) == 5:
+            os.kill(os.getpid(), number)
+        return advance(streams)
+
+    advance = streaming.advance
+    monkeypatch.setattr(streaming, "advance", told)
+    monkeypatch.setattr(command, "load_model", lambda args: MODEL)
+    assert main(["record", "2", "-o", str(tmp_path / "x.wav"), "--enhance"]) == code
+    heard = audio.read(tmp_path / "x.wav").samples
+    assert heard.shape == (1, 6 * RATE // 50)
+    assert_allclose(heard, expected(sound.wave[:, : heard.shape[1]]), atol=2**-15 + 1e-5)
 
 
 def test_a_full_disk_keeps_what_was_heard(

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frcrn.cli.common import place
+from frcrn.cli.common import place, uninterrupted
 from frcrn.cli.stream import add_model, load_model
 
 if TYPE_CHECKING:
@@ -230,8 +230,9 @@ def _hear(recorder: Recorder, stream: Stream | None, append: Append, rate: int) 
     recorded = 0
     try:
         for block in recorder.blocks(PATIENCE):
-            append(stream.push(block) if stream else block)
-            recorded += block.shape[1]
+            with uninterrupted():
+                append(stream.push(block) if stream else block)
+                recorded += block.shape[1]
             _draw(f"{_meter(dbfs(recorder.peak))}  {recorded / rate:.1f} s")
     except KeyboardInterrupt:
         return recorded, 0
