@@ -47,8 +47,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         mode = replaced.st_mode & 0o777 if replaced else 0o666
         descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
-    except OSError:
+    except OSError as error:
         _unfinished.discard(ours)
+        error.filename = str(path)
         raise
     try:
         with _being_written(descriptor):
@@ -60,7 +61,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             else:
                 os.replace(beside, target)
     except OSError as error:
-        if is_full(error) and error.filename is None:
+        if (is_full(error) and error.filename is None) or str(error.filename) == str(beside):
             error.filename = str(path)
         raise
     finally:
@@ -184,6 +185,13 @@ def refuse_written_over(target: Any, inputs: Iterable[Any], name: str) -> None:
     """Refuse to write into what is read, a path or an open file, under whatever name."""
     if (target_inode := inode_of(target)) and target_inode in map(inode_of, inputs):
         raise ValueError(f"{name}: is an input, which is never written over; choose another file")
+
+
+def refuse_written_twice(target: Path, outputs: Iterable[Any], name: str) -> None:
+    """Refuse to write where the same run writes, into an open file or by a path at which nothing may be yet."""
+    marks = (inode_of(output) or (not hasattr(output, "fileno") and os.path.realpath(output)) for output in outputs)
+    if (inode_of(target) or os.path.realpath(target)) in marks:
+        raise ValueError(f"{name}: is the output, too; choose another file")
 
 
 @contextmanager

@@ -48,6 +48,12 @@ def test_a_full_disk_is_said_with_the_name_of_the_file(tmp_path: Path) -> None:
     assert caught.value.filename == str(tmp_path / "a.json") and not list(tmp_path.iterdir())
 
 
+def test_a_file_that_cannot_be_begun_is_named_and_not_the_one_beside_it(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        files.write_text(tmp_path / "missing" / "a.csv", "a")
+    assert caught.value.filename == str(tmp_path / "missing" / "a.csv")
+
+
 @pytest.mark.parametrize("moment", ["open", "close"])
 def test_a_signal_between_two_lines_leaves_nothing(moment: str, tmp_path: Path) -> None:
     """It is an exception wherever the process is: here when the file has been made and no `finally` is reached yet."""

@@ -76,6 +76,49 @@ def test_a_table_of_speech_is_no_list_of_inputs_and_no_output(
     assert Path("list.txt").read_text() == "in.wav\n" and not Path("o.wav").exists()
 
 
+TAKEN = {
+    "notes.csv": "no table of speech; choose another file, or --force replaces it",
+    "model/model.safetensors": "is a file of the model",
+    "out/frcrn-manifest.jsonl": "is the output, too",
+    "out/failures.csv": "is the output, too",
+    "out/in.wav": "is the output, too",
+    "out": "is the output, too",
+    "link.csv": "is a link, a pipe or a device",
+    "model": "Is a directory",
+    "in.wav/labels.csv": "expected a folder to write into",
+    "": "an empty name",
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "name"),
+    [
+        *(([], name) for name in TAKEN),
+        *((["--force"], name) for name in TAKEN if name != "notes.csv"),
+        *((["stream"], name) for name in TAKEN if not name.startswith("out")),
+    ],
+)
+def test_a_table_of_speech_takes_no_place_of_anything_else(
+    more: list[str], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("frcrn.inference.opening.open_network", lambda *_, **__: pytest.fail("opened"))
+    recording(tmp_path / "in.wav")
+    Path("model").mkdir()
+    for path in ("notes.csv", "model/model.safetensors", "precious.txt"):
+        Path(path).write_text("my,own,notes\n")
+    Path("link.csv").symlink_to("precious.txt")
+    before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+    command = ["stream", "in.wav"] if more == ["stream"] else ["enhance", "in.wav", "-o", "out/", *more]
+    try:
+        assert main([*command, "-m", "model", "--vad", name]) == 2
+    except SystemExit as left:
+        assert left.code == 2
+    words = TAKEN[name].partition(", or")[0] if more == ["stream"] else TAKEN[name]
+    assert words in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+
+
 def test_a_name_in_a_table_of_speech_is_no_formula(tmp_path: Path) -> None:
     write_table(tmp_path / "labels.csv", [("=1+1.wav", [Stretch(0, 1, 0.5)])])
     assert (tmp_path / "labels.csv").read_text().splitlines()[1] == "'=1+1.wav,0.000,1.000,0.500"

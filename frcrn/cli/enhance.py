@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from frcrn.cli.common import (
     add_band_option,
     add_model_option,
     add_runtime_option,
     choose_threads,
+    named,
     show_log,
 )
 from frcrn.config import FOR_RECORDINGS
 
 if TYPE_CHECKING:
-    from frcrn.inference.one_file import Settings
+    from frcrn.inference.one_file import Outcome, Settings
     from frcrn.inference.paths import Job
+    from frcrn.inference.voice_activity import RecordingLabels
 
 DESCRIPTION = """Remove noise from audio files: wav, flac, ogg, opus or mp3, at any rate, any number of channels;
 with the extra media also m4a, mp4, mov, mkv, webm, wma and amr.
@@ -97,6 +98,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     parser.add_argument(
         "--vad",
+        type=named,
         metavar="CSV",
         help="also write where speech is, a row for each stretch with file, start, end and its mean probability;"
         " for models that say so, such as an rnnoise",
@@ -144,35 +146,54 @@ def run(args: argparse.Namespace) -> int:
     if args.ray is not None:
         return _on_ray(args, settings)
     choose_threads()
-    if args.vad is not None and not args.dry_run:
-        _label(args, [job.source for place in [*args.inputs, *listed] for job in plan([place], _AS_FOLDER)])
     if "-" in (args.output, *args.inputs):
         return _through(args, settings)
     if args.output is None:
         plans = plan_beside([*args.inputs, *listed], force=args.force)
-        return max(_work(args, settings, jobs, out) for jobs, out in plans)
-    return _work(args, settings, plan(args.inputs, args.output, listed), args.output)
-
-
-_AS_FOLDER = "labels/"
-"""Stands for an output folder where only the inputs are asked for."""
-
-
-def _label(args: argparse.Namespace, sources: Sequence[Path]) -> None:
-    """Write where speech is in the inputs."""
-    from frcrn.files import refuse_written_over
-    from frcrn.inference.opening import open_network
-    from frcrn.inference.voice_activity import require_speech, write_labels
-
-    if "-" in args.inputs:
-        raise ValueError("--vad: standard input can be read once only; name a file")
-    refuse_written_over(args.vad, [*sources, *([args.from_file] if args.from_file else [])], f"--vad {args.vad}")
-    if args.output is not None and os.path.realpath(args.vad) == os.path.realpath(args.output):
-        raise ValueError(f"--vad {args.vad}: is the output, too; choose another file")
-    network = require_speech(open_network(args.model, args.runtime, 1, live=True, precision=args.precision), args.model)
-    count = write_labels(network, sources, args.vad, repair=args.repair)
-    if not args.quiet and not args.json:
+    else:
+        plans = [(plan(args.inputs, args.output, listed), Path(args.output))]
+    sources = [job.source for jobs, _ in plans for job in jobs]
+    labels = None if args.vad is None else _labels(args, sources, _outputs(plans))
+    code = max(_work(args, settings, jobs, out, labels) for jobs, out in plans)
+    if labels and (count := labels.write(args.vad, sources)) is not None and not args.quiet and not args.json:
         print(f"{args.vad}: {count} stretches of speech")
+    return code
+
+
+def _outputs(plans: Iterable[tuple[Sequence[Job], Path]]) -> Iterator[Path]:
+    """Yield all files that are to be written."""
+    from frcrn.cli.enhance_log import FAILURES
+    from frcrn.inference.manifest import NAME
+
+    for jobs, out in plans:
+        yield from (job.target for job in jobs)
+        yield from (out, out / NAME, out / FAILURES)
+
+
+def _labels(args: argparse.Namespace, sources: Sequence[Path], outputs: Iterable[Any]) -> RecordingLabels | None:
+    """Open what finds speech, where the table that it is for may be written; a dry run needs only to know that."""
+    from frcrn.inference.opening import open_network
+    from frcrn.inference.voice_activity import RecordingLabels, refuse_taken, require_speech
+
+    for source in sources:
+        if source.exists() and not (source.is_file() or source.is_dir()):
+            raise ValueError(f"--vad: {source} can be read once only; name a file")
+    lists = [sys.stdin if args.from_file == "-" else args.from_file] if args.from_file else []
+    refuse_taken(args.vad, [*sources, *lists], outputs, args.model, force=args.force)
+    if args.dry_run:
+        return None
+    network = require_speech(open_network(args.model, args.runtime, 1, live=True, precision=args.precision), args.model)
+    return RecordingLabels(network, repair=args.repair, track=args.track)
+
+
+def _labelled(outcome: Outcome, labels: RecordingLabels) -> Outcome:
+    """Find where speech is in a recording that is done; whatever goes wrong with it is its outcome."""
+    if outcome.error is None:
+        try:
+            labels.add(outcome.job.source)
+        except Exception as error:  # noqa: BLE001 - the other files go on
+            return outcome._replace(error=error)
+    return outcome
 
 
 def _on_ray(args: argparse.Namespace, settings: Settings) -> int:
@@ -206,16 +227,28 @@ def _through(args: argparse.Namespace, settings: Settings) -> int:
     source = sys.stdin.buffer if args.inputs[0] == "-" else args.inputs[0]
     target = sys.stdout.buffer if output == "-" else output
     refuse_written_over(target, [source], "standard output" if output == "-" else output)
+    if args.vad is None:
+        through(source, target, settings)
+        return 0
+    if args.inputs[0] == "-":
+        raise ValueError("--vad: standard input can be read once only; name a file")
+    sources = [Path(args.inputs[0])]
+    labels = _labels(args, sources, [target])
     through(source, target, settings)
+    if labels:
+        labels.add(sources[0])
+        labels.write(args.vad, sources)
     return 0
 
 
-def _work(args: argparse.Namespace, settings: Settings, jobs: Sequence[Job], output: str | Path) -> int:
+def _work(
+    args: argparse.Namespace, settings: Settings, jobs: Sequence[Job], output: Path, labels: RecordingLabels | None
+) -> int:
     from frcrn.cli.enhance_log import Log, rehearse
     from frcrn.inference import folder as batch
     from frcrn.inference.manifest import Manifest
 
-    folder = _folder(Path(output), jobs)
+    folder = _folder(output, jobs)
     manifest = None if folder is None else Manifest(folder)
     if args.dry_run:
         mark = batch.mark_of(settings.identity())
@@ -225,7 +258,7 @@ def _work(args: argparse.Namespace, settings: Settings, jobs: Sequence[Job], out
         outcomes = batch.enhance_all(jobs, settings, manifest, force=args.force, count=args.jobs, progress=log.partly)
         with closing(outcomes):
             for outcome in outcomes:
-                log.add(outcome)
+                log.add(_labelled(outcome, labels) if labels else outcome)
     return log.code
 
 

@@ -41,6 +41,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     stream.add_argument("--channels", type=int, metavar="N", help="channels of raw samples (default: 1)")
     stream.add_argument(
         "--vad",
+        type=named,
         metavar="CSV",
         help="at the end also write where speech was, a row for each stretch with file, start, end and its mean "
         "probability; for models that say so, such as an rnnoise",
@@ -86,15 +87,13 @@ def load_model(args: argparse.Namespace) -> Network:
 
 
 def _pass_through(args: argparse.Namespace, source: BinaryIO, name: str) -> int:
-    from frcrn.files import inode_of, refuse_written_over
+    from frcrn.files import refuse_written_over
     from frcrn.inference.pipes import pass_through
-    from frcrn.inference.voice_activity import require_speech
+    from frcrn.inference.voice_activity import refuse_taken, require_speech
 
     refuse_written_over(sys.stdout.buffer, [source], "standard output")
     if args.vad is not None:
-        refuse_written_over(args.vad, [source], f"--vad {args.vad}")
-        if (sound := inode_of(sys.stdout.buffer)) and sound == inode_of(args.vad):
-            raise ValueError(f"--vad {args.vad}: is the output, too; choose another file")
+        refuse_taken(args.vad, [source], [sys.stdout.buffer], args.model)
     network = load_model(args)
     trouble = pass_through(
         network if args.vad is None else require_speech(network, args.model),

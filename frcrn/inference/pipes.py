@@ -213,7 +213,8 @@ class Passage:
     ) -> None:
         self.layout, self._sink, self._left = layout, sink, b""
         self._stream = Stream(model, layout.rate, layout.channels, strength, band)
-        self._labels, self._speech = labels, StreamLabels(self._stream)
+        self._labels = labels
+        self._speech = StreamLabels(self._stream) if labels else None
         self.written = 0
         # goes out with the first samples: sox goes back to the start of what it read first, and only of that
         self._header = header(layout)
@@ -224,17 +225,21 @@ class Passage:
         whole = len(data) - len(data) % self.layout.frame
         self._left = data[whole:]
         if whole:
-            samples = decode(data[:whole], self.layout)
-            for piece in self._speech.pieces(samples) if self._labels else [samples]:
-                self._write(self._stream.push(piece))
+            self._write(self._stream.push(decode(data[:whole], self.layout)))
 
     def finish(self) -> str | None:
         """Write what is still inside, and where speech was; say what was wrong with the end of the input, if so."""
-        if self._labels:
-            path, name = self._labels
-            write_table(path, [(name, self._speech.stretches())])
+        length = self._stream.position
         self._write(self._stream.flush())
         self._put(b"")
+        trouble = self._end()
+        if self._labels and self._speech:
+            path, name = self._labels
+            write_table(path, [(name, self._speech.stretches(length))])
+        return trouble
+
+    def _end(self) -> str | None:
+        """Write what a wav file ends with; say what was wrong with the end of the input, if so."""
         size = self.layout.size
         if size is not None and self.written < size:
             return f"the header announces {size} bytes of samples, {self.written} came"

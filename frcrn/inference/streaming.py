@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
@@ -95,6 +95,8 @@ class Stream:
         self.strength = strength
         self._overlap = model.lag
         self.band = band
+        self.on_hop: Callable[[], None] | None = None
+        """Called after each hop, which then goes through the network by itself: `speech` is that hop's."""
         self._route = route(self.rate, model.sample_rate, channels, band)
         self._pending, self._original = Fifo(channels), Fifo(channels)
         self._like: Any = np.zeros(0 if channels == 1 else (channels, 0), np.float32)
@@ -119,11 +121,6 @@ class Stream:
     def speech(self) -> Samples | None:
         """How probable speech is in the newest hop of each channel, [C]; None of a network that does not say."""
         return self._runner.speech(self._state)
-
-    @property
-    def hops(self) -> int:
-        """Hops that the network took since the beginning."""
-        return self._fed // self.model.hop
 
     @property
     def position(self) -> int:
@@ -183,7 +180,7 @@ class Stream:
 
     def _hops(self) -> int:
         """Whole hops that wait for the network, as many as may go into one step."""
-        return min(len(self._pending) // self.model.hop, _MOST_HOPS)
+        return min(len(self._pending) // self.model.hop, 1 if self.on_hop else _MOST_HOPS)
 
     def _heard(self, samples: Samples) -> Samples:
         """Take what the network returned; its first samples belong to the silence before the beginning."""
@@ -265,6 +262,8 @@ def advance(streams: Sequence[Stream]) -> list[list[Samples]]:
         for number, clean, kept in zip(ready, each, at.apart(state, sizes), strict=True):
             streams[number]._state = kept
             answers[number].append(streams[number]._heard(clean))
+            if on_hop := streams[number].on_hop:
+                on_hop()
     return answers
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
+from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.audio import Samples, read
-from frcrn.audio.resampling import mono
-from frcrn.files import write_text
+from frcrn.audio import AudioError, Samples, exactly, resampled, resampled_length
+from frcrn.audio.fifo import Queue
+from frcrn.files import refuse_links, refuse_no_folder, refuse_written_over, refuse_written_twice, write_text
+from frcrn.inference.enhance import recording_of
 from frcrn.inference.network import Network, inference_form, runner
 from frcrn.inference.streaming import Stream
 from frcrn.texts import cell
@@ -46,17 +49,22 @@ def lateness(network: Network) -> int:
     return (network.window // 2 + network.hop - 1) // network.hop - 1
 
 
-def probabilities(network: Network, wave: Samples) -> NDArray[np.float32]:
-    """[T] -> how probable speech is in each hop, [N]."""
+def probabilities(network: Network, blocks: Iterable[Samples]) -> NDArray[np.float32]:
+    """Blocks [1, n] at the network's rate -> how probable speech is in each hop, [N]."""
     at, hop, late = runner(inference_form(network)), network.hop, lateness(network)
-    hops = -(-len(wave) // hop)
-    padded = np.zeros((1, (hops + late) * hop), np.float32)
-    padded[0, : len(wave)] = wave
-    state, found = at.initial_state(1), []
-    for start in range(0, padded.shape[1], hop):
-        _, state = at.step(padded[:, start : start + hop], state)
-        found.append(at.speech(state))
-    return np.array(found, np.float32).reshape(-1)[late:]
+
+    def frames() -> Iterator[Samples]:
+        queue = Queue(blocks, 1)
+        while (frame := queue.take(hop)).size:
+            yield exactly(frame, hop)
+        yield from [np.zeros((1, hop), np.float32)] * late
+
+    state, found = at.initial_state(1), array("f")
+    for frame in frames():
+        _, state = at.step(frame, state)
+        if (speech := at.speech(state)) is not None:
+            found.append(float(speech[0]))
+    return np.array(found, np.float32)[late:]
 
 
 def stretches(speech: NDArray[np.float32], seconds: float, length: float) -> list[Stretch]:
@@ -68,47 +76,99 @@ def stretches(speech: NDArray[np.float32], seconds: float, length: float) -> lis
     ]
 
 
-def speech_in(network: Network, source: str | os.PathLike[str], *, repair: bool = False) -> list[Stretch]:
+def speech_in(
+    network: Network, source: str | os.PathLike[str], *, repair: bool = False, track: int | None = None
+) -> list[Stretch]:
     """Return the stretches of speech in a file, all its channels mixed."""
-    wave = mono(read(source, repair=repair), network.sample_rate)
-    hop = network.hop / network.sample_rate
-    return stretches(probabilities(network, wave), hop, len(wave) / network.sample_rate)
+    rate, length = network.sample_rate, 0
+
+    def counted(blocks: Iterator[Samples]) -> Iterator[Samples]:
+        nonlocal length
+        for block in blocks:
+            length += block.shape[1]
+            yield block
+
+    with recording_of(source, mono=True, repair=repair, track=track) as (recording, _, _):
+        found = probabilities(network, counted(resampled(recording.blocks(), recording.rate, rate, channels=1)))
+    if not length:
+        raise AudioError(f"{recording.name}: it holds no samples; at least one is needed")
+    return stretches(found, network.hop / rate, length / rate)
+
+
+class RecordingLabels:
+    """Stretches of speech in the recordings of a run, found one after the other and written together."""
+
+    def __init__(self, network: Network, *, repair: bool = False, track: int | None = None) -> None:
+        self._network, self._repair, self._track = network, repair, track
+        self._found: dict[str, list[Stretch]] = {}
+
+    def add(self, source: Path) -> None:
+        """Find where speech is in a recording, once for all its names."""
+        if (key := os.path.realpath(source)) not in self._found:
+            self._found[key] = speech_in(self._network, source, repair=self._repair, track=self._track)
+
+    def write(self, path: str | os.PathLike[str], sources: Iterable[Path]) -> int | None:
+        """Write a table of those that were added, in this order, once each; return how many stretches it has.
+
+        Where none was added there is no table.
+        """
+        names: dict[str, Path] = {}
+        for source in sources:
+            names.setdefault(os.path.realpath(source), source)
+        rows = [(name, self._found[key]) for key, name in names.items() if key in self._found]
+        return write_table(path, rows) if rows else None
 
 
 class StreamLabels:
     """Stretches of speech in a stream, where it is in any of the channels."""
 
     def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-        self._found: list[float] = []
+        self._stream, self._found = stream, array("f")
+        stream.on_hop = self._note
 
-    def pieces(self, chunk: Samples) -> Iterator[Samples]:
-        """[C, n] -> pieces of a hop at most, as a stream tells of its newest hop only; note what each tells."""
-        model = self._stream.model
-        size = max(1, self._stream.rate * model.hop // model.sample_rate)
-        for start in range(0, chunk.shape[1], size):
-            yield chunk[:, start : start + size]
-            self.note()
+    def _note(self) -> None:
+        if (speech := self._stream.speech) is not None:
+            self._found.append(float(speech.max()))
 
-    def note(self) -> None:
-        """Keep what the newest hop tells; a resampler may let several hops go at once."""
-        if (new := self._stream.hops - len(self._found)) and (speech := self._stream.speech) is not None:
-            self._found += new * [float(speech.max())]
-
-    def stretches(self) -> list[Stretch]:
-        """Return what was found before the stream is flushed; the last hops, not complete yet, are as those before."""
-        model, length = self._stream.model, self._stream.position / self._stream.rate
-        hops = int(np.ceil(length * model.sample_rate / model.hop))
-        found = np.array(self._found[lateness(model) :], np.float32)
-        known = np.pad(found, (0, max(0, hops - len(found))), mode="edge") if len(found) else found
-        return stretches(known, model.hop / model.sample_rate, length)
+    def stretches(self, length: int) -> list[Stretch]:
+        """Return what was found in so many samples, once the stream is flushed."""
+        model, rate = self._stream.model, self._stream.rate
+        hops = -(-resampled_length(length, rate, model.sample_rate) // model.hop)
+        found = np.array(self._found, np.float32)[lateness(model) :][:hops]
+        return stretches(found, model.hop / model.sample_rate, length / rate)
 
 
-def write_labels(
-    network: Network, sources: Iterable[Path], path: str | os.PathLike[str], *, repair: bool = False
-) -> int:
-    """Write a table with a row for each stretch of speech in some files; return how many there are."""
-    return write_table(path, ((source, speech_in(network, source, repair=repair)) for source in sources))
+def refuse_taken(
+    path: str, inputs: Iterable[Any], outputs: Iterable[Any], model: str, *, force: bool | None = None
+) -> None:
+    """Refuse a place for a table where something else is, or is to be; `force` replaces what no table of ours is.
+
+    Where it is None, there is no such option to speak of.
+    """
+    name, place = f"--vad {path}", Path(path)
+    refuse_written_over(place, inputs, name)
+    refuse_links(place)
+    refuse_written_twice(place, outputs, name)
+    folder = next(parent for parent in place.absolute().parents if parent.exists())
+    refuse_no_folder(folder)
+    if place.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", path)
+    if not place.exists():
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+    elif not _is_table(place):
+        if Path(os.path.realpath(place)).is_relative_to(os.path.realpath(model)):
+            raise ValueError(f"{name}: is a file of the model, which is never written over; choose another file")
+        if not force:
+            hint = "" if force is None else ", or --force replaces it"
+            raise ValueError(f"{name}: is there already, and no table of speech; choose another file{hint}")
+
+
+def _is_table(path: Path) -> bool:
+    """Say whether a file begins as the tables do that are written here."""
+    begin = ",".join(HEADER).encode() + b"\n"
+    with path.open("rb") as file:
+        return file.read(len(begin)) == begin
 
 
 def write_table(path: str | os.PathLike[str], found: Iterable[tuple[str | Path, list[Stretch]]]) -> int:
@@ -122,5 +182,6 @@ def write_table(path: str | os.PathLike[str], found: Iterable[tuple[str | Path, 
                 [cell(os.fspath(name)), f"{stretch.start:.3f}", f"{stretch.end:.3f}", f"{stretch.speech:.3f}"]
             )
             count += 1
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_text(Path(path), text.getvalue())
     return count
