@@ -182,6 +182,7 @@ def write_table(path: str | os.PathLike[str], found: Iterable[tuple[str | Path, 
                 [cell(os.fspath(name)), f"{stretch.start:.3f}", f"{stretch.end:.3f}", f"{stretch.speech:.3f}"]
             )
             count += 1
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_text(Path(path), text.getvalue())
+    refuse_links(place := Path(path))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_text(place, text.getvalue())
     return count
