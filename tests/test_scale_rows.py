@@ -174,6 +174,8 @@ def test_another_stretch_or_file_of_the_same_id_is_made(run: Run, tmp_path: Path
     assert made(path="b.wav", start=0.5, end=0.75) == ("enhanced", 4000)
     assert made(path="b.wav", start=0.5) == ("enhanced", 8000)
     assert made(path="b.wav") == ("enhanced", 16000)
+    assert made(path="b.wav", start=0.75, end=1e308) == made(path="b.wav", start=0.75, end=float("inf"))
+    assert made(path="b.wav", start=0.75, end=float("inf")) == ("done before", 4000)
 
 
 @contextmanager
@@ -216,15 +218,16 @@ def test_reasons_name_what_was_given_and_no_copy_of_ours(run: Run, tmp_path: Pat
     rows = [
         {"path": "bad.wav", "id": "cut", "start": 0.1},
         {"path": "a.wav", "id": "late", "start": 9},
+        {"path": "a.wav", "id": "never", "start": 1e308},
         {"path": "a.wav", "id": "none", "start": 0.1, "end": 0.1000001},
         {"path": "a.wav", "id": "yes", "start": True},
     ]
     errors = {row.name: str(row.error) for row in run(listed(tmp_path, *rows))}
-    assert set(errors) == {"cut.wav", "late.wav", "none.wav", "yes.wav"}
+    assert set(errors) == {"cut.wav", "late.wav", "never.wav", "none.wav", "yes.wav"}
     for name, error in errors.items():
         source = "bad.wav" if name == "cut.wav" else "a.wav"
         assert error.startswith(f"{tmp_path}/{source}: ") and "frcrn-" not in error, error
-    assert "expected seconds" in errors["yes.wav"]
+    assert "expected seconds" in errors["yes.wav"] and "the recording ends at 0.200 s" in errors["never.wav"]
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.\u00e9", "a." + "b" * 300, "a.wav\udcff", "a.\0wav", ""])

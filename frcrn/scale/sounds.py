@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 
 from frcrn.audio import Reader, is_audio_name, is_media_name, writable, writer
@@ -70,15 +72,16 @@ def called(name: str, *others: Path | str) -> Iterator[None]:
 def cut(source: Path, target: Path, start: float | None, end: float | None) -> None:
     """Write the samples between two times, in the same format."""
     with Reader(source) as reader:
-        first = round((start or 0.0) * reader.rate)
-        last = None if end is None else round(end * reader.rate)
+        first, last = (
+            round(min(each * reader.rate, sys.maxsize)) for each in (start or 0.0, inf if end is None else end)
+        )
         form = reader.format if writable(reader.format) else None
         with writer(target, reader.rate, reader.channels, form) as append:
             place = 0
             for block in reader.blocks():
-                append(block[:, max(0, first - place) : None if last is None else max(0, last - place)])
+                append(block[:, max(0, first - place) : max(0, last - place)])
                 place += block.shape[1]
-                if last is not None and place >= last:
+                if place >= last:
                     break
     if place <= first:
         raise ValueError(f"{source}: start {start}: the recording ends at {place / reader.rate:.3f} s")
