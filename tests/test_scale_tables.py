@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,26 @@ def test_columns_without_sound_stay_to_the_last_digit(kind: str, tmp_path: Path)
     assert errors == [None, "audio[1]: no sound", "audio[2]: expected audio, found an empty cell"]
     for name, column in others.items():
         assert clean[name].combine_chunks() == column, name
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("features", "replaced"),
+    [
+        ({"audio": {"_type": "Audio"}, "more": {"dtype": "binary", "_type": "Value"}}, {"audio"}),
+        ({"audio": {"dtype": "binary", "_type": "Value"}, "more": {"_type": "Image"}}, {"audio"}),
+        ({"audio": {"bytes": {"_type": "Value"}}, "more": {"_type": "Image"}}, {"audio"}),
+        ({"audio": 5, "more": None}, {"audio", "more"}),
+        ([], {"audio", "more"}),
+    ],
+)
+def test_columns_of_other_features_stay(kind: str, features: Any, replaced: set[str], tmp_path: Path) -> None:
+    table = pyarrow.table({"audio": pyarrow.array([b"ab"]), "more": pyarrow.array([b"cd"])})
+    about = {"huggingface": json.dumps({"info": {"features": features}})}
+    clean, errors = done(tmp_path, kind, table.replace_schema_metadata(about))
+    assert {name for name in clean.column_names if clean[name] != table[name]} == replaced
+    assert errors == [None] * len(replaced)
+    assert clean.schema.metadata[b"huggingface"] == about["huggingface"].encode()
 
 
 @KINDS

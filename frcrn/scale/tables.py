@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from frcrn.scale.shards import Enhance, Part
+from frcrn.texts import from_json
 
 ROWS = 64
 """Rows held in memory at once."""
@@ -23,7 +24,7 @@ def enhanced_table(source: Path, target: Path, enhance: Enhance, folder: str) ->
     import pyarrow
 
     with _reader(source) as (schema, batches), _writer(target, schema) as append:
-        places = [place for place, field in enumerate(schema) if holds_audio(field.type)]
+        places = audio_places(schema)
         if not places:
             raise ValueError(f"{source}: expected a column with audio (bytes, or bytes and path), found none")
         number = 0
@@ -78,6 +79,23 @@ def with_bytes(column: Any, clean: Sequence[bytes | None]) -> Any:
     parts[place] = pyarrow.array(clean, kind[place].type)
     empty = pyarrow.array([content is None for content in clean], pyarrow.bool_())
     return pyarrow.StructArray.from_arrays(parts, fields=list(kind), mask=empty)
+
+
+def audio_places(schema: Any) -> list[int]:
+    """Return where the columns with audio are: those whose features say so, else all that may be."""
+    types = feature_types(schema)
+    places = [place for place, field in enumerate(schema) if holds_audio(field.type)]
+    said = [place for place in places if types.get(schema.field(place).name) == "Audio"]
+    return said or [place for place in places if types.get(schema.field(place).name, "Value") == "Value"]
+
+
+def feature_types(schema: Any) -> dict[str, str]:
+    """Return what the features that the datasets keep in a schema call their columns, such as Audio or Image."""
+    try:
+        features = from_json((schema.metadata or {})[b"huggingface"].decode())["info"]["features"]
+        return {name: feature["_type"] for name, feature in features.items() if "_type" in feature}
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def holds_audio(kind: Any) -> bool:
