@@ -255,6 +255,22 @@ def test_a_speaker_pattern_groups_files(tmp_path):
     assert found[0] and found[1] and not found[0] & found[1]
 
 
+def test_folders_that_are_speakers_are_on_one_side_each(tmp_path):
+    for number, path in enumerate(sorted((corpus(tmp_path / "c") / "speech").rglob("*.wav"))):
+        place = tmp_path / "speech" / f"speaker{number // 2}" / path.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(place)
+    for number, path in enumerate(sorted((tmp_path / "c" / "noise").rglob("*.wav"))):
+        (tmp_path / "noise" / f"place{number}").mkdir(parents=True)
+        path.rename(tmp_path / "noise" / f"place{number}" / path.name)
+    table = {"kind": "mixing", "speech": [str(tmp_path / "speech")], "noise": [str(tmp_path / "noise")]}
+    table |= {"cache": str(tmp_path / "k"), "room_share": 0, "valid_share": 0.3, "speaker": "^[^/]+"}
+    sides = [build({**table, "split": split}, sample_rate=RATE, seed=0) for split in ("train", "valid")]
+    for shelf in ("speech", "noise"):
+        train, valid = ({side.speech.cache.sources[f] for f in getattr(side, shelf).files} for side in sides)
+        assert train and valid and not train & valid
+
+
 def test_excluded_files_are_never_drawn(mix):
     dataset = mix(exclude=["alpha/speaker0/*", "noise/noise[0-4].wav"])
     names = dataset.speech.cache.names

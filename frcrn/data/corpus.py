@@ -94,7 +94,7 @@ def split(
     """Write out/train and out/test: no speaker in both, and of each source about `share` of the seconds in train.
 
     Sources are the folders inside `folder`; the speaker is what the pattern `speaker` finds in `source/name`, else the
-    directory within the source, else the file. A source of one speaker stays in train.
+    directory within the source, else the file. A source of one speaker stays in train, unless all are.
     """
     if not 0 < share < 1:
         raise ValueError(f"share: expected a number between 0 and 1, found {share}")

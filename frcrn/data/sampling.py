@@ -42,7 +42,12 @@ def held_out(
     share: float,
     seed: int = 0,
 ) -> NDArray[np.bool_]:
-    """Choose whole groups of about `share` of each source's seconds; a source's only group is never held out."""
+    """Choose whole groups of about `share` of each source's seconds; a source's only group is not held out.
+
+    Where no source has more than one, whole sources are chosen.
+    """
+    if len(set(zip(sources, groups, strict=True))) == len(set(sources)):
+        sources = [""] * len(groups)
     members: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for file, (source, group) in enumerate(zip(sources, groups, strict=True)):
         members[source][group].append(file)

@@ -130,6 +130,11 @@ def warn_of_shared(train: Any, valid: Any) -> None:
             len(shared),
             shared[0],
         )
+    elif not getattr(train, "speakers_known", True):
+        logger.info(
+            "nothing tells who speaks in which recording, so that voices may be in both recipe.data and recipe.valid; "
+            "see `speaker` in docs/training.md"
+        )
 
 
 def check_packages(recipe: Recipe) -> None:
