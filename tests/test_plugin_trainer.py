@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -325,17 +326,37 @@ def test_scores_are_those_of_the_network(directory: Path, tmp_path: Path) -> Non
     assert found["total_loss"] == found["avg_loss"] == pytest.approx(sum(parts) / 2, rel=1e-5), "no part counts twice"
 
 
-def test_scores_are_those_of_an_evaluation(directory: Path, tmp_path: Path, scored: None) -> None:
+def test_scores_are_those_of_an_evaluation(tmp_path: Path, scored: None) -> None:
     from frcrn.evaluation.evaluate import evaluate
 
-    found = trainer(directory, tmp_path, train_dataset=None, eval_dataset=SECOND_LONG).evaluate()
-    pairs = [(f"{number}", row["noisy"]["array"], row["clean"]["array"]) for number, row in enumerate(SECOND_LONG)]
-    wanted = evaluate(frcrn.load(directory), pairs, names=("si_snr", "pesq", "stoi"), workers=1).summary["metrics"]
-    ours = {"avg_sisnr": "si_snr", "pesq": "pesq", "stoi": "stoi"}
+    model = training_runs.network()
+    model.config = replace(model.config, passes=2)
+    save_directory(model, tmp_path / "model", extra=QUICK)
+    data = rows(2, 2.5) + rows(1)
+    saved: list[int] = []
+    made = trainer(tmp_path / "model", tmp_path, train_dataset=None, eval_dataset=data)
+    found = made.evaluate(saving_fn=lambda inputs, outputs: saved.extend(map(len, outputs["wav_l2"])))
+    pairs = [(f"{number}", row["noisy"]["array"], row["clean"]["array"]) for number, row in enumerate(data)]
+    wanted = evaluate(frcrn.load(tmp_path / "model"), pairs, names=("si_snr", "pesq", "stoi"), workers=1)
+    means, ours = wanted.summary["metrics"], {"avg_sisnr": "si_snr", "pesq": "pesq", "stoi": "stoi"}
     assert {name: found[name] for name in ours} == pytest.approx(
-        {theirs: wanted[name]["mean"] for theirs, name in ours.items()}, rel=1e-5
+        {theirs: means[name]["mean"] for theirs, name in ours.items()}, rel=1e-5
     )
-    assert found["pesq_clips"] == wanted["pesq"]["count"] == len(pairs)
+    assert found["examples"] == found["pesq_clips"] == means["pesq"]["count"] == len(pairs)
+    assert saved == [40000, 40000, 16000]
+
+
+def test_the_loss_of_a_long_recording_is_that_of_its_pieces(
+    directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined = {
+        name: {**cell, "array": np.concatenate([row[name]["array"] for row in DATA[:2]])}
+        for name, cell in DATA[0].items()
+    }
+    pieces = trainer(directory, tmp_path / "pieces").evaluate()["avg_loss"]
+    monkeypatch.setattr("frcrn.training.validation.LONGEST_SECONDS", SECONDS)
+    found = trainer(directory, tmp_path / "whole", eval_dataset=[joined]).evaluate()
+    assert (found["avg_loss"], found["examples"]) == (pytest.approx(pieces), 1)
 
 
 def test_any_checkpoint_can_be_evaluated(directory: Path, tmp_path: Path) -> None:

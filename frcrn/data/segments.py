@@ -56,6 +56,29 @@ class Segments(Dataset[dict[str, Tensor]]):
             return 0
         return int(np.random.default_rng(np.random.SeedSequence((self.seed, epoch, row))).integers(spare + 1))
 
+    def whole(self) -> Recordings:
+        """Return the same clips, uncut."""
+        return Recordings(self.rows)
+
     def _filled(self, wave: Wave) -> Tensor:
         wave = wave[: self.samples]
         return torch.from_numpy(np.pad(wave, (0, self.samples - len(wave))))
+
+
+class Recordings(Dataset[dict[str, Tensor]]):
+    """Every clip as one example, whole; all epochs are the same."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        """Return the clips."""
+        return len(self.rows.lengths)
+
+    def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Tensor]:
+        """Return clip (epoch, index)."""
+        index = key[1] if isinstance(key, tuple) else key
+        if not 0 <= index < len(self):
+            raise IndexError(f"example {index}: expected 0 to {len(self) - 1}")
+        noisy, clean = self.rows.pair(index, 0, int(self.rows.lengths[index]))
+        return {"noisy": torch.from_numpy(np.array(noisy)), "clean": torch.from_numpy(np.array(clean))}

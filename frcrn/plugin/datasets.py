@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 1.0
-"""Of one example, as in the released recipe."""
+"""Of one example in training, as in the released recipe."""
 SPOKEN = ("noisy", "clean")
 """The columns that hold waves."""
 
@@ -16,9 +16,9 @@ SPOKEN = ("noisy", "clean")
 def as_rows(dataset: Any, name: str, rate: int, seed: int) -> Any:
     """Return a dataset of examples; the one that was given stays as it is. None stays None."""
     from frcrn.data import Blend, HFRows, Mixing, build
-    from frcrn.data.segments import Segments
+    from frcrn.data.segments import Recordings, Segments
 
-    if dataset is None or isinstance(dataset, (Segments, Mixing, Blend)):
+    if dataset is None or isinstance(dataset, (Segments, Recordings, Mixing, Blend)):
         return dataset
     if isinstance(dataset, (str, os.PathLike)):
         dataset = {"kind": "dns", "folder": os.fspath(dataset), "seconds": SECONDS}
@@ -28,6 +28,13 @@ def as_rows(dataset: Any, name: str, rate: int, seed: int) -> Any:
     if not len(rows):
         raise ValueError(f"{name}: expected at least one row, found none")
     return rows
+
+
+def uncut(dataset: Any) -> Any:
+    """Return the recordings of a dataset of segments, whole; what is mixed as it is asked for stays as it is."""
+    from frcrn.data.segments import Segments
+
+    return dataset.whole() if isinstance(dataset, Segments) else dataset
 
 
 def unwrapped(dataset: Any) -> Any:
@@ -43,9 +50,10 @@ def unwrapped(dataset: Any) -> Any:
 def examples_of(dataset: Any, rate: int) -> Iterator[dict[str, Any]]:
     """Yield a dataset's rows whole, waves [T] at `rate`; `clean` may be missing, other columns stay as they are."""
     from frcrn.data.hf import cell_wave
-    from frcrn.data.segments import Segments
+    from frcrn.data.segments import Recordings, Segments
 
-    if isinstance(dataset, (str, os.PathLike, Segments)) or (isinstance(dataset, Mapping) and "kind" in dataset):
+    ours = isinstance(dataset, (str, os.PathLike, Segments, Recordings))
+    if ours or (isinstance(dataset, Mapping) and "kind" in dataset):
         rows = as_rows(dataset, "dataset", rate, 0)
         yield from (rows[0, index] for index in range(len(rows)))
         return

@@ -26,7 +26,7 @@ from frcrn.plugin.arguments import (
     take_added_hooks,
 )
 from frcrn.plugin.configuration import plain, read_plan
-from frcrn.plugin.datasets import as_rows
+from frcrn.plugin.datasets import as_rows, uncut
 from frcrn.plugin.devices import for_training
 from frcrn.plugin.hooks import EVALUATION, TRAIN, Hooked
 from frcrn.plugin.hub import directory_of
@@ -154,7 +154,9 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
     ) -> dict[str, Any]:
         """Return the scores of the network as it is, or of a checkpoint, a model directory, "best" or "last".
 
-        `saving_fn(inputs, outputs)` is called with each batch, as `predict` does. A hook may call this while training.
+        Recordings are scored whole, as `frcrn evaluate` does. `saving_fn(inputs, outputs)` is called with each batch,
+        as `predict` does. A hook that calls this while training gets what training itself measures: one run of the
+        network over each segment, PESQ and STOI of a few.
         """
         require(self.eval_dataset is not None, "eval_dataset", "a set to evaluate on", None)
         measurable()
@@ -164,7 +166,7 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
         self.metric_values = report(run.evaluate(checkpoint))
         self.after_evaluation()
         if saving_fn is not None:
-            self.predict(self.eval_dataset, saving_fn, checkpoint_path)
+            self.predict(uncut(self.eval_dataset), saving_fn, checkpoint_path)
         return self.metric_values
 
     def predict(
@@ -198,7 +200,7 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
         self._mode = TRAIN
 
     def prepare(self, *, training: bool) -> Run:
-        """Return a run of our loop; one that only evaluates measures PESQ and STOI of all examples."""
+        """Return a run of our loop; one that only evaluates scores whole recordings, as `frcrn evaluate` does."""
         require(not training or self.train_dataset is not None, "train_dataset", "a set to train on", None)
         train = self.train_dataset if self.train_dataset is not None else self.eval_dataset
         recipe = recipe_of(
@@ -209,10 +211,14 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
             device=self.device,
             half=self.use_fp16,
         )
-        if not training:
-            clips = len(self.eval_dataset) if can_score() else 0
-            recipe = replace(recipe, evaluation=replace(recipe.evaluation, clips=clips))
-        return Run(self, recipe, train_data=train, valid_data=self.eval_dataset)
+        if training:
+            return Run(self, recipe, train_data=train, valid_data=self.eval_dataset)
+        whole = uncut(self.eval_dataset)
+        clips = len(whole) if can_score() else 0
+        recipe = replace(recipe, evaluation=replace(recipe.evaluation, clips=clips))
+        run = Run(self, recipe, train_data=train, valid_data=whole)
+        run.passes = None
+        return run
 
     def after_step(self, step: int, share: float, shown: Mapping[str, float]) -> None:
         """Tell hooks that a step is done, and what comes next."""

@@ -37,6 +37,8 @@ class Scoring:
     processes: Processes
     progress: Progress
     tracker: Tracker | None
+    passes: int | None = 1
+    """Runs of the network over an example; None is what the model asks for, as in an evaluation."""
     fitted: tuple[int, Enhancer] | None = None
     clean: list[Tensor] | None = None
 
@@ -72,7 +74,8 @@ class Scoring:
             raise ValueError("recipe.valid: evaluation needs a validation set, found none")
         model = self.settled() if checkpoint is None else self.weights_of(checkpoint)
         share_of = {"part": self.processes.rank, "parts": self.processes.count}
-        totals, kept = validate(model, self.valid_data, self.losses, self.recipe.evaluation, **share_of)
+        plan = self.recipe.evaluation
+        totals, kept = validate(model, self.valid_data, self.losses, plan, passes=self.passes, **share_of)
         if samples and self.tracker is not None:
             for number, sample in enumerate(kept):
                 self.tracker.samples(self.progress.step, sample._asdict(), self.model.sample_rate, f"example_{number}")

@@ -1,9 +1,11 @@
-"""Measure a network on a validation set while it trains: its losses, and the scores that `frcrn evaluate` gives."""
+"""Measure a network on a validation set: its losses, and the scores that `frcrn evaluate` gives for the same passes."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
@@ -20,6 +22,9 @@ BY_EXAMPLE = ("si_snr",)
 BY_CLIP = ("pesq", "stoi")
 BY_SPEECH = ("speech_level", "speech_lost")
 """Of examples with speech: its level against the clean one's in dB, and the share of its frames that are lost."""
+
+LONGEST_SECONDS = 30
+"""That the network sees at once for a loss, so that recordings of any length fit into memory."""
 
 
 class Sample(NamedTuple):
@@ -61,7 +66,14 @@ class Totals:
 
 @torch.no_grad()
 def validate(
-    model: Enhancer, data: Any, losses: Losses, plan: Evaluation, *, part: int = 0, parts: int = 1
+    model: Enhancer,
+    data: Any,
+    losses: Losses,
+    plan: Evaluation,
+    *,
+    passes: int | None = 1,
+    part: int = 0,
+    parts: int = 1,
 ) -> tuple[Totals, list[Sample]]:
     """Return what a network in evaluation mode scores on its part of the set, and the first two examples."""
     totals, samples = Totals(), []
@@ -71,7 +83,7 @@ def validate(
             noisy, clean = (torch.as_tensor(example[key]).float().cpu() for key in ("noisy", "clean"))
             enter_losses(totals, losses, model, noisy, clean)
             try:
-                enhanced = enhance(model, noisy)
+                enhanced = enhance(model, noisy, passes=passes)
             except ValueError as error:
                 totals.failures.append(f"example {index}: {error}")
                 continue
@@ -86,13 +98,14 @@ def validate(
 
 
 def enter_losses(totals: Totals, losses: Losses, model: Enhancer, noisy: Tensor, clean: Tensor) -> None:
-    """Enter the loss of one example, waves [T], and its parts."""
+    """Enter the loss of one example, waves [T], and its parts; of a long one the mean over equal pieces."""
     device = next(model.parameters()).device
-    noisy, clean = noisy.unsqueeze(0).to(device), clean.unsqueeze(0).to(device)
-    value = losses(model(noisy), noisy, clean)
-    totals.add("loss", float(value.total))
-    for name, part in value.parts.items():
-        totals.add(f"loss_{name}", float(part))
+    pieces = math.ceil(len(noisy) / (LONGEST_SECONDS * model.sample_rate))
+    waves = (wave.unsqueeze(0).to(device).tensor_split(pieces, dim=1) for wave in (noisy, clean))
+    values = [losses(model(noisy), noisy, clean) for noisy, clean in zip(*waves, strict=True)]
+    totals.add("loss", fmean(float(value.total) for value in values))
+    for name in values[0].parts:
+        totals.add(f"loss_{name}", fmean(float(value.parts[name]) for value in values))
 
 
 @contextlib.contextmanager
