@@ -59,6 +59,11 @@ def filled(value: float) -> Callable[[dict[str, torch.Tensor]], Any]:
     return change
 
 
+def cast(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[dict[str, torch.Tensor]], Any]:
+    """Change each weight, and leave the counts of batches."""
+    return lambda state: state.update({k: change(each) for k, each in state.items() if each.is_floating_point()})
+
+
 def deep(levels: int) -> str:
     return "[" * levels + "]" * levels
 
@@ -128,6 +133,10 @@ BYTES: dict[str, Callable[[Path], bytes]] = {
     "negative sizes": lambda _: header(entry([-16])),
     "weights that are no numbers": lambda _: weights(filled(float("nan"))),
     "infinite weights": lambda _: weights(filled(float("inf"))),
+    "weights beyond float32": lambda _: weights(cast(lambda value: value.double() * 1e300)),
+    "whole numbers for weights": lambda _: weights(cast(lambda value: value.to(torch.int8))),
+    "yes and no for weights": lambda _: weights(cast(lambda value: value.bool())),
+    "complex weights": lambda _: weights(cast(lambda value: torch.complex(value, value))),
     "one weight too few": lambda _: weights(lambda state: state.popitem()),
     "one weight too many": lambda _: weights(lambda state: state.update(more=torch.zeros(1))),
     "configuration of 100 thousand levels": lambda _: bytes(save({"w": torch.zeros(1)}, {"frcrn": deep(100_000)})),

@@ -204,6 +204,30 @@ def test_another_network_is_converted_to_our_form_alone(tmp_path: Path) -> None:
     assert same_weights(load(tmp_path / "model"), load(tmp_path / "tiny.pt"))
 
 
+def test_the_released_form_goes_with_the_model_that_is_replaced(tmp_path: Path) -> None:
+    torch.save(released(), tmp_path / "theirs.bin")
+    save(tiny(), tmp_path / "tiny.pt")
+    folder = tmp_path / "model"
+    convert(tmp_path / "theirs.bin", folder)
+    (folder / "released" / "notes.txt").write_text("mine")
+    assert convert(tmp_path / "tiny.pt", folder, force=True) == [folder]
+    assert [path.name for path in (folder / "released").iterdir()] == ["notes.txt"]
+    assert same_weights(load(folder), load(tmp_path / "tiny.pt"))
+
+
+@pytest.mark.parametrize("configuration", ["{}", "mine"])
+def test_what_is_there_of_others_stays(configuration: str, tmp_path: Path) -> None:
+    save(tiny(), tmp_path / "tiny.pt")
+    convert(tmp_path / "tiny.pt", tmp_path / "model")
+    (tmp_path / "model" / "released").mkdir()
+    for name, text in (("pytorch_model.bin", "mine"), ("configuration.json", configuration)):
+        (tmp_path / "model" / "released" / name).write_text(text)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(CheckpointError, match="released: what is there"):
+        convert(tmp_path / "tiny.pt", tmp_path / "model", force=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_a_directory_of_the_released_form_starts_a_causal_network(tmp_path: Path) -> None:
     torch.save(released(), tmp_path / "pytorch_model.bin")
     (tmp_path / "configuration.json").write_text(json.dumps(CONFIGURATION))

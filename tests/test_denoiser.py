@@ -132,6 +132,20 @@ def test_the_denoiser_is_the_stream(rate: int, size: int, monkeypatch: pytest.Mo
     assert_allclose(Denoiser(program(), rate).whole(wave, size), truth, atol=1e-4)
 
 
+def test_null_is_refused_with_a_reason_and_closed_in_peace() -> None:
+    compiled, why = library.library(), ctypes.c_char_p()
+    for opened in (
+        lambda: compiled.frcrn_denoiser_open(None, 48000, ctypes.byref(why)),
+        lambda: compiled.frcrn_from(None, 1000, ctypes.byref(why)),
+    ):
+        why.value = None
+        assert opened() is None and b"NULL" in (why.value or b"")
+        assert compiled.frcrn_denoiser_open(None, 48000, None) is None
+    compiled.frcrn_denoiser_close(None)
+    compiled.frcrn_close(None)
+    assert compiled.frcrn_use_bfloat16(None) == 0
+
+
 @pytest.mark.parametrize("rate", [16000, 48000])
 def test_blocks_of_any_size_give_the_same_bits(rate: int) -> None:
     wave, denoiser = lively_sound(rate, 0.5), Denoiser(program(), rate)

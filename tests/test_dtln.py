@@ -90,6 +90,18 @@ def test_files_that_are_no_dtln_are_refused_by_name(pair: Path) -> None:
         load(pair / "x.h5")
 
 
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(np.float64(1e300), "not finite numbers in float32"), (np.float32("nan"), "not finite"), (np.int64(1), "int64")],
+)
+def test_weights_that_are_no_numbers_of_its_kind_are_refused(value: np.generic, words: str, tmp_path: Path) -> None:
+    weights = Weights()
+    weights.encode = np.full_like(weights.encode, value, dtype=value.dtype)
+    write_pair(tmp_path, weights)
+    with pytest.raises(CheckpointError, match=f"encode.linear.weight holds .*{words}"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize("rate", [16000, 32000])
 def test_the_recipes_build_the_networks_of_both_rates(rate: int) -> None:
     from frcrn.training.recipe import build_model, read

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from frcrn.files import held, write_json
 from frcrn.models import Enhancer, FRCRNConfig
 from frcrn.models.checkpoint import CheckpointError, load, save, save_directory
 from frcrn.models.directories import CONFIGURATION, WEIGHT_FILES
 from frcrn.models.released import ARGUMENTS, OFFICIAL_TYPE
-from frcrn.texts import text_of
+from frcrn.texts import from_json, text_of
 
 RELEASED = "released"
 """The folder, within the converted one, that has the released form."""
+WEIGHTS = "pytorch_model.bin"
+"""The released form's file of weights."""
 
 
 def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, force: bool = False) -> list[Path]:
@@ -35,8 +38,12 @@ def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, f
     folder.mkdir(parents=True, exist_ok=True)
     with held(folder):
         _refuse_model(folder, force)  # another run may have ended meanwhile
+        if model.config == FRCRNConfig():
+            save_directory(model, folder, trained=model.trained)
+            return [folder, write_released(model, folder / RELEASED)]
+        _remove_released(folder / RELEASED)
         save_directory(model, folder, trained=model.trained)
-        return [folder, *([write_released(model, folder / RELEASED)] if model.config == FRCRNConfig() else [])]
+        return [folder]
 
 
 def _refuse_model(folder: Path, force: bool) -> None:
@@ -47,12 +54,42 @@ def _refuse_model(folder: Path, force: bool) -> None:
         raise CheckpointError(f"{there[0]}: a model is here already; give another folder, or --force to replace it")
 
 
+def _remove_released(folder: Path) -> None:
+    """Remove the released form of the model that another one replaces; refuse what `write_released` did not write."""
+    ours = [folder / WEIGHTS, folder / CONFIGURATION]
+    names = (*WEIGHT_FILES, CONFIGURATION)
+    there = [folder / name for name in names if os.path.lexists(folder / name)]
+    if not there:
+        return
+    written = set(there) == set(ours) and not any(path.is_symlink() for path in (folder, *ours))
+    if not written or not _is_released(folder):
+        raise CheckpointError(
+            f"{folder}: what is there would seem to be a form of the new model, which has none, and no earlier"
+            " conversion wrote it; move it away or give another folder"
+        )
+    for path in ours:
+        path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _is_released(folder: Path) -> bool:
+    """Say whether a folder has the configuration that `write_released` put beside that of the folder above."""
+    try:
+        above, found = (from_json(text_of(place / CONFIGURATION)) for place in (folder.parent, folder))
+    except (OSError, ValueError):
+        return False
+    return isinstance(above, dict) and bool(found == _released_configuration(above))
+
+
 def write_released(model: Enhancer, folder: Path) -> Path:
     """Write a directory that the stock code loads: the released names of tensors, and its configuration."""
-    save(model, folder / "pytorch_model.bin", official_form=True)
+    save(model, folder / WEIGHTS, official_form=True)
     values = json.loads(text_of(folder.parent / CONFIGURATION))
-    write_json(
-        folder / CONFIGURATION,
-        {**values, "model": {"type": OFFICIAL_TYPE, **ARGUMENTS}, "pipeline": {"type": OFFICIAL_TYPE}},
-    )
+    write_json(folder / CONFIGURATION, _released_configuration(values))
     return folder
+
+
+def _released_configuration(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a model directory with the released network's parts."""
+    return {**values, "model": {"type": OFFICIAL_TYPE, **ARGUMENTS}, "pipeline": {"type": OFFICIAL_TYPE}}

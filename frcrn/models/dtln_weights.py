@@ -17,7 +17,7 @@ from torch import Tensor
 
 from frcrn.audio import MissingPackage
 from frcrn.models.dtln import DTLN, DTLNConfig
-from frcrn.models.weight_files import CheckpointError
+from frcrn.models.weight_files import CheckpointError, refuse_other_numbers
 
 Array = NDArray[Any]
 Entries = dict[str, Array]
@@ -200,8 +200,10 @@ def assembled(entries: Entries, source: str) -> DTLN:
             normalise="logs.1.gain" in entries,
         )
     )
+    weights = {name: tensor(value, f"{source}: {name}") for name, value in entries.items()}
+    refuse_other_numbers(weights, source)
     try:
-        model.load_state_dict({name: tensor(value) for name, value in entries.items()})
+        model.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise CheckpointError(f"{source}: its weights do not fit a DTLN ({reason})") from error
@@ -209,6 +211,9 @@ def assembled(entries: Entries, source: str) -> DTLN:
     return model.eval()
 
 
-def tensor(value: Array) -> Tensor:
-    """Return an array as a tensor of its own."""
-    return torch.from_numpy(np.array(value, dtype=np.float32))
+def tensor(value: Array, name: str) -> Tensor:
+    """Return an array of floating-point numbers as a tensor of its own."""
+    if value.dtype.kind in "biuc":
+        raise CheckpointError(f"{name} holds {value.dtype} values; weights are floating-point numbers")
+    with np.errstate(over="ignore"):  # what overflows is refused afterwards
+        return torch.from_numpy(np.array(value, dtype=np.float32))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import warnings
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Lock
@@ -21,6 +22,8 @@ MOST_WRAPPERS = 8
 """One in another; a file can say that one holds itself."""
 UNPICKLING = Lock()
 """What a pickle may name is a setting of the whole process."""
+COUNT = "num_batches_tracked"
+"""How the one kind of entry ends that is no weight: whole numbers, which nothing reads."""
 METADATA = "frcrn"
 """The key under which a network's configuration travels with its tensors."""
 
@@ -45,16 +48,20 @@ def read_entries(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise CheckpointError(f"{path}: expected an object under {METADATA!r}, found {type(metadata).__name__}")
     if not isinstance(entries, dict) or not entries or not all(map(is_entry, entries.items())):
         raise CheckpointError(f"{path}: expected a state dict of plain tensors, bare or under 'state_dict'")
-    if strange := next((name for name, value in entries.items() if not is_finite(value)), None):
-        raise CheckpointError(f"{path}: {strange} holds values that are not finite numbers")
+    refuse_other_numbers(entries, str(path))
     return entries, metadata
 
 
-def is_finite(value: Tensor) -> bool:
-    """Say whether all of a tensor's values are numbers; those of eight bits and less can only be asked as others."""
-    if not value.is_floating_point():
-        return True
-    return bool((value if value.element_size() > 1 else value.float()).isfinite().all())
+def refuse_other_numbers(entries: Mapping[str, Tensor], source: str) -> None:
+    """Refuse weights that are no finite floating-point numbers once they are float32, as they are in a network."""
+    for name, value in entries.items():
+        if name.endswith(COUNT):
+            continue
+        if not value.is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            raise CheckpointError(f"{source}: {name} holds {kind} values; weights are floating-point numbers")
+        if not value.float().isfinite().all():
+            raise CheckpointError(f"{source}: {name} holds values that are not finite numbers in float32")
 
 
 def read_safetensors(path: Path) -> tuple[Any, Any]:

@@ -120,6 +120,7 @@ static frcrn_denoiser *refused(frcrn_denoiser *d, const char **why, const char *
 }
 
 frcrn_denoiser *frcrn_denoiser_open(const frcrn_model *model, int rate, const char **why) {
+    if (!model) return refused(NULL, why, "there is no model: it is NULL");
     const int low_rate = frcrn_sample_rate(model);
     if (rate < low_rate || rate > 384000) return refused(NULL, why, "the rate must be from the model's own to 384000 samples a second");
     frcrn_denoiser *d = calloc(1, sizeof *d);

@@ -403,6 +403,7 @@ static int allocate(frcrn_model *model, uint64_t weights, uint64_t operations) {
 }
 
 frcrn_model *frcrn_from(const void *content, size_t size, const char **why) {
+    if (!content) return refused(NULL, why, "there is no model: it is NULL");
     const char *from = content, *reason;
     int32_t header[HEADER];
     const size_t head = read_header(from, size, header, &reason);
@@ -433,6 +434,7 @@ frcrn_model *frcrn_from(const void *content, size_t size, const char **why) {
 }
 
 frcrn_model *frcrn_open(const char *path, const char **why) {
+    if (!path) return refused(NULL, why, "there is no path: it is NULL");
     const char *reason;
     char start[START + sizeof(int32_t[HEADER])];
     int32_t header[HEADER];
@@ -462,7 +464,7 @@ frcrn_model *frcrn_open(const char *path, const char **why) {
 }
 
 int frcrn_use_bfloat16(frcrn_model *model) {
-    if (!HAS_PAIRS) return 0;
+    if (!HAS_PAIRS || !model) return 0;
     if (!model->pairs) model->pairs = calloc((size_t)model->header[WEIGHTS] / 2 + 1, sizeof *model->pairs);
     if (!model->pairs) return 0;
     const int32_t *end = model->operations + model->header[OPERATIONS];

@@ -6,7 +6,8 @@
  *     while (read a hop) { frcrn_step(model, state, scratch, hop, hop); write the hop; }
  *     frcrn_close(model);
  *
- * What comes out is late by frcrn_delay(model) samples. A model may serve any number of streams and threads at once.
+ * What comes out is late by frcrn_delay(model) samples. Opening, closing and frcrn_use_bfloat16 take NULL, all else wants
+ * what was opened. A model may serve any number of streams and threads at once.
  */
 #ifndef FRCRN_H
 #define FRCRN_H
