@@ -204,6 +204,19 @@ def test_another_network_is_converted_to_our_form_alone(tmp_path: Path) -> None:
     assert same_weights(load(tmp_path / "model"), load(tmp_path / "tiny.pt"))
 
 
+def test_a_checkpoint_of_training_says_that_it_is_not_what_was_scored(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = tiny()
+    state = {"average": model.state_dict(), "progress": {}, "frcrn": arguments_of(model)}
+    torch.save(state, tmp_path / "step_000000003.ckpt")
+    torch.save({"state_dict": model.state_dict(), "frcrn": arguments_of(model)}, tmp_path / "plain.pt")
+    load(tmp_path / "plain.pt")
+    assert not caplog.records
+    load(tmp_path / "step_000000003.ckpt")
+    assert "step_000000003.ckpt: a checkpoint of training, not what is scored" in caplog.text
+
+
 def test_the_released_form_goes_with_the_model_that_is_replaced(tmp_path: Path) -> None:
     torch.save(released(), tmp_path / "theirs.bin")
     save(tiny(), tmp_path / "tiny.pt")

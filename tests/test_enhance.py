@@ -265,6 +265,22 @@ def test_strength_and_attenuation_limit(strength: float, limit: float | None) ->
     assert_allclose(clean + removed, wave, atol=1e-6)
 
 
+@pytest.mark.parametrize(("strength", "rate"), [(1.0, 16000), (0.3, 44100)])
+def test_what_was_removed_is_what_the_limiter_took_too(strength: float, rate: int) -> None:
+    wave = noise(20_000, 2, peak=1.0)
+    clean, removed = (enhance(Gain(1.5), wave, rate, strength=strength, residual=wanted) for wanted in (False, True))
+    assert (np.abs(1.4 * wave) > 1).any() and np.abs(clean).max() <= 1
+    assert_allclose(clean + removed, wave, atol=1e-6)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_more_removed_than_a_file_holds_is_said(subtype: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    audio.write(tmp_path / "x.wav", noise(2000, peak=0.9), 16000, AudioFormat("WAV", subtype))
+    enhance_file(tmp_path / "x.wav", tmp_path / "y.wav", model=Gain(-1.0), residual=True)
+    assert ("beyond full scale" in caplog.text) == (subtype == "PCM_16")
+    assert (np.abs(audio.read(tmp_path / "y.wav").samples).max() > 1.5) == (subtype == "FLOAT")
+
+
 @pytest.mark.parametrize("rate", [16000, 44100])
 def test_strength_zero_is_the_input(rate: int) -> None:
     wave = noise(70_000, 2, peak=1.0)

@@ -174,6 +174,8 @@ def test_the_command_names_files_and_sizes(tmp_path: Path, capsys: pytest.Captur
     about = json.loads((tmp_path / "out" / "program.json").read_text())
     assert about["network"] == "nn3_se" and about["weight_bytes"] > 0
     assert main([*command, "--net-name", "Se!"]) == 2
+    assert main([*command[:-1], str(tmp_path / "new"), "--net-name", 300 * "a"]) == 2
+    assert "at most 63 letters" in capsys.readouterr().err and not (tmp_path / "new").exists()
 
 
 def test_other_networks_are_refused(tmp_path: Path) -> None:

@@ -186,6 +186,25 @@ def test_normalising_gives_the_loudness_that_ffmpeg_measures(tmp_path: Path, luf
     assert found == pytest.approx(lufs, abs=0.3)
 
 
+@pytest.mark.parametrize("seconds", [0.5, 0.8, 1, 1.5, 2, 5])
+def test_short_sounds_are_as_loud_as_ffmpeg_measures(seconds: float, tmp_path: Path) -> None:
+    time = np.arange(round(seconds * RATE)) / RATE
+    sound = (0.1 * np.sin(6000 * time) * (1.2 + np.sin(15 * time))).astype(np.float32)
+    out = tmp_path / "out.wav"
+    audio.write(out, np.concatenate(list(normalising.normalised([sound[None]], -23, RATE, 1)), axis=1), RATE)
+    measure = [program("ffmpeg"), "-i", out, "-af", "ebur128", "-f", "null", "-"]
+    said = subprocess.run(measure, check=True, capture_output=True, text=True).stderr
+    assert float(said.rpartition("I:")[2].split()[0]) == pytest.approx(-23, abs=0.15)
+
+
+@pytest.mark.parametrize("milliseconds", [1, 100, 399, 400])
+def test_the_shortest_sounds_are_as_loud_as_if_they_went_on(milliseconds: int) -> None:
+    tone = (0.1 * np.sin(2 * np.pi * 1000 / RATE * np.arange(RATE))).astype(np.float32)[None]
+    long = normalising.integrated([tone], RATE, 1)
+    blocks = np.array_split(tone[:, : RATE * milliseconds // 1000], 3, axis=1)
+    assert normalising.integrated(blocks, RATE, 1) == pytest.approx(long, abs=0.2)
+
+
 SIDE = 10**0.15  # of a channel at the side or behind, by BS.1770; the one for low notes does not count
 
 

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from frcrn.audio.sample import sample
+from frcrn.cli import main
 from frcrn.evaluation.metrics import dnsmos
 from frcrn.models.base import Estimate, Stage
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.losses.opinion import listener
 from tests.judge import judge_network
+from tests.test_compare import pair_folder
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -50,6 +52,22 @@ def test_its_slope_raises_the_opinion_up_to_that_of_the_clean_wave_and_silence_h
     step = 1e-3 * wave.grad / wave.grad.norm()
     assert loss(worse - step, better) < before < loss(worse + step, better)
     assert loss(better, worse) == 0
+
+
+def test_what_is_no_such_measure_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = pair_folder(tmp_path / "data")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "sig_bak_ovr.onnx").write_bytes(bytes(range(200)))
+    (tmp_path / "other").mkdir()
+    judge_network(tmp_path / "other" / "sig_bak_ovr.onnx")
+    for name in ("damaged", "other"):
+        command = ["evaluate", "--model", "noisy", "--data", str(data), "-o", str(tmp_path / "out")]
+        assert main([*command, "--metrics", "si_sdr", "--dnsmos", str(tmp_path / name)]) == 2
+        said = capsys.readouterr().err
+        assert f"{name}/sig_bak_ovr.onnx: not the DNSMOS model" in said and said.count("\n") == 1
+        assert not (tmp_path / "out").exists()
 
 
 def test_another_network_is_refused(tmp_path: Path) -> None:

@@ -60,6 +60,14 @@ def test_a_program_in_c_asks_for_nothing_without_measure(
         frcrn.load(tmp_path, runtime="native").enhance(np.zeros(100, np.float32), passes=None)
 
 
+@pytest.mark.parametrize("text", ["[]", '{"trained": 1, "config": null}', '{"config": {}}', "{"])
+def test_a_description_that_is_none_is_refused_in_words(text: str, tmp_path: Path) -> None:
+    (tmp_path / "program.json").write_text(text)
+    with pytest.raises(ValueError, match="program.json: not the description") as caught:
+        read_about(tmp_path / "program.json")
+    assert "Error" not in str(caught.value)
+
+
 KERAS: dict[str, Callable[[Any], Any]] = {
     "terabytes of holes": lambda group: group.create_dataset("w", (2**20, 2**18), "f4", chunks=(1024, 1024)),
     "a gigabyte often": lambda group: group.create_dataset("w", (2**14, 2**14), "f4", chunks=(1024, 1024)),

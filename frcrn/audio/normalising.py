@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import tempfile
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -42,10 +44,12 @@ def integrated(blocks: Iterable[Samples], rate: int, channels: int) -> float:
     meter.link_to(sink)
     graph.configure()
     found, at = -70.0, 0
-    for block in _and_quiet(blocks, rate, channels):
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T).reshape(1, -1), "flt", layout)
-        frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), at
-        at += block.shape[1]
+    for block in itertools.chain(_at_least_a_window(blocks, rate), [None]):
+        frame = None
+        if block is not None:
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T).reshape(1, -1), "flt", layout)
+            frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), at
+            at += block.shape[1]
         graph.push(frame)
         while True:
             try:
@@ -55,10 +59,15 @@ def integrated(blocks: Iterable[Samples], rate: int, channels: int) -> float:
     return found
 
 
-def _and_quiet(blocks: Iterable[Samples], rate: int, channels: int) -> Iterator[Samples]:
-    """Add half a second of silence, so that the meter's last window, and that of a very short sound, fills."""
-    yield from blocks
-    yield np.zeros((channels, rate // 2), np.float32)
+def _at_least_a_window(blocks: Iterable[Samples], rate: int) -> Iterator[Samples]:
+    """Repeat a sound that is shorter than 400 ms, of which BS.1770 says nothing, as if it went on."""
+    window, rest = math.ceil(0.4 * rate), iter(blocks)
+    first = next(rest)
+    while first.shape[1] < window and (more := next(rest, None)) is not None:
+        first = np.concatenate([first, more], axis=1)
+    repeats = math.ceil(window / max(1, first.shape[1]))
+    yield np.tile(first, repeats)
+    yield from rest
 
 
 def _keeping(blocks: Iterable[Samples], kept: IO[bytes]) -> Iterator[Samples]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,9 @@ from frcrn.audio.reading import Reader, Samples, finite, media_installed
 from frcrn.audio.remux import MediaEncoder, Origin, kept_tags
 from frcrn.audio.tagging import put_tags
 from frcrn.files import native, replacing
+from frcrn.visible import visible
 
+_log = logging.getLogger(__name__)
 Append = Callable[[Samples], None]
 
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "ALAW": 16, "ULAW": 16}
@@ -59,8 +62,11 @@ def writer(
         with replacing(path) as beside:
             try:
                 with _encoder(beside, path, rate, channels, form, origin) as encoder:
-                    yield encoder.append
+                    counted = _Counted(encoder.append, whole=form.subtype in _BITS or form.container.islower())
+                    yield counted
                 encoder.confirm()
+                if counted.clipped:
+                    _log.warning("%s: clipped %d samples beyond full scale", visible(str(path)), counted.clipped)
             except BaseException as error:
                 if not keep or not _holds_sound(beside):
                     raise
@@ -71,6 +77,19 @@ def writer(
             raise failure
     except OSError as error:
         raise AudioError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+class _Counted:
+    """Appends, and counts what a format that ends at full scale clips."""
+
+    def __init__(self, append: Append, *, whole: bool) -> None:
+        self._append, self._whole, self.clipped = append, whole, 0
+
+    def __call__(self, samples: Samples) -> None:
+        """Append [C, n]."""
+        if self._whole:
+            self.clipped += int(np.count_nonzero(np.abs(samples) > 1))
+        self._append(samples)
 
 
 def _holds_sound(path: Path) -> bool:

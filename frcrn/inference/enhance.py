@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from frcrn import audio
 from frcrn.audio import BLOCK, AudioError, Reader, Samples, Source, loudness
 from frcrn.audio.arrays import Wave
-from frcrn.audio.fifo import Queue
+from frcrn.audio.fifo import Fifo, Queue
 from frcrn.audio.normalising import normalised
 from frcrn.config import FOR_RECORDINGS
 from frcrn.files import path_text
@@ -154,13 +154,19 @@ def enhanced(
     route = through_both_bands if whole else through
     clean = Queue(route(model, recording, for_network, measure, passes), recording.channels)
     audible = (measure.peak > 0).astype(np.float32)[:, None]
+    waiting = Fifo(recording.channels)
 
     def mixed() -> Iterator[tuple[Samples, Samples]]:
         for noisy in for_mixing:
-            wave = mix.keep * noisy + (1 - mix.keep) * audible * clean.take(noisy.shape[1])
-            yield (_as_samples(np.subtract(noisy, wave, dtype=np.float64)) if mix.residual else wave), noisy
+            if mix.residual:
+                waiting.append(noisy)
+            yield mix.keep * noisy + (1 - mix.keep) * audible * clean.take(noisy.shape[1]), noisy
 
-    yield from loudness.bounded(mixed(), np.where(measure.peak <= 1, loudness.CEILING, np.inf))
+    for wave in loudness.bounded(mixed(), np.where(measure.peak <= 1, loudness.CEILING, np.inf)):
+        if mix.residual:  # of what is written: it and the result are the input, also where that was turned down
+            yield _as_samples(np.subtract(waiting.take(wave.shape[1]), wave, dtype=np.float64))
+        else:
+            yield wave
 
 
 def through(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
 import warnings
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from frcrn.visible import visible
+
+_log = logging.getLogger(__name__)
 WRAPPERS = ("state_dict", "average", "model")
 """The keys under which trainers store a network's tensors: the framework's, our own's averaged ones, ClearerVoice's."""
 MOST_WRAPPERS = 8
@@ -77,6 +81,9 @@ def read_pickle(path: Path) -> tuple[Any, Any]:
         warnings.simplefilter("ignore")  # of a pickle's version: what cannot be read is said by an error
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     metadata = loaded.get(METADATA, {}) if isinstance(loaded, dict) else {}
+    if isinstance(loaded, dict) and {"average", "progress"} <= loaded.keys():
+        words = "of training, not what is scored: without output/'s level, and batch norms fitted to averaged weights"
+        _log.warning("%s: a checkpoint %s", visible(str(path)), words)
     for _ in range(MOST_WRAPPERS):
         inner = wrapped(loaded)
         loaded = loaded if inner is None else inner

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from frcrn.audio import MissingPackage
 from frcrn.export.onnx.sessions import inference_session
 
 Array = NDArray[np.floating]
@@ -27,16 +28,18 @@ FITS = {
 }
 P835_NAMES = ("*sig_bak_ovr*.onnx",)
 P808_NAMES = ("*p808*.onnx", "*model_v8*.onnx")
+METRICS = {P835_NAMES: tuple(f"dnsmos_{name}" for name in OPINIONS), P808_NAMES: ("dnsmos_p808",)}
 MEL_BANDS, MEL_WINDOW, MEL_HOP = 120, 321, 160
 
 
 def available(folder: Path) -> tuple[str, ...]:
-    """Return the metrics that the models in a folder give."""
-    names = [f"dnsmos_{name}" for name in OPINIONS] if _find(folder, P835_NAMES) else []
-    names += ["dnsmos_p808"] if _find(folder, P808_NAMES) else []
-    if not names:
+    """Return the metrics that the models in a folder give; what is no such model is refused."""
+    found = [names for names in METRICS if _find(folder, names)]
+    if not found:
         raise ValueError(f"{folder}: expected the DNSMOS models sig_bak_ovr.onnx or model_v8.onnx, found neither")
-    return tuple(names)
+    for names in found:
+        _graph(folder, names)
+    return tuple(metric for names in found for metric in METRICS[names])
 
 
 def fingerprint(folder: Path) -> str:
@@ -105,6 +108,16 @@ def _graph(folder: Path, patterns: tuple[str, ...]) -> Callable[[Array], Any]:
     file = _find(folder, patterns)
     if file is None:
         raise ValueError(f"{folder}: expected a DNSMOS model named {' or '.join(patterns)}, found none")
-    session = inference_session(str(file), 1, "DNSMOS")
-    name = session.get_inputs()[0].name
+    silence = np.zeros((1, SEGMENT), np.float32)
+    try:
+        session = inference_session(str(file), 1, "DNSMOS")
+        name = session.get_inputs()[0].name
+        found = session.run(None, {name: silence if patterns == P835_NAMES else log_mel(silence[0, :-MEL_HOP])[None]})
+        fits = found[0].shape == (1, len(METRICS[patterns]))
+    except MissingPackage:
+        raise
+    except Exception:  # ONNX Runtime has errors of its own, which share no class
+        fits = False
+    if not fits:
+        raise ValueError(f"{file}: not the DNSMOS model that its name promises, or damaged")
     return lambda values: session.run(None, {name: values})[0]

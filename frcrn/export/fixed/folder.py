@@ -30,6 +30,8 @@ PROGRAM = ("check.c", "fixed.c", "fixed.h")
 FRAMES = 50
 """Frames in the check."""
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+LONGEST = 63
+"""Letters by which C tells names apart."""
 
 
 class FixedRows(Rows):
@@ -76,9 +78,12 @@ def export_fixed(model: Enhancer, folder: str | os.PathLike[str], number: int = 
     """
     if not isinstance(model, NNSE):
         raise ValueError(f"a {type(model).__name__} has no program of whole numbers; an nnse has")
+    called, place = f"nn{number}_{name}", Path(folder)
     if not NAME.fullmatch(name) or number < 0:
         raise ValueError(f"network {number} {name!r}: expected a number from 0 and a name of small letters and digits")
-    called, place, layers = f"nn{number}_{name}", Path(folder), quantised(model.eval())
+    if len(called) > LONGEST:
+        raise ValueError(f"network {called[:20]}...: expected a name of at most {LONGEST} letters with its number")
+    layers = quantised(model.eval())
     clean, at = in_whole_numbers(model, speech(model.sample_rate))
     some = slice(FRAMES, 2 * FRAMES)
     stream = Stream(layers)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.config import MOST_LEVEL, is_name
+from frcrn.config import MOST_LEVEL, fits, is_name
 from frcrn.export.native.stream import NativeStep, Past
 from frcrn.texts import content_of, from_json, text_of
 
@@ -170,12 +170,14 @@ def read_about(path: Path) -> dict[str, Any]:
     """Return a description, or refuse what is none."""
     try:
         about: dict[str, Any] = from_json(text_of(path))
-        _ = about["trained"], about["config"].keys()
-        level = about["config"].get("level_dbfs")
-        if level is not None and not -MOST_LEVEL <= level <= MOST_LEVEL:
-            raise ValueError(f"a level of {level}")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"{path}: not the description of a network in C ({error!r})") from error
+        values = about.get("config") if isinstance(about, dict) else None
+        if not isinstance(values, dict) or "trained" not in about:
+            raise ValueError("expected an object with trained and, under config, another object")
+        level = values.get("level_dbfs")
+        if level is not None and not (fits(level, float) and -MOST_LEVEL <= level <= MOST_LEVEL):
+            raise ValueError(f"a level_dbfs of {level!r}")
+    except ValueError as error:
+        raise ValueError(f"{path}: not the description of a network in C; {error}") from error
     return about
 
 
