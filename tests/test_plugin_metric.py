@@ -81,6 +81,7 @@ def test_nothing_gives_no_value_and_no_crash() -> None:
         (None, None, "outputs: expected a mapping with wav_l2, found NoneType"),
         ({"wav_l2": "x"}, {"clean": torch.zeros(1, 9)}, r"wav_l2: expected waves \[batch, time\], found str"),
         ({"wav_l2": torch.zeros(1, 2, 9)}, {"clean": torch.zeros(1, 9)}, r"wav_l2: .*found shape \[1, 2, 9\]"),
+        ({"wav_l2": torch.zeros(1, 9) * 1j}, {"clean": torch.zeros(1, 9)}, "wav_l2: .*found complex numbers"),
         ({"wav_l2": torch.zeros(2, 9)}, {"clean": torch.zeros(1, 9)}, "expected as many waves, found 2 and 1"),
     ],
 )
@@ -101,6 +102,25 @@ def test_it_takes_waves_of_other_kinds_and_lengths() -> None:
     usual, odd = metric.done
     assert odd.values == pytest.approx(usual.values)
     assert metric.evaluate()["avg_loss"] is None
+
+
+@pytest.mark.parametrize("length", [8000, 16000 - 320, 16000 + 320, 1])
+def test_a_clip_that_is_cut_short_has_no_scores(length: int) -> None:
+    clean = torch.from_numpy(speech(2.0, seed=0))[None]
+    metric = FRCRNMetric()
+    metric.add({"wav_l2": clean[:, :length]}, {"clean": clean[:, :16000]})
+    found = metric.evaluate()
+    assert (found["avg_sisnr"], found["pesq"], found["stoi"], found["examples"]) == (None, None, None, 1)
+    assert found["failed"] == [f"example 0: the enhanced clip has {length} samples, the clean one 16000"]
+
+
+def test_what_a_network_of_whole_frames_leaves_out_is_left_out_of_the_clean_clip() -> None:
+    outputs, inputs = batch(0, 1, seconds=1.75)
+    metric = FRCRNMetric()
+    metric.add({"wav_l2": outputs["wav_l2"][:, :27840]}, inputs)
+    found = metric.evaluate()
+    wanted = score(inputs["clean"][0, :27840].numpy(), outputs["wav_l2"][0, :27840].numpy())
+    assert found["avg_sisnr"] == pytest.approx(wanted["si_snr"]) and found["failed"] == []
 
 
 def test_without_the_packages_the_rest_is_measured(

@@ -359,6 +359,17 @@ def test_a_batch_gives_what_its_clips_give_alone(name: str, request: pytest.Fixt
             assert_allclose(samples(found), wanted, atol=2 * STEP)
 
 
+@pytest.mark.parametrize(("level", "rate"), [(None, 44100), (None, 8000), (-25.0, 16000), (-25.0, 48000)])
+def test_a_longer_neighbour_changes_nothing(with_network: Pipe, level: float | None, rate: int) -> None:
+    ans = with_network(networks.tiny(causal=True, level_dbfs=level))
+    clips = [
+        (speech(seconds, seed=1, rate=rate) * gain, rate) for seconds, gain in ((0.3, 0.2), (0.7, 1.0), (0.3, 1.0))
+    ]
+    alone = [ans(clip, keep_format=True) for clip in clips]
+    for wanted, found in zip(alone, ans(clips, keep_format=True, batch_size=3), strict=True):
+        assert_allclose(samples(found), samples(wanted), atol=1.01 * STEP)
+
+
 def test_a_batch_is_one_call_of_the_network(with_network: Pipe) -> None:
     network = Gain(0.5)
     ans = with_network(network)

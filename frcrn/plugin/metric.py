@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 NAMES = {"si_snr": None, "pesq": "pesq", "stoi": "pystoi"}
 """What is measured -> the package that it needs."""
+FRAME_SECONDS = 0.02
+"""A hop of the stock network, which makes 27,840 samples of 28,000."""
 
 
 class FRCRNMetric(Metric):  # type: ignore[misc]
@@ -36,11 +38,21 @@ class FRCRNMetric(Metric):  # type: ignore[misc]
         enhanced, clean = waves_of(outputs, "outputs", "wav_l2"), waves_of(inputs, "inputs", "clean")
         if len(enhanced) != len(clean):
             raise ValueError(f"outputs and inputs: expected as many waves, found {len(enhanced)} and {len(clean)}")
-        length = min(enhanced.shape[1], clean.shape[1])
         if "loss" in outputs:
             self.losses.append((float(outputs["loss"]), len(clean)))
-        for estimate, target in zip(enhanced[:, :length], clean[:, :length], strict=True):
-            self.waiting.append(self.pool().submit(target, estimate))
+        for estimate, target in zip(enhanced, clean, strict=True):
+            self.waiting.append(self.scores_of(estimate, target))
+
+    def scores_of(self, estimate: np.ndarray[Any, Any], target: np.ndarray[Any, Any]) -> Future[Scores]:
+        """Have one clip measured; networks that know whole frames alone may make less than one more or less of it."""
+        length, wanted = len(estimate), len(target)
+        if abs(length - wanted) < FRAME_SECONDS * self.rate:
+            shared = min(length, wanted)
+            return self.pool().submit(target[:shared], estimate[:shared])
+        reason = f"the enhanced clip has {length} samples, the clean one {wanted}"
+        failed: Future[Scores] = Future()
+        failed.set_result(Scores(failures=dict.fromkeys(NAMES, reason)))
+        return failed
 
     def evaluate(self) -> dict[str, Any]:
         """Return the means over the clips that have a value, how many these are, and which clips have none and why."""
@@ -97,10 +109,15 @@ def waves_of(batch: Any, name: str, key: str) -> np.ndarray[Any, Any]:
         found = ", ".join(map(str, batch)) or "nothing" if isinstance(batch, Mapping) else type(batch).__name__
         raise ValueError(f"{name}: expected a mapping with {key}, found {found}")
     wave = batch[key]
+    found = type(wave).__name__
     try:
-        waves = np.atleast_2d(np.asarray(wave.detach().cpu() if hasattr(wave, "detach") else wave, dtype=np.float32))
+        values = np.asarray(wave.detach().cpu() if hasattr(wave, "detach") else wave)
+        if np.iscomplexobj(values):
+            found = "complex numbers"
+            raise TypeError
+        waves = np.atleast_2d(values.astype(np.float32))
     except (TypeError, ValueError):
-        raise ValueError(f"{key}: expected waves [batch, time], found {type(wave).__name__}") from None
+        raise ValueError(f"{key}: expected waves [batch, time], found {found}") from None
     if waves.ndim != 2:
         raise ValueError(f"{key}: expected waves [batch, time], found shape {list(waves.shape)}")
     return waves

@@ -18,6 +18,7 @@ from modelscope.utils.constant import Frameworks
 from frcrn import audio
 from frcrn.audio import Samples
 from frcrn.inference.enhance import enhance
+from frcrn.models import Enhancer
 from frcrn.models.checkpoint import CheckpointError
 from frcrn.plugin.devices import for_pipeline
 from frcrn.plugin.hub import directory_of
@@ -151,7 +152,7 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         settings = self.settings.changed(mix)
         clips = [clip_of(one, self.network.sample_rate) for one in inputs]
         results = list(clips)
-        for group in side_by_side(clips, causal=self.network.streams):
+        for group in side_by_side(clips, self.network):
             together = stacked([clips[number].samples for number in group])
             clean = enhance(self.network, together, clips[group[0]].rate, **settings.mix(), passes=settings.passes)
             rows = iter(clean)
@@ -248,15 +249,17 @@ def samples_of(result: Mapping[str, Any]) -> Samples:
     return audio.as_floats(np.frombuffer(content, "<i2").astype(np.int16)).reshape(-1, channels).T
 
 
-def side_by_side(clips: list[Sound], *, causal: bool) -> list[list[int]]:
+def side_by_side(clips: list[Sound], network: Enhancer) -> list[list[int]]:
     """Group the numbers of clips that the network may see as one batch.
 
-    An offline network's answer depends on every frame that it sees, so that only clips of one length fit together; a
-    causal one does not care for the silence that fills up the shorter ones.
+    Silence that fills up the shorter ones changes nothing for a causal network which is fed recordings as they are. An
+    offline one answers to every frame that it sees, a level is that of the whole clip, and resampling spreads its end.
     """
+    fills = network.streams and network.level_dbfs is None
     groups: dict[tuple[int, int], list[int]] = {}
     for number, clip in enumerate(clips):
-        groups.setdefault((clip.rate, 0 if causal else clip.samples.shape[1]), []).append(number)
+        length = 0 if fills and clip.rate == network.sample_rate else clip.samples.shape[1]
+        groups.setdefault((clip.rate, length), []).append(number)
     return list(groups.values())
 
 
