@@ -396,6 +396,19 @@ def test_a_generator_is_taken_one_by_one(with_network: Pipe, tmp_path: Path) -> 
     assert len(ans(clips(), output_path=tmp_path / "out")) == len(list((tmp_path / "out").iterdir())) == 3
 
 
+def test_columns_and_views_are_many_inputs(with_network: Pipe) -> None:
+    pandas = pytest.importorskip("pandas")
+    ans, waves = with_network(Gain(0.5)), [speech(0.1, seed=number) for number in range(3)]
+    columns = [dict(enumerate(waves)).values(), pandas.Series(waves)]
+    for many in columns:
+        results = list(ans(many, batch_size=np.int64(2)))
+        for wave, result in zip(waves, results, strict=True):
+            assert_allclose(samples(result), 0.5 * wave, atol=STEP)
+    for other in (pandas.Series([0.1, 0.2]), set(map(str, range(2)))):
+        with pytest.raises(AudioError, match=f"found {type(other).__name__}"):
+            ans(other)
+
+
 def test_an_empty_list_gives_an_empty_list(causal: Any) -> None:
     assert causal([]) == []
 
@@ -451,6 +464,10 @@ def test_a_choice_for_the_pipeline_holds_for_every_call(directories: Path) -> No
         ({"max_attenuation_db": "3"}, ValueError, "max_attenuation_db 3: accepted are numbers"),
         ({"batch_size": "2"}, ValueError, "batch_size '2': expected a whole number"),
         ({"batch_size": 1.5}, ValueError, "batch_size 1.5"),
+        *(
+            ({name: wrong}, ValueError, f"{name} {wrong!r}: accepted are True and False")
+            for name, wrong in (("residual", "no"), ("keep_format", "no"), ("repair", "false"), ("repair", 1))
+        ),
         ({"output_path": 5}, ValueError, "output_path: expected a path, found int"),
     ],
 )
@@ -509,6 +526,9 @@ def test_a_stream_takes_waves_and_generators_and_whole_files(directories: Path, 
     parts = list(live(iter(np.split(torch.from_numpy(wave), 4))))
     assert len(parts) == 5
     assert_allclose(np.concatenate([samples(part) for part in parts]), whole, atol=2 * STEP)
+    pcm = (wave * 32768).round().astype("<i2")
+    for view in (memoryview(wave), memoryview(pcm), memoryview(pcm.tobytes())):
+        assert_allclose(samples(live(view, last=True)), whole, atol=20 * STEP)
     path = save(tmp_path / "in.wav", wave)
     assert live(path)["output_pcm"] == causal(path)["output_pcm"]
 
@@ -519,6 +539,8 @@ def test_a_stream_refuses_what_it_cannot_do(directories: Path, causal: Any, tmp_
     live = pipeline(model=str(directories / "causal"), stream_mode=True)
     with pytest.raises(ValueError, match="residual"):
         live(b"\0\0", residual=True)
+    with pytest.raises(ValueError, match="keep_format: a stream of chunks has none"):
+        live(b"\0\0", keep_format=True)
     with pytest.raises(ValueError, match="output_path"):
         live(b"\0\0", output_path=tmp_path / "out.wav")
     with pytest.raises(ValueError, match="stream_mode=True"):
@@ -569,6 +591,15 @@ def test_the_repository_is_a_model_directory(caplog: pytest.LogCaptureFixture) -
     assert len(samples(ans(speech(0.5, seed=1)))) == 8000
     said = [record.message for record in caplog.records if "no trained weights" in record.message]
     assert bool(said) != ans.network.trained
+
+
+@pytest.mark.parametrize("part", [[], None, "x", ["x"]])
+def test_a_pipeline_that_is_no_object_is_refused_in_one_sentence(directories: Path, tmp_path: Path, part: Any) -> None:
+    folder = Path(shutil.copytree(directories / "causal", tmp_path / "other"))
+    about = json.loads((folder / "configuration.json").read_text())
+    (folder / "configuration.json").write_text(json.dumps(about | {"pipeline": part}))
+    with pytest.raises(CheckpointError, match="other: expected an object under 'pipeline' of its configuration, found"):
+        pipeline(model=str(folder))
 
 
 def test_a_directory_for_another_framework_is_refused(directories: Path, tmp_path: Path) -> None:

@@ -152,10 +152,11 @@ def test_files_of_others_by_the_names_of_epochs_stay(directory: Path, tmp_path: 
     assert found == ours | {"epoch_3.1.pth": True, "epoch_50.pth": True}
 
 
-def test_weights_alone_start_a_new_run(directory: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [".", "checkpoints", "checkpoints/step_000000004.ckpt"])
+def test_weights_alone_start_a_new_run(directory: Path, tmp_path: Path, place: str) -> None:
     trainer(directory, tmp_path / "first").train()
     second = trainer(directory, tmp_path / "second", max_epochs=1, cfg_options={"train.optimizer.lr": 1e-12})
-    second.train(checkpoint_path=tmp_path / "first" / "checkpoints" / "step_000000004.ckpt", load_all_state=False)
+    second.train(checkpoint_path=tmp_path / "first" / place, load_all_state=False)
     assert second.iter == 2
     near = zip(second.model.parameters(), frcrn.load(tmp_path / "first" / "output").parameters(), strict=True)
     assert all(torch.allclose(one, other, atol=1e-6) for one, other in near)

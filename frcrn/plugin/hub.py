@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from modelscope.trainers import builder as trainers
 from modelscope.utils import automodel_utils
 from modelscope.utils.constant import DEFAULT_MODEL_REVISION
 
-from frcrn.models.checkpoint import MODEL_TYPE
+from frcrn.models.checkpoint import MODEL_TYPE, CheckpointError
 from frcrn.plugin.kept import OFFLINE, downloaded, in_use, offline, use_kept
 from frcrn.plugin.model import existing
 
@@ -70,7 +70,10 @@ def without_remote_code(original: Callable[..., Any], path: Any, revision: str |
     """Read a configuration; a directory of ours needs no code or packages of its own, since the plugin is here."""
     kept = in_use.get((path, revision))
     configuration = original(path if kept is None else str(kept), revision=revision)
-    if configuration is not None and (configuration.safe_get("pipeline") or {}).get("type") == MODEL_TYPE:
+    part = {} if configuration is None else configuration.safe_get("pipeline", {})
+    if not isinstance(part, Mapping):
+        raise CheckpointError(f"{path}: expected an object under 'pipeline' of its configuration, found {part!r}")
+    if part.get("type") == MODEL_TYPE:
         configuration.merge_from_dict({"allow_remote": False, "plugins": None})
     return configuration
 

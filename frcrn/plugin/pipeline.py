@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from itertools import islice
 from threading import Lock
 from typing import Any
@@ -87,7 +87,9 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         """Clean one input, or each of many."""
         self.mind_the_process()
         parameters, many = self._sanitize_parameters(**options), is_many(input)
-        if batch_size is not None and not (isinstance(batch_size, int) and 1 <= batch_size <= sys.maxsize):
+        if batch_size is not None and not (
+            isinstance(batch_size, (int, np.integer)) and 1 <= batch_size <= sys.maxsize
+        ):
             raise ValueError(f"batch_size {batch_size!r}: expected a whole number from 1")
         if self.live is not None and (isinstance(input, KINDS) or many):
             settings = self.settings.changed(options)
@@ -99,7 +101,7 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
         target = Target(output_path, input, many=many)
         if not many:
             return self.clean([input], parameters, target)[0]
-        results = self.cleaned(input, batch_size or 1, parameters, target)
+        results = self.cleaned(input, int(batch_size or 1), parameters, target)
         return list(results) if isinstance(input, list) or output_path is not None else results
 
     def _sanitize_parameters(self, **options: Any) -> tuple[Step, Step, Step]:
@@ -220,11 +222,13 @@ def as_model(model: Any, device: str, arguments: dict[str, Any], *, stream_mode:
 
 
 def is_many(given: Any) -> bool:
-    """Tell whether an input is a list, a generator or a dataset of inputs."""
-    if isinstance(given, (str, bytes, bytearray, memoryview, tuple, Mapping)) or hasattr(given, "read"):
+    """Tell whether an input is a list, a generator, a column or a dataset of inputs; an array of numbers is none."""
+    if isinstance(given, (str, bytes, bytearray, memoryview, tuple, set, frozenset, Mapping)) or hasattr(given, "read"):
         return False
-    indexed = hasattr(given, "__getitem__") and hasattr(given, "__len__") and not hasattr(given, "__array__")
-    return indexed or isinstance(given, (Iterator, MsDataset))
+    if hasattr(given, "__array__") and getattr(getattr(given, "dtype", None), "kind", None) != "O":
+        return False
+    indexed = hasattr(given, "__getitem__") and hasattr(given, "__len__")
+    return indexed or isinstance(given, (Iterable, MsDataset))
 
 
 def clip_of(inputs: Mapping[str, Any], rate: int) -> Sound:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
+
 from frcrn.inference.choices import checked_mix, checked_passes
 
 QUIET = {"disable_pbar", "disable_progress_bar", "disable_log", "disable_update"}
@@ -13,6 +15,7 @@ BY_FACTORY = {"trust_remote_code", "external_engine_for_llm"}
 MIX = ("strength", "max_attenuation_db", "residual")
 NETWORK = (*MIX, "passes")
 READING = ("repair", "keep_format")
+SWITCHES = ("residual", *READING)
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,9 @@ class PipelineSettings:
     """Average over so many runs of the network; None is what the model asks for."""
 
     def __post_init__(self) -> None:
+        for name in SWITCHES:
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise ValueError(f"{name} {getattr(self, name)!r}: accepted are True and False")
         checked_mix(**self.mix())
         checked_passes(self.passes)
 
@@ -54,6 +60,7 @@ class PipelineSettings:
         asked = {
             "max_attenuation_db": self.max_attenuation_db,
             "residual": self.residual,
+            "keep_format": self.keep_format,
             "passes": None if self.passes == 1 else self.passes,
             "output_path": output_path,
         }

@@ -13,6 +13,8 @@ from frcrn.models import Enhancer
 from frcrn.plugin.sources import Sound
 
 Chunk = bytes | bytearray | memoryview | np.ndarray | torch.Tensor
+BYTES = ("B", "b", "c")
+"""Formats of a memoryview of bytes; one of numbers is a wave."""
 KINDS = (bytes, bytearray, memoryview, np.ndarray, torch.Tensor)
 
 
@@ -49,6 +51,8 @@ class PipelineStream:
 
     def samples(self, chunk: Chunk) -> Samples:
         """A chunk -> [T]; half a sample at the end of bytes waits for its other half."""
+        if isinstance(chunk, memoryview) and chunk.format not in BYTES:
+            chunk = np.asarray(chunk)
         if isinstance(chunk, (np.ndarray, torch.Tensor)):
             return as_floats(chunk)
         if not isinstance(chunk, KINDS):

@@ -109,6 +109,7 @@ class Run(Trainer):
 
     def weights_of(self, checkpoint: str | Path) -> Enhancer:
         """Return the network of a checkpoint; a file without a configuration holds one like the trainer's."""
+        checkpoint = newest_in(checkpoint)
         if checkpoint == "last" or Path(checkpoint).suffix == checkpoints.SUFFIX:
             return super().weights_of(checkpoint)
         return network_in(checkpoint, self.model, self.folder).to(self.processes.device)
@@ -196,8 +197,7 @@ def resumable(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the whole state in a checkpoint file, or in the newest whole one of a run's folder."""
     place = Path(path_text(path, "checkpoint_path"))
     if place.is_dir():
-        kept = place / "checkpoints" if (place / "checkpoints").is_dir() else place
-        if (state := checkpoints.newest(kept)) is None:
+        if (state := checkpoints.newest(checkpoints_in(place))) is None:
             raise ValueError(f"{place}: expected a run's folder with a whole checkpoint, found none")
         return state
     if not place.exists() or not checkpoints.is_one(place):
@@ -206,13 +206,27 @@ def resumable(path: str | os.PathLike[str]) -> dict[str, Any]:
     return checkpoints.load(place)
 
 
+def checkpoints_in(folder: Path) -> Path:
+    """Return where the checkpoints of a run's folder lie; a folder of checkpoints is one itself."""
+    kept = folder / "checkpoints"
+    return kept if kept.is_dir() else folder
+
+
+def newest_in(source: str | Path) -> str | Path:
+    """Return the newest checkpoint of a run's folder; anything else stays as it is."""
+    place = Path(source)
+    if str(source) in ("best", "last") or not place.is_dir() or (place / CONFIGURATION).is_file():
+        return source
+    return next(iter(checkpoints.found(checkpoints_in(place))), source)
+
+
 def network_in(source: str | Path, like: Enhancer, folder: Path) -> Enhancer:
-    """Return the network of a file or model directory, or the "best" or "last" one of a run's folder.
+    """Return the network of a file, model directory or another run's folder, or this one's "best" or "last".
 
     A file without a configuration of its own holds a network like the one given.
     """
     names = {"best": [folder / "output"], "last": checkpoints.found(folder / "checkpoints")}
-    path = next(iter(names.get(str(source), [])), Path(source))
+    path = next(iter(names.get(str(source), [])), Path(newest_in(source)))
     if not path.is_file():
         return load(path)
     entries, metadata = read_entries(path)
