@@ -23,6 +23,11 @@ from tests.made_audio import RATE, noise, save, speech
 LENGTHS = (1.0, 2.3, 0.4, 3.0)
 
 
+def at(rate, samples=1000):
+    """A cell of an audio column."""
+    return {"array": np.zeros(samples, np.float32), "sampling_rate": rate}
+
+
 class Made:
     """Rows whose samples are their own numbers."""
 
@@ -234,12 +239,22 @@ def test_relative_paths_start_at_the_table(tmp_path):
         ((row for row in ()), "expected rows with the columns noisy and clean, found generator"),
         ([None], "expected rows with the columns noisy and clean, found NoneType"),
         ([{"noisy": [0.0], "clean": [0.0]}, 3], "expected rows with the columns noisy and clean, found int"),
+        (
+            [{"noisy": [0.0] * 9, "clean": [0.0] * 9}, {"noisy": [0.0] * 9, "clean": [0.0] * 4}],
+            "row 1: the noisy wave has 9 samples, the clean one 4",
+        ),
+        ([{"noisy": at(8000), "clean": at(16000)}], "row 0: the noisy wave has 2000 samples, the clean one 1000"),
         ([{"noisy": [0.0], "clean": 5}], "expected audio in every row, found int"),
     ],
 )
 def test_strange_rows_are_refused(rows, words):
     with pytest.raises(ValueError, match=words):
         HFRows(rows)
+
+
+def test_a_pair_at_two_rates_is_one_sound():
+    assert HFRows([{"noisy": at(8000, 500), "clean": at(16000)}], seconds=0.01).rows.lengths.tolist() == [1000]
+    assert HFRows([{"noisy": at(44100, 44101), "clean": at(16000, 16000)}]).rows.lengths.tolist() == [16000]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from frcrn.audio import MissingPackage, read, resample
 from frcrn.audio.arrays import samples_of
 from frcrn.audio.resampling import resampled_length
 from frcrn.config import require
-from frcrn.data.segments import Segments
+from frcrn.data.segments import Segments, common_length
 from frcrn.data.speech_activity import Wave
 from frcrn.files import native
 
@@ -138,10 +138,12 @@ def as_row(row: Any) -> Mapping[str, Any]:
 class _Rows:
     def __init__(self, dataset: Any, rate: int, folder: Path) -> None:
         self.dataset, self.rate, self.folder = dataset, rate, folder
-        self.lengths = np.array([self._length(as_row(self.dataset[row])) for row in range(len(dataset))], np.int64)
+        self.lengths = np.array([self._length(row) for row in range(len(dataset))], np.int64)
 
-    def _length(self, row: Mapping[str, Any]) -> int:
-        return min(cell_length(row[column], self.rate, self.folder) for column in COLUMNS)
+    def _length(self, number: int) -> int:
+        row = as_row(self.dataset[number])
+        noisy, clean = (cell_length(row[column], self.rate, self.folder) for column in COLUMNS)
+        return common_length(noisy, clean, f"dataset: row {number}")
 
     def pair(self, row: int, start: int, stop: int) -> tuple[Wave, Wave]:
         cells = self.dataset[row]

@@ -22,6 +22,13 @@ class Rows(Protocol):
         """Return noisy and clean samples start to stop, fewer where the clip is shorter than announced."""
 
 
+def common_length(noisy: int, clean: int, name: str) -> int:
+    """Return the length of a pair at one rate, where other rates may have rounded it; another sound is refused."""
+    if abs(noisy - clean) > 1:
+        raise ValueError(f"{name}: the noisy wave has {noisy} samples, the clean one {clean}; expected as many")
+    return min(noisy, clean)
+
+
 class Segments(Dataset[dict[str, Tensor]]):
     """Every clip in whole segments; `dataset[epoch, index]` -> dict(noisy [T], clean [T]), a function of the seed too.
 
