@@ -281,6 +281,13 @@ def test_more_removed_than_a_file_holds_is_said(subtype: str, tmp_path: Path, ca
     assert (np.abs(audio.read(tmp_path / "y.wav").samples).max() > 1.5) == (subtype == "FLOAT")
 
 
+@pytest.mark.parametrize("kind", ["int16", "float32"])
+def test_more_removed_than_whole_numbers_hold_is_said(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    wave = audio.like(np.zeros(0, kind), noise(2000, peak=0.9))
+    enhance(Gain(-1.0), wave, residual=True)
+    assert ("beyond full scale" in caplog.text) == (kind == "int16")
+
+
 @pytest.mark.parametrize("rate", [16000, 44100])
 def test_strength_zero_is_the_input(rate: int) -> None:
     wave = noise(70_000, 2, peak=1.0)

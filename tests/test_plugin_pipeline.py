@@ -446,6 +446,12 @@ def test_strength_and_its_kin_reach_the_enhancer(with_network: Pipe) -> None:
     assert not samples(ans(wave)).any()
 
 
+def test_more_removed_than_16_bits_hold_is_said(with_network: Pipe, caplog: pytest.LogCaptureFixture) -> None:
+    ans, wave = with_network(Gain(-1.0)), speech(0.3, seed=11)
+    ans(0.9 * wave / np.abs(wave).max(), residual=True)
+    assert "output_pcm: clipped" in caplog.text
+
+
 def test_a_choice_for_the_pipeline_holds_for_every_call(directories: Path) -> None:
     ans = pipeline(model=str(directories / "causal"), strength=0.0, keep_format=True)
     wave = np.round(speech(0.2, seed=12, rate=8000) * 32768) / 32768

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frcrn.audio.formats import AudioError
+from frcrn.visible import visible
 
 if TYPE_CHECKING:
     from torch import Tensor
     from typing_extensions import TypeIs
 
+_log = logging.getLogger(__name__)
 Wave = TypeVar("Wave", NDArray[Any], "Tensor")
 
 # dtype -> (value of silence, value of full scale)
@@ -56,6 +59,17 @@ def like(wave: Wave, floats: NDArray[np.float32]) -> Wave:
 
         return torch.from_numpy(np.array(values)).to(device=wave.device, dtype=wave.dtype)
     return values.astype(wave.dtype)
+
+
+def beyond(samples: NDArray[np.float32]) -> int:
+    """Count the samples that whole numbers cannot hold, as they end at full scale."""
+    return int(np.count_nonzero(np.abs(samples) > 1))
+
+
+def say_clipped(name: str, count: int) -> None:
+    """Say that so many samples were beyond full scale, where there are any."""
+    if count:
+        _log.warning("%s: clipped %d samples beyond full scale", visible(name), count)
 
 
 def _kind(wave: NDArray[Any] | Tensor) -> str:

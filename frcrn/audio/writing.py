@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,14 +13,13 @@ import soundfile
 from numpy.typing import NDArray
 
 from frcrn.audio import mpeg
+from frcrn.audio.arrays import beyond, say_clipped
 from frcrn.audio.formats import AudioError, AudioFormat, format_for, holding
 from frcrn.audio.reading import Reader, Samples, finite, media_installed
 from frcrn.audio.remux import MediaEncoder, Origin, kept_tags
 from frcrn.audio.tagging import put_tags
 from frcrn.files import native, replacing
-from frcrn.visible import visible
 
-_log = logging.getLogger(__name__)
 Append = Callable[[Samples], None]
 
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "ALAW": 16, "ULAW": 16}
@@ -65,8 +63,7 @@ def writer(
                     counted = _Counted(encoder.append, whole=form.subtype in _BITS or form.container.islower())
                     yield counted
                 encoder.confirm()
-                if counted.clipped:
-                    _log.warning("%s: clipped %d samples beyond full scale", visible(str(path)), counted.clipped)
+                say_clipped(str(path), counted.clipped)
             except BaseException as error:
                 if not keep or not _holds_sound(beside):
                     raise
@@ -88,7 +85,7 @@ class _Counted:
     def __call__(self, samples: Samples) -> None:
         """Append [C, n]."""
         if self._whole:
-            self.clipped += int(np.count_nonzero(np.abs(samples) > 1))
+            self.clipped += beyond(samples)
         self._append(samples)
 
 

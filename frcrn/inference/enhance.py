@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from frcrn import audio
 from frcrn.audio import BLOCK, AudioError, Reader, Samples, Source, loudness
-from frcrn.audio.arrays import Wave
+from frcrn.audio.arrays import Wave, beyond, say_clipped
 from frcrn.audio.fifo import Fifo, Queue
 from frcrn.audio.normalising import normalised
 from frcrn.config import FOR_RECORDINGS
@@ -78,6 +78,8 @@ def enhance(
     recording = Recording(blocks, rate, len(samples), f"wave of shape {tuple(wave.shape)}")
     with evaluating(model):
         clean = np.concatenate(list(enhanced(model, recording, measured(model, recording), mix, band, passes)), axis=1)
+    if "int" in str(wave.dtype):
+        say_clipped(recording.name, beyond(clean))
     return audio.like(wave, clean.reshape(floats.shape))
 
 

@@ -17,6 +17,7 @@ from modelscope.utils.constant import Frameworks
 
 from frcrn import audio
 from frcrn.audio import Samples
+from frcrn.audio.arrays import beyond, say_clipped
 from frcrn.inference.enhance import enhance
 from frcrn.models import Enhancer
 from frcrn.models.checkpoint import CheckpointError
@@ -161,6 +162,8 @@ class FRCRNPipeline(Pipeline):  # type: ignore[misc]
             for number in group:
                 channels, length = clips[number].samples.shape
                 results[number] = clips[number]._replace(samples=np.stack(list(islice(rows, channels)))[:, :length])
+        if settings.residual:  # all else ends at full scale as what came in does
+            say_clipped("output_pcm", sum(beyond(clip.samples) for clip in results))
         return [as_step(clip) for clip in results]
 
     def postprocess(
