@@ -113,6 +113,17 @@ def test_leftovers_are_reported_and_not_used(dns, tmp_path, caplog):
     assert "clean_fileid_77" in caplog.text
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_pairs_of_different_lengths_are_told(tmp_path, caplog, cached):
+    for number, seconds in enumerate((1.0, 0.7)):
+        save(tmp_path / "dns" / "clean" / f"{number}.wav", speech(seconds, 1))
+        save(tmp_path / "dns" / "noisy" / f"{number}.wav", speech(1.0, 1))
+    table = {"kind": "dns", "folder": str(tmp_path / "dns"), "cache": str(tmp_path / "k") if cached else None}
+    data = build(table, sample_rate=RATE, seed=0)
+    assert data.rows.lengths.tolist() == [RATE, 0.7 * RATE]
+    assert "1 of 2 pairs are cut to the shorter of their two files" in caplog.text
+
+
 def test_dns_files_at_another_rate_are_resampled(tmp_path):
     wave = speech(1.0, 1, rate=48000)
     for part in ("clean", "noisy"):

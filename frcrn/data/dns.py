@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import soundfile
+from numpy.typing import ArrayLike, NDArray
 
 from frcrn.audio import AudioError, read, resample
 from frcrn.audio.resampling import resampled_length
@@ -83,7 +84,7 @@ class FileRows:
     def __init__(self, pairs: Sequence[DnsPair], rate: int, adds_noise: bool) -> None:
         """Read the files' headers."""
         self.pairs, self.rate, self.adds_noise = pairs, rate, adds_noise
-        self.lengths = np.array([min(self._length(item.other), self._length(item.clean)) for item in pairs], np.int64)
+        self.lengths = _shorter([self._length(p.other) for p in pairs], [self._length(p.clean) for p in pairs])
 
     def _length(self, path: Path) -> int:
         try:
@@ -116,12 +117,20 @@ class CachedRows:
     def __init__(self, cache: AudioCache, others: Sequence[int], cleans: Sequence[int], adds_noise: bool) -> None:
         """Take files of the cache by number."""
         self.cache, self.others, self.cleans, self.adds_noise = cache, others, cleans, adds_noise
-        self.lengths = np.minimum(cache.lengths[list(others)], cache.lengths[list(cleans)])
+        self.lengths = _shorter(cache.lengths[list(others)], cache.lengths[list(cleans)])
 
     def pair(self, row: int, start: int, stop: int) -> tuple[Wave, Wave]:
         """Return noisy and clean samples start to stop."""
         other = self.cache.wave(self.others[row], start, stop)
         return _noisy_and_clean(other, self.cache.wave(self.cleans[row], start, stop), self.adds_noise)
+
+
+def _shorter(others: ArrayLike, cleans: ArrayLike) -> NDArray[np.int64]:
+    """Return the lengths [N] of pairs, and say where one of the two goes on alone."""
+    lengths: NDArray[np.int64] = np.minimum(others, cleans, dtype=np.int64)
+    if cut := int((np.maximum(others, cleans) - lengths > 1).sum()):
+        logger.warning("%d of %d pairs are cut to the shorter of their two files", cut, len(lengths))
+    return lengths
 
 
 def _noisy_and_clean(other: Wave, clean: Wave, adds_noise: bool) -> tuple[Wave, Wave]:
