@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, settings
 # bf16 is computed where matrix units are announced and not there, and alike where they are
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
-# nohup has all processes ignore a hang-up, which is kept, and which some tests send
+# nohup has all processes ignore a hang-up, and a shell's & an interrupt, which is kept, and which some tests send
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

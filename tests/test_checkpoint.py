@@ -241,6 +241,31 @@ def test_what_is_there_of_others_stays(configuration: str, tmp_path: Path) -> No
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("name", ["", "pytorch_model.bin", "configuration.json"])
+@pytest.mark.parametrize("there", [True, False])
+def test_nothing_is_converted_through_a_link(name: str, there: bool, tmp_path: Path) -> None:
+    torch.save(released(), tmp_path / "theirs.bin")
+    elsewhere = tmp_path / "elsewhere"
+    if there:
+        elsewhere.mkdir() if not name else elsewhere.write_text("the only copy")
+    place = tmp_path / "model" / "released" / name
+    place.parent.mkdir(parents=True)
+    place.symlink_to(elsewhere)
+    with pytest.raises(ValueError, match="is a link"):
+        convert(tmp_path / "theirs.bin", tmp_path / "model", force=True)
+    assert elsewhere.exists() == there
+    assert (
+        not list(elsewhere.iterdir()) if elsewhere.is_dir() else not there or elsewhere.read_text() == "the only copy"
+    )
+
+
+def test_weights_that_would_stand_before_ours_are_refused(tmp_path: Path) -> None:
+    torch.save(released(), tmp_path / "theirs.bin")
+    save(tiny(), tmp_path / "model" / "released" / "model.safetensors")
+    with pytest.raises(CheckpointError, match=r"released/model.safetensors: no earlier conversion wrote it"):
+        convert(tmp_path / "theirs.bin", tmp_path / "model", force=True)
+
+
 def test_a_directory_of_the_released_form_starts_a_causal_network(tmp_path: Path) -> None:
     torch.save(released(), tmp_path / "pytorch_model.bin")
     (tmp_path / "configuration.json").write_text(json.dumps(CONFIGURATION))

@@ -188,6 +188,12 @@ def test_an_interrupted_mix_is_replaced(mix, tmp_path, monkeypatch):
 
     monkeypatch.setattr(mixed_set, "write", failing)
     assert mix() == 130
+    for name in ("clean/clean_fileid_1.wav", "noisy/noisy_fileid_1.wav"):  # one was there, the other not yet
+        place = tmp_path / "out" / name
+        save(place, noise(1, 1))
+        for more in ((), ("--seed", "5", "--force")):
+            assert mix(*more) == 2
+        place.unlink()
     assert mix("--seed", "5", "--force") == 0
     assert mix("--seed", "5", out="whole") == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")

@@ -228,6 +228,19 @@ def test_any_number_of_channels_has_a_loudness(channels: int, weights: float) ->
     assert normalising.integrated([sound], RATE, channels) == pytest.approx(alone + 10 * np.log10(weights), abs=0.1)
 
 
+@pytest.mark.parametrize("rate", [1000, 2000, 8000, 11025, 16000, 44100, 96000])
+@pytest.mark.parametrize("seconds", [0.01, 0.2, 0.4, 0.45, 1.0])
+def test_a_tone_is_as_loud_at_every_rate_and_length(rate: int, seconds: float) -> None:
+    tone = 0.1 * np.sin(2 * np.pi * 300 * np.arange(round(seconds * rate)) / rate).astype(np.float32)
+    assert normalising.integrated([tone[None]], rate, 1) == pytest.approx(-23.8, abs=0.4)
+
+
+def test_a_sound_of_a_sample_or_none_has_a_loudness() -> None:
+    assert normalising.integrated([np.ones((1, 1), np.float32)], RATE, 1) <= 3
+    assert normalising.integrated([np.zeros((2, 0), np.float32)], RATE, 2) == -70
+    assert normalising.integrated([], RATE, 1) == -70
+
+
 def test_normalising_clips_nothing_and_leaves_silence(tmp_path: Path) -> None:
     for scale in (0.0, 1.0):
         audio.write(tmp_path / "in.wav", scale * audio.read(speechlike(tmp_path, 2, name="x.wav")).samples, RATE)

@@ -14,9 +14,16 @@ import numpy as np
 from frcrn.audio.formats import MissingPackage
 from frcrn.audio.loudness import CEILING, bounded
 from frcrn.audio.reading import BLOCK, Samples
+from frcrn.audio.resampling import resampled
 
 SILENCE_LUFS = -69.0
 """What `ebur128` says of a recording in which nothing is above its gate; it is left as it is."""
+
+METER_RATE = 48000
+"""Of the filters that BS.1770 gives; left to itself, `ebur128` loses the end of what it resamples."""
+
+WINDOW = round(0.4 * METER_RATE)
+"""Samples of a block whose loudness counts."""
 
 
 def normalised(blocks: Iterable[Samples], lufs: float, rate: int, channels: int) -> Iterator[Samples]:
@@ -38,17 +45,19 @@ def integrated(blocks: Iterable[Samples], rate: int, channels: int) -> float:
     usual = {1: "mono", 2: "stereo", 3: "3.0"}  # what is not named has the places that are usual for so many channels
     layout = usual.get(channels, f"{channels}c" if channels <= 8 else f"{channels} channels")
     graph = Graph()
-    source = graph.add_abuffer(sample_rate=rate, format="flt", layout=layout, time_base=Fraction(1, rate))
+    time_base = Fraction(1, METER_RATE)
+    source = graph.add_abuffer(sample_rate=METER_RATE, format="flt", layout=layout, time_base=time_base)
     meter, sink = graph.add("ebur128", "metadata=1"), graph.add("abuffersink")
     source.link_to(meter)
     meter.link_to(sink)
     graph.configure()
     found, at = -70.0, 0
-    for block in itertools.chain(_at_least_a_window(blocks, rate), [None]):
+    sound = resampled(blocks, rate, METER_RATE, channels=channels)
+    for block in itertools.chain(_at_least_a_window(sound), [None]):
         frame = None
         if block is not None:
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T).reshape(1, -1), "flt", layout)
-            frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), at
+            frame.sample_rate, frame.time_base, frame.pts = METER_RATE, time_base, at
             at += block.shape[1]
         graph.push(frame)
         while True:
@@ -59,14 +68,14 @@ def integrated(blocks: Iterable[Samples], rate: int, channels: int) -> float:
     return found
 
 
-def _at_least_a_window(blocks: Iterable[Samples], rate: int) -> Iterator[Samples]:
+def _at_least_a_window(blocks: Iterable[Samples]) -> Iterator[Samples]:
     """Repeat a sound that is shorter than 400 ms, of which BS.1770 says nothing, as if it went on."""
-    window, rest = math.ceil(0.4 * rate), iter(blocks)
-    first = next(rest)
-    while first.shape[1] < window and (more := next(rest, None)) is not None:
+    rest = (block for block in blocks if block.shape[1])
+    if (first := next(rest, None)) is None:
+        return
+    while first.shape[1] < WINDOW and (more := next(rest, None)) is not None:
         first = np.concatenate([first, more], axis=1)
-    repeats = math.ceil(window / max(1, first.shape[1]))
-    yield np.tile(first, repeats)
+    yield np.tile(first, math.ceil(WINDOW / first.shape[1]))
     yield from rest
 
 

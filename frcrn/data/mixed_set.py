@@ -52,9 +52,11 @@ def _write(mixing: Mixing, root: Path, force: bool, progress: Callable[[int, int
                 names = _names(index).values()
                 written.writelines(json.dumps([name, None]) + "\n" for name in names)
                 written.flush()
-                row = _write_example(root, index, mixing.example(0, index), mixing.sample_rate)
-                written.writelines(noted(root, name) for name in names)
-                written.flush()
+                try:
+                    row = _write_example(root, index, mixing.example(0, index), mixing.sample_rate)
+                finally:
+                    written.writelines(noted(root, name) for name in names)
+                    written.flush()
                 # the row comes last and at once, so the manifest never names a file that is not whole
                 manifest.write(_line(row))
                 manifest.flush()

@@ -141,7 +141,9 @@ def written_in(folder: Path) -> dict[str, list[int]]:
 
 
 def state_of(path: Path) -> list[int]:
-    """Return what changes when a file is written again."""
+    """Return what changes when a file is written again; of one that is not there, nothing."""
+    if not os.path.lexists(path):
+        return []
     found = path.lstat()
     return [found.st_size, found.st_mtime_ns]
 

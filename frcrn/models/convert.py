@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from frcrn.files import held, write_json
+from frcrn.files import held, refuse_links, write_json
 from frcrn.models import Enhancer, FRCRNConfig
 from frcrn.models.checkpoint import CheckpointError, load, save, save_directory
 from frcrn.models.directories import CONFIGURATION, WEIGHT_FILES
@@ -39,6 +39,7 @@ def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, f
     with held(folder):
         _refuse_model(folder, force)  # another run may have ended meanwhile
         if model.config == FRCRNConfig():
+            _refuse_other_weights(folder / RELEASED)
             save_directory(model, folder, trained=model.trained)
             return [folder, write_released(model, folder / RELEASED)]
         _remove_released(folder / RELEASED)
@@ -47,11 +48,18 @@ def convert(source: str | os.PathLike[str], output: str | os.PathLike[str], *, f
 
 
 def _refuse_model(folder: Path, force: bool) -> None:
-    """Refuse a folder that holds a model, unless that is to be replaced."""
-    names = (*WEIGHT_FILES, CONFIGURATION)
-    there = [place / name for place in (folder, folder / RELEASED) for name in names if (place / name).exists()]
+    """Refuse a folder that holds a model, unless that is to be replaced, and one in which links lead elsewhere."""
+    files = [place / name for place in (folder, folder / RELEASED) for name in (*WEIGHT_FILES, CONFIGURATION)]
+    refuse_links(folder / RELEASED, *files)
+    there = [path for path in files if path.exists()]
     if there and not force:
         raise CheckpointError(f"{there[0]}: a model is here already; give another folder, or --force to replace it")
+
+
+def _refuse_other_weights(folder: Path) -> None:
+    """Refuse a folder with weights under another name than ours, which would be taken first."""
+    if there := [folder / name for name in WEIGHT_FILES if name != WEIGHTS and (folder / name).exists()]:
+        raise CheckpointError(f"{there[0]}: no earlier conversion wrote it; move it away or give another folder")
 
 
 def _remove_released(folder: Path) -> None:

@@ -100,7 +100,7 @@ def validate(
 def enter_losses(totals: Totals, losses: Losses, model: Enhancer, noisy: Tensor, clean: Tensor) -> None:
     """Enter the loss of one example, waves [T], and its parts; of a long one the mean over equal pieces."""
     device = next(model.parameters()).device
-    pieces = math.ceil(len(noisy) / (LONGEST_SECONDS * model.sample_rate))
+    pieces = max(1, math.ceil(len(noisy) / (LONGEST_SECONDS * model.sample_rate)))
     waves = (wave.unsqueeze(0).to(device).tensor_split(pieces, dim=1) for wave in (noisy, clean))
     values = [losses(model(noisy), noisy, clean) for noisy, clean in zip(*waves, strict=True)]
     totals.add("loss", fmean(float(value.total) for value in values))
