@@ -17,7 +17,9 @@ import pandas
 
 from frcrn.inference.one_file import Settings
 from frcrn.models.checkpoint import save_directory
+from frcrn.scale import rows
 from frcrn.scale.dataset import Cells, check_columns
+from tests.scale_rows import unfit
 from tests.training_runs import network
 
 WAVE = (0.2 * np.sin(np.arange(3200) / 9)).astype(np.float32)
@@ -93,6 +95,22 @@ def test_bytes_and_paths_give_bytes(cells: Cells, tmp_path: Path) -> None:
     results = [cells.cell(cell) for cell in (packed(), path, {"path": path})]
     assert [error for _, error in results] == [None] * 3
     assert len({clean["bytes"] if isinstance(clean, dict) else clean for clean, _ in results}) == 1
+
+
+@pytest.mark.parametrize("kind", ["text", "pipe", "device", "folder", "large"])
+def test_a_path_opens_recordings_alone(
+    cells: Cells, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rows, "MOST", 4000)
+    path, reason = unfit(kind, tmp_path)
+    for cell in (path, {"bytes": None, "path": path}, f"file://{path}"):
+        clean, error = cells.cell(cell)
+        assert clean is None and error is not None and f"{path}: {reason}" in error
+
+
+def test_a_reason_holds_no_control_characters(cells: Cells) -> None:
+    _, error = cells.cell("/none/\x1b[2J\n.wav")
+    assert error == r"/none/\x1b[2J\n.wav: cannot be read: no such file"
 
 
 def test_a_column_of_the_reasons_is_not_replaced(cells: Cells) -> None:

@@ -11,7 +11,9 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from frcrn.scale import rows
 from frcrn.scale.tables import enhanced_table
+from tests.scale_rows import unfit
 
 
 def enhance(content: bytes, name: str) -> tuple[bytes, float]:
@@ -36,6 +38,7 @@ def done(folder: Path, kind: str, table: Any) -> tuple[Any, list[str | None]]:
         return file.read(), errors
 
 
+AUDIO = pyarrow.struct({"bytes": pyarrow.binary(), "path": pyarrow.string()})
 KINDS = pytest.mark.parametrize("kind", [".parquet", ".arrow", ".PARQUET"])
 
 
@@ -109,3 +112,32 @@ def test_a_cell_with_neither_bytes_nor_path_is_empty(tmp_path: Path) -> None:
     clean, errors = done(tmp_path, ".arrow", table)
     assert clean["audio"].to_pylist() == [None, {"bytes": b"ba", "path": None}]
     assert errors == ["audio[0]: expected audio, found an empty cell", None]
+
+
+@pytest.mark.parametrize("kind", ["text", "pipe", "device", "folder", "large"])
+def test_a_path_opens_recordings_alone(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fsspec")
+    monkeypatch.setattr(rows, "MOST", 4000)
+    path, reason = unfit(kind, tmp_path)
+    (tmp_path / "b.wav").write_bytes(b"ab")
+    cells = [{"bytes": None, "path": path}, {"bytes": None, "path": str(tmp_path / "b.wav")}]
+    clean, errors = done(tmp_path, ".parquet", pyarrow.table({"audio": pyarrow.array(cells, AUDIO)}))
+    assert [cell and cell["bytes"] for cell in clean["audio"].to_pylist()] == [None, b"ba"]
+    assert errors[0] is not None and errors[0].startswith(f"audio[0]: {path}: {reason}") and errors[1] is None
+
+
+def test_a_store_that_tells_no_size_is_read_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    monkeypatch.setattr(rows, "MOST", 4000)
+    for size in (4000, 4001):
+        memory.pipe_file(f"/bounded/{size}.wav", b"x" * size)
+    assert len(rows.content_named("memory://bounded/4000.wav", "")) == 4000
+    with pytest.raises(ValueError, match="memory://bounded/4001.wav: larger than"):
+        rows.content_named("memory://bounded/4001.wav", "")
+
+
+def test_a_reason_holds_no_control_characters(tmp_path: Path) -> None:
+    pytest.importorskip("fsspec")
+    cells = [{"bytes": None, "path": "/none/\x1b[2J\n.wav"}]
+    _, errors = done(tmp_path, ".parquet", pyarrow.table({"audio": pyarrow.array(cells, AUDIO)}))
+    assert errors == [r"audio[0]: /none/\x1b[2J\n.wav: cannot be read: no such file"]

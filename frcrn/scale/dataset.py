@@ -11,8 +11,9 @@ import numpy as np
 from frcrn.audio import checked_rate
 from frcrn.inference.one_file import Settings
 from frcrn.scale.cluster import imported, pool, unwarned
-from frcrn.scale.places import Place, named_in_row
+from frcrn.scale.rows import content_named
 from frcrn.scale.sounds import Model, enhanced_bytes
+from frcrn.visible import visible
 
 REASONS = "error"
 """The column for why rows fail."""
@@ -87,7 +88,7 @@ class Cells:
             return enhanced_cell(cell, self.rate, self.settings, self.model), None
         except Exception as error:  # noqa: BLE001 - the other rows go on
             text, name = str(error) or type(error).__name__, _path(cell)
-            return None, text if name in text else f"{name}: {text}"
+            return None, visible(text if name in text else f"{name}: {text}")
 
 
 def enhanced_cell(cell: Any, rate: int | None, settings: Settings, model: Model) -> Any:
@@ -114,7 +115,7 @@ def _file(content: Any, path: str, settings: Settings, model: Model) -> bytes:
     """The clean form of a file's bytes, which are read where there is only its path."""
     if content is None and not path:
         raise ValueError("expected audio, found an empty cell")
-    content = Place(named_in_row(path, "")).read() if content is None else content
+    content = content_named(path, "") if content is None else content
     if not isinstance(content, bytes | bytearray | memoryview):
         raise ValueError(f"expected bytes, found {type(content).__name__}")
     return enhanced_bytes(bytes(content), path, settings, model)[0]

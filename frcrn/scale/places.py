@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 import shutil
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ STORES = (
     "memory",
 )
 """What a row may name; any other kind only where its manifest or table is there, too."""
+PIECE = 1 << 20
+"""Bytes read at once where a file may have no end."""
 HASHES = ("ETag", "etag", "Content-MD5", "md5Hash", "crc32c", "blob_id")
 TIMES = ("mtime", "LastModified", "Last-Modified", "last_modified", "modificationTime", "updated", "created")
 """What stores call the hash of a file's content, and the time when it was written."""
@@ -91,11 +94,18 @@ class Place:
             facts = self.system.info(self.path)
         return self._found(self.path, self.path.rpartition("/")[0], facts) if facts["type"] == "file" else None
 
-    def read(self) -> bytes:
-        """Return a whole file."""
+    def read(self, most: int | None = None) -> bytes:
+        """Return a whole file; of one that is larger than `most`, a beginning that is larger, too."""
         with self._named():
-            content: bytes = self.system.cat_file(self.path)
+            content: bytes = self.system.cat_file(self.path) if most is None else self._beginning(most)
             return content
+
+    def _beginning(self, most: int) -> bytes:
+        content = io.BytesIO()
+        with self.system.open(self.path, "rb") as file:
+            while content.tell() <= most and (piece := file.read(PIECE)):
+                content.write(piece)
+        return content.getvalue()
 
     def fetch(self, folder: Path) -> Path:
         """Return a local file with the content: itself where it is local, else a copy in `folder`."""

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import inf, isnan
 from typing import Any, NamedTuple
 
-from frcrn.audio import ACCEPTED, AudioError, is_audio_name, is_media_name
+from frcrn.audio import ACCEPTED, AudioError
 from frcrn.config import LONGEST
 from frcrn.scale.places import Found, Place, expanded, named_in_row
 from frcrn.scale.records import ours
+from frcrn.scale.rows import NO_RECORDING, in_store, is_recording
 from frcrn.texts import from_json
 from frcrn.visible import visible
 
@@ -64,11 +65,6 @@ def _path_of(piece: Piece) -> str:
 def wanted(name: str) -> bool:
     """Tell by its name whether a file is enhanced, or copied beside the tables that it describes."""
     return (is_recording(name) or holds_many(name) or is_beside(name)) and not ours(name)
-
-
-def is_recording(name: str) -> bool:
-    """Tell by its name whether a file is one recording."""
-    return is_audio_name(name) or is_media_name(name)
 
 
 def holds_many(name: str) -> bool:
@@ -163,8 +159,8 @@ def _one(row: Mapping[str, Any], number: int, path: str, full: str, facts: dict[
     """The piece of a row: a recording that is there, or the seconds that are wanted of it."""
     start, end, problem = _span(row)
     name = _name(path, row.get("id"), start, end)
-    if not is_recording(_in_store(path)):
-        problem = f"expected a recording; accepted are {ACCEPTED}"
+    if not is_recording(in_store(path)):
+        problem = NO_RECORDING
     elif not _can_be_made(name):
         problem = f"id {row.get('id')!r}"[:LONGEST] + ": expected a name for a recording"
     elif problem is None:
@@ -214,17 +210,11 @@ def _facts(url: str) -> Found | None:
 
 
 def _name(path: str, identity: Any, start: float | None, end: float | None) -> str:
-    stem, extension = os.path.splitext(_in_store(path))
+    stem, extension = os.path.splitext(in_store(path))
     if identity not in (None, ""):
         return _inside(f"{identity}{extension}")
     span = "" if start is None and end is None else f"-{start or 0:g}-{'end' if end is None else format(end, 'g')}"
     return _inside(f"{stem}{span}{extension}")
-
-
-def _in_store(path: str) -> str:
-    """What a row names in its store; what a web address asks for, after its path, is no part of the name."""
-    scheme, mark, rest = path.partition("://")
-    return path if not mark else rest.partition("?")[0] if scheme in ("http", "https") else rest
 
 
 def _inside(name: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from frcrn.scale.shards import Enhance, Part
 from frcrn.texts import from_json
+from frcrn.visible import visible
 
 ROWS = 64
 """Rows held in memory at once."""
@@ -46,15 +47,15 @@ def enhanced_cell(
     content: bytes | None, name: str, member: str, enhance: Enhance, folder: str
 ) -> tuple[bytes | None, Part]:
     """Return the clean form of one cell, None where it fails, and what became of it."""
-    from frcrn.scale.places import Place, named_in_row
+    from frcrn.scale.rows import content_named
 
     try:
         if content is None and not name:
             raise ValueError("expected audio, found an empty cell")
-        content = Place(named_in_row(name, folder)).read() if content is None else content
+        content = content_named(name, folder) if content is None else content
         clean, seconds = enhance(content, name)
     except (ValueError, OSError, RuntimeError, ImportError) as error:
-        return None, Part(member, error=f"{member}: {error}")
+        return None, Part(member, error=visible(f"{member}: {error}"))
     return clean, Part(member, seconds)
 
 
