@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import shutil
+import struct
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -207,6 +208,15 @@ def test_rates_that_cannot_be_are_refused() -> None:
     for rate in (0, -1, 8000, 15999, 384001):
         with pytest.raises(ValueError, match="the rate must be"):
             Denoiser(program(), rate)
+
+
+@pytest.mark.parametrize(("low", "rate"), [(7, 340), (1, 49), (1000, 48001)])
+def test_a_model_of_a_far_lower_rate_is_refused(low: int, rate: int) -> None:
+    content = write_program(network())
+    model = NativeModel(content[:8] + struct.pack("<i", low) + content[12:])
+    with pytest.raises(ValueError, match="the rate must not be above 48 times the model's own"):
+        Denoiser(model, rate)
+    assert Denoiser(model, 48 * low).latency
 
 
 def test_streams_and_files_run_their_bands_in_c_where_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@
 
 #define SILENCE 1e-20f /* what is softer is silence: denormal numbers would make the network slow */
 #define LOUDEST 1e6f   /* what is louder is no sound */
+#define MOST_TIMES 48  /* the model's rate: what splits the bands grows with it, to some 60 MB here */
 #define FADE 50        /* a change fades over 1 / FADE seconds */
 #define MOST_COUNTED 20000 /* hops, after which the pattern of what comes out must have come back */
 
@@ -123,6 +124,7 @@ frcrn_denoiser *frcrn_denoiser_open(const frcrn_model *model, int rate, const ch
     if (!model) return refused(NULL, why, "there is no model: it is NULL");
     const int low_rate = frcrn_sample_rate(model);
     if (rate < low_rate || rate > 384000) return refused(NULL, why, "the rate must be from the model's own to 384000 samples a second");
+    if (rate > (int64_t)low_rate * MOST_TIMES) return refused(NULL, why, "the rate must not be above 48 times the model's own");
     frcrn_denoiser *d = calloc(1, sizeof *d);
     if (!d) return refused(NULL, why, "there is not enough memory");
     d->model = model, d->rate = rate, d->hop = frcrn_hop(model), d->late = frcrn_delay(model);

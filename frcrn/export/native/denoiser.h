@@ -23,8 +23,9 @@ extern "C" {
 
 typedef struct frcrn_denoiser frcrn_denoiser;
 
-/* Prepare for sound of this many samples a second, at least the model's own rate; NULL, and the reason where `why` is
- * given, if that cannot be, nor without a model (NULL). The model must stay open as long as the denoiser. */
+/* Prepare for sound of this many samples a second, at least the model's own rate and at most 48 times as many; NULL, and
+ * the reason where `why` is given, if that cannot be, nor without a model (NULL). The model must stay open as long as the
+ * denoiser. */
 frcrn_denoiser *frcrn_denoiser_open(const frcrn_model *model, int rate, const char **why);
 void frcrn_denoiser_close(frcrn_denoiser *denoiser);
 
