@@ -124,6 +124,13 @@ def test_a_name_in_a_table_of_speech_is_no_formula(tmp_path: Path) -> None:
     assert (tmp_path / "labels.csv").read_text().splitlines()[1] == "'=1+1.wav,0.000,1.000,0.500"
 
 
+def test_a_file_that_comes_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "notes.csv").write_text("mine")
+    with pytest.raises(ValueError, match=r"notes.csv: came while the sound was read"):
+        write_table(tmp_path / "notes.csv", [])
+    write_table(tmp_path / "notes.csv", [], force=True)
+
+
 def test_a_dry_run_writes_no_table_of_speech(tmp_path: Path) -> None:
     path = recording(tmp_path / "in.wav")
     more = ["--vad", str(tmp_path / "labels.csv"), "--dry-run"]

@@ -155,7 +155,12 @@ def run(args: argparse.Namespace) -> int:
     sources = [job.source for jobs, _ in plans for job in jobs]
     labels = None if args.vad is None else _labels(args, sources, _outputs(plans))
     code = max(_work(args, settings, jobs, out, labels) for jobs, out in plans)
-    if labels and (count := labels.write(args.vad, sources)) is not None and not args.quiet and not args.json:
+    if (
+        labels
+        and (count := labels.write(args.vad, sources, force=args.force)) is not None
+        and not args.quiet
+        and not args.json
+    ):
         print(f"{args.vad}: {count} stretches of speech")
     return code
 
@@ -237,7 +242,7 @@ def _through(args: argparse.Namespace, settings: Settings) -> int:
     through(source, target, settings)
     if labels:
         labels.add(sources[0])
-        labels.write(args.vad, sources)
+        labels.write(args.vad, sources, force=args.force)
     return 0
 
 

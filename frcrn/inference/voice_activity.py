@@ -107,7 +107,7 @@ class RecordingLabels:
         if (key := os.path.realpath(source)) not in self._found:
             self._found[key] = speech_in(self._network, source, repair=self._repair, track=self._track)
 
-    def write(self, path: str | os.PathLike[str], sources: Iterable[Path]) -> int | None:
+    def write(self, path: str | os.PathLike[str], sources: Iterable[Path], *, force: bool = False) -> int | None:
         """Write a table of those that were added, in this order, once each; return how many stretches it has.
 
         Where none was added there is no table.
@@ -116,7 +116,7 @@ class RecordingLabels:
         for source in sources:
             names.setdefault(os.path.realpath(source), source)
         rows = [(name, self._found[key]) for key, name in names.items() if key in self._found]
-        return write_table(path, rows) if rows else None
+        return write_table(path, rows, force=force) if rows else None
 
 
 class StreamLabels:
@@ -171,7 +171,9 @@ def _is_table(path: Path) -> bool:
         return file.read(len(begin)) == begin
 
 
-def write_table(path: str | os.PathLike[str], found: Iterable[tuple[str | Path, list[Stretch]]]) -> int:
+def write_table(
+    path: str | os.PathLike[str], found: Iterable[tuple[str | Path, list[Stretch]]], *, force: bool = False
+) -> int:
     """Write names and their stretches; return how many stretches there are."""
     text = io.StringIO()
     table, count = csv.writer(text, lineterminator="\n"), 0
@@ -183,6 +185,8 @@ def write_table(path: str | os.PathLike[str], found: Iterable[tuple[str | Path, 
             )
             count += 1
     refuse_links(place := Path(path))
+    if place.exists() and not force and not _is_table(place):
+        raise ValueError(f"{path}: came while the sound was read, and is no table of speech; choose another file")
     place.parent.mkdir(parents=True, exist_ok=True)
     write_text(place, text.getvalue())
     return count
