@@ -219,6 +219,16 @@ def test_a_model_of_a_far_lower_rate_is_refused(low: int, rate: int) -> None:
     assert Denoiser(model, 48 * low).latency
 
 
+def test_a_model_that_looks_far_ahead_is_refused() -> None:
+    content = write_program(FRCRN(two_levels(640, 320, causal=True, stages=1, ahead=2)))
+    late = struct.unpack_from("<i", content, 40)[0]
+    assert Denoiser(NativeModel(content), 16000).latency == 320 * (1 + late) + 319
+    far = NativeModel(content[:40] + struct.pack("<i", 2**28 // 320) + content[44:])
+    for rate in (16000, 48000, 256000):
+        with pytest.raises(ValueError, match="later than a live stream can be"):
+            Denoiser(far, rate)
+
+
 def test_streams_and_files_run_their_bands_in_c_where_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     library.library()
     assert isinstance(network().stream(48000)._route, NativeBand)

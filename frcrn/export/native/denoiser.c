@@ -16,6 +16,7 @@
 #define MOST_TIMES 48  /* the model's rate: what splits the bands grows with it, to some 60 MB here */
 #define FADE 50        /* a change fades over 1 / FADE seconds */
 #define MOST_COUNTED 20000 /* hops, after which the pattern of what comes out must have come back */
+#define MOST_LATE (1 << 22) /* samples */
 
 struct frcrn_denoiser {
     const frcrn_model *model;
@@ -128,6 +129,7 @@ frcrn_denoiser *frcrn_denoiser_open(const frcrn_model *model, int rate, const ch
     frcrn_denoiser *d = calloc(1, sizeof *d);
     if (!d) return refused(NULL, why, "there is not enough memory");
     d->model = model, d->rate = rate, d->hop = frcrn_hop(model), d->late = frcrn_delay(model);
+    if (((int64_t)d->late + d->hop) * rate / low_rate > MOST_LATE) return refused(d, why, "what comes out is later than a live stream can be");
     if (rate > low_rate) {
         d->band = frcrn_band_open(rate, low_rate);
         if (!d->band) return refused(d, why, "there is not enough memory");
