@@ -136,8 +136,7 @@ class Mixing(Dataset[dict[str, Tensor]]):
         kept = np.array([not any(fnmatchcase(name, pattern) for pattern in config.exclude) for name in cache.names])
         fit = kept & (cache.ranges >= config.speech_range_db) & (cache.clipped <= MOST_CLIPPED)
         self.speech = _shelf(cache, is_speech & fit, config, config.speaker)
-        voices = groups_of(cache.names, cache.sources, config.speaker)
-        self.speakers_known = any(voices[file] != cache.names[file] for file in np.flatnonzero(is_speech & fit))
+        self.speakers_known = self.speech.knows_voices
         self.noise = _shelf(cache, ~is_speech & kept, config, "") if config.noise else None
         self.rooms: NDArray[np.float32] | None = None
         if config.room_share and config.rooms:

@@ -96,6 +96,11 @@ class Shelf:
         for file in files[share > 0]:
             self._alike[self._voice[int(file)]].append(int(file))
 
+    @property
+    def knows_voices(self) -> bool:
+        """Whether anything tells voices within a source from each other."""
+        return any(voice != self.cache.sources[file] for file, voice in self._voice.items())
+
     def pick(self, rng: np.random.Generator) -> int:
         """Draw a file."""
         place = int(np.searchsorted(self._bounds, rng.random(), side="right"))

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
 from frcrn.files import inode_of, is_being_written, part_name, refuse_links
+from frcrn.texts import from_json
 
 NAME = "frcrn-manifest.jsonl"
 LONGEST_LINE = 1 << 16
@@ -163,8 +164,8 @@ def _read(path: Path) -> Iterator[tuple[str, Record | bool]]:
         return
     with path.open(encoding="utf-8", errors="replace") as file:
         while line := file.readline(LONGEST_LINE):
-            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
-                values = json.loads(line)
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+                values = from_json(line)
                 noted = "failed" not in values if values.keys() <= {"file", "failed"} else record_of(values)
                 yield str(values["file"]), noted
 

@@ -64,13 +64,11 @@ def _refuse_other_weights(folder: Path) -> None:
 
 def _remove_released(folder: Path) -> None:
     """Remove the released form of the model that another one replaces; refuse what `write_released` did not write."""
-    ours = [folder / WEIGHTS, folder / CONFIGURATION]
-    names = (*WEIGHT_FILES, CONFIGURATION)
-    there = [folder / name for name in names if os.path.lexists(folder / name)]
+    ours = {folder / WEIGHTS, folder / CONFIGURATION}
+    there = {path for name in (*WEIGHT_FILES, CONFIGURATION) if (path := folder / name).exists()}
     if not there:
         return
-    written = set(there) == set(ours) and not any(path.is_symlink() for path in (folder, *ours))
-    if not written or not _is_released(folder):
+    if there != ours or not _is_released(folder):
         raise CheckpointError(
             f"{folder}: what is there would seem to be a form of the new model, which has none, and no earlier"
             " conversion wrote it; move it away or give another folder"

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 
 from frcrn.inference.manifest import NAME, Manifest, Record, record_of
 from frcrn.scale.places import Place
+from frcrn.texts import from_json
 
 PARTS = "frcrn-manifest"
 """The folder of the manifest's parts in an object store."""
@@ -133,8 +134,8 @@ class InStore:
 
     def _take(self, content: bytes) -> None:
         for line in content.decode("utf-8", "replace").splitlines():
-            with suppress(ValueError, KeyError, TypeError, RecursionError):
-                values = json.loads(line)
+            with suppress(ValueError, KeyError, TypeError):
+                values = from_json(line)
                 self._known[values["file"]] = Known(record_of(values), values.get("bytes"))
 
     def _write(self, values: Mapping[str, Any]) -> None:
