@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import subprocess
 import sys
@@ -364,4 +365,10 @@ def test_dnsmos_without_its_models_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs the folder"):
         score(CLEAN, NOISY, names=("dnsmos_sig",))
     with pytest.raises(ValueError, match="found neither"):
+        dnsmos.available(tmp_path)
+
+
+def test_a_pipe_is_no_model_of_dnsmos(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "sig_bak_ovr.onnx")
+    with pytest.raises(ValueError, match="expected the DNSMOS models"):
         dnsmos.available(tmp_path)

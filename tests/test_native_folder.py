@@ -73,6 +73,14 @@ def test_a_wav_file_in_place_of_raw_sound_is_refused(folder: Path) -> None:
     assert done.stderr == b"standard input: expected raw sound, found a wav file\n"
 
 
+@pytest.mark.parametrize("more", [1, 3])
+def test_bytes_that_are_no_whole_sample_are_spoken_of(folder: Path, more: int) -> None:
+    wave = noise(1, 100).numpy()
+    done = subprocess.run(["./run"], cwd=folder, input=wave.tobytes() + bytes(more), capture_output=True, check=False)
+    assert (done.returncode, len(done.stdout)) == (0, wave.nbytes)
+    assert b"in the middle of a sample" in done.stderr
+
+
 def test_the_description_says_what_is_there(folder: Path) -> None:
     about = json.loads((folder / "program.json").read_text())
     assert about["sha256"] == hashlib.sha256((folder / about["program"]).read_bytes()).hexdigest()

@@ -83,6 +83,7 @@ TAKEN = {
     "out/failures.csv": "is the output, too",
     "out/in.wav": "is the output, too",
     "out": "is the output, too",
+    "out/in.wav/labels.csv": "is the output, and no folder",
     "link.csv": "is a link, a pipe or a device",
     "model": "Is a directory",
     "in.wav/labels.csv": "expected a folder to write into",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
@@ -153,6 +154,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         plans = [(plan(args.inputs, args.output, listed), Path(args.output))]
     sources = [job.source for jobs, _ in plans for job in jobs]
+    if args.vad is not None:
+        _refuse_inside(args.vad, (job.target for jobs, _ in plans for job in jobs))
     labels = None if args.vad is None else _labels(args, sources, _outputs(plans))
     code = max(_work(args, settings, jobs, out, labels) for jobs, out in plans)
     if (
@@ -173,6 +176,14 @@ def _outputs(plans: Iterable[tuple[Sequence[Job], Path]]) -> Iterator[Path]:
     for jobs, out in plans:
         yield from (job.target for job in jobs)
         yield from (out, out / NAME, out / FAILURES)
+
+
+def _refuse_inside(name: str, targets: Iterable[Path]) -> None:
+    """Refuse a table in a folder of the name of a file that is to be written."""
+    above = {os.path.realpath(parent) for parent in Path(name).absolute().parents}
+    for target in targets:
+        if os.path.realpath(target) in above:
+            raise ValueError(f"--vad {name}: {target} is the output, and no folder; choose another file")
 
 
 def _labels(args: argparse.Namespace, sources: Sequence[Path], outputs: Iterable[Any]) -> RecordingLabels | None:

@@ -100,7 +100,7 @@ def _slaney_hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _find(folder: Path, patterns: tuple[str, ...]) -> Path | None:
-    return next((path for pattern in patterns for path in sorted(folder.glob(pattern))), None)
+    return next((path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.is_file()), None)
 
 
 @lru_cache

@@ -20,13 +20,14 @@ int main(int count, char **words) {
         return 2;
     }
     const size_t hop = (size_t)frcrn_hop(model);
-    size_t late = (size_t)frcrn_delay(model), got, owed = 0, begun = 0;
+    size_t late = (size_t)frcrn_delay(model), bytes, owed = 0, begun = 0;
     float *state = calloc(frcrn_state_size(model), 1), *scratch = malloc(frcrn_scratch_size(model));
     float *wave = malloc(hop * sizeof *wave);
     if (!state || !scratch || !wave) return 1;
     do {
         /* as much comes out as goes in: what is late is made up for with silence at the end */
-        got = fread(wave, sizeof *wave, hop, stdin);
+        bytes = fread(wave, 1, hop * sizeof *wave, stdin);
+        const size_t got = bytes / sizeof *wave;
         if (!begun++ && got && !memcmp(wave, "RIFF", 4)) {
             fprintf(stderr, "standard input: expected raw sound, found a wav file\n");
             return 2;
@@ -38,7 +39,8 @@ int main(int count, char **words) {
         if (fwrite(wave + skip, sizeof *wave, ready, stdout) != ready) return 1;
         late -= skip;
         owed -= ready;
-    } while (got || owed);
+        if (bytes % sizeof *wave) fprintf(stderr, "standard input: ends in the middle of a sample, which was left out; is it 32-bit float?\n");
+    } while (bytes || owed);
     free(state), free(scratch), free(wave);
     frcrn_close(model);
     return ferror(stdin) || fflush(stdout) ? 1 : 0;
