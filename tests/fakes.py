@@ -44,12 +44,22 @@ class CausalGain(Gain):
         super().__init__(factor, lookahead=0, level_dbfs=level_dbfs)
 
     def initial_state(self, batch: int) -> State:
-        return {"late": torch.zeros(batch, self.window - self.hop)}
+        return {"late": torch.zeros(batch, self.lag)}
 
     def step(self, frame: Tensor, state: State) -> tuple[Tensor, State]:
         self.seen.append(frame.detach().clone())
         wave = torch.cat([state["late"], frame], dim=1)
         return self.clean(wave[:, : frame.shape[1]]), {"late": wave[:, frame.shape[1] :]}
+
+
+class LateGain(CausalGain):
+    """Causal but for samples of future that it waits for: every sample times a factor, so much later."""
+
+    streams = True
+
+    def __init__(self, factor: float = 1.0, *, lookahead: int, window: int = 640, hop: int = 320) -> None:
+        super().__init__(factor)
+        self.window, self.hop, self.lookahead = window, hop, lookahead
 
 
 class Smooth(Fake):

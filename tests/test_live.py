@@ -27,7 +27,7 @@ from frcrn.cli import main
 from frcrn.inference import streaming
 from frcrn.inference.live import SILENT, Live, Recorder, dbfs
 from frcrn.models import checkpoint
-from tests.fakes import CausalGain
+from tests.fakes import CausalGain, LateGain
 
 RATE, BLOCK = 16000, 320
 
@@ -97,6 +97,21 @@ def test_what_is_played_is_the_stream_late_by_the_delay(rate: int, channels: int
     assert live.delay == live.stream.latency + BLOCK + cushion
     assert_array_equal(whole[:, : live.delay], 0)
     assert_allclose(whole[:, live.delay :], expected(wave, rate)[:, : -live.delay], atol=1e-5)
+    assert live.underruns == 0
+
+
+def test_a_network_that_looks_ahead_plays_later_and_in_time() -> None:
+    wave, late = noise(1, 60 * BLOCK), 42 * 320
+    live = Step(LateGain(0.5, lookahead=late).stream(), BLOCK, slow=lambda done: False)
+    with live:
+        played = []
+        for number, block in enumerate(blocks(wave)):
+            played.append(live.exchange(block))
+            settled(live, number + 1)
+    whole = np.concatenate(played, axis=1)
+    assert live.delay == MODEL.window + late + BLOCK
+    assert_array_equal(whole[:, : live.delay], 0)
+    assert_allclose(whole[:, live.delay :], 0.5 * wave[:, : -live.delay], atol=1e-6)
     assert live.underruns == 0
 
 

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from socket import SHUT_RDWR
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from websockets.sync import client as sync
 from frcrn.inference.opening import open_network
 from frcrn.inference.streaming import Stream
 from frcrn.serve.models import Models
+from frcrn.serve.streams import Live, Opening
 from tests.made_audio import noise, speech
 from tests.serving import Client, serving, until, wav
 
@@ -80,6 +82,13 @@ def test_a_stream_is_that_of_the_library_however_it_is_cut(client: Client, sizes
     np.testing.assert_allclose(np.frombuffer(out, "<f4"), expected(CLIP), atol=1e-6)
     assert told[0]["ready"] and told[0]["latency_ms"] == pytest.approx(1000 * NETWORK.window / NETWORK.sample_rate)
     assert told[-1] == {"ended": True, "samples": len(CLIP)}
+
+
+def test_the_latency_of_a_stream_is_that_of_its_model() -> None:
+    service: Any = SimpleNamespace(models=Models(["default", "offline"]))
+    told = {about["name"]: about["latency_ms"] for about in service.models.about}
+    assert told == {"default": 40, "offline": 880}
+    assert {name: Live(service, Opening(model=name)).latency_ms for name in told} == told
 
 
 def test_two_channels_at_another_rate_in_16_bits(client: Client) -> None:

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from frcrn import FRCRN, FRCRNConfig
 from frcrn.audio import AudioError, resample
 from frcrn.inference.network import inference_form
+from frcrn.inference.opening import open_network
 from frcrn.inference.streaming import Stream, push_together
 from frcrn.models import Enhancer
 from frcrn.models.checkpoint import load
-from tests.fakes import CausalGain, Gain
+from tests.fakes import CausalGain, Gain, LateGain
 from tests.networks import lively, tiny, two_levels, with_mask_of_one
 
 Array = NDArray[np.float32]
@@ -110,15 +111,50 @@ def test_an_impulse_comes_out_within_the_latency_and_not_much_before(window: int
     assert max(delays) == stream.latency
 
 
-@pytest.mark.parametrize("rate", [8000, 44100, 48000])
-def test_the_latency_at_another_rate_is_the_longest_that_is_seen(rate: int) -> None:
-    stream = network().stream(rate)
+def longest_wait(stream: Stream, size: int, seconds: float) -> int:
+    """Push chunks of one size; return after how many samples the last one to come out had come out."""
+    silence = np.zeros(size, np.float32)
     pushed = returned = longest = 0
-    for _ in range(3000):
-        pushed += 7
+    while pushed < seconds * stream.rate:
+        pushed += size
         longest = max(longest, pushed - returned)
-        returned += stream.push(np.zeros(7, np.float32)).size
-    assert 0.9 * stream.latency < longest <= stream.latency + 6  # a chunk of 7 may begin a sample too early
+        returned += stream.push(silence).size
+    return longest
+
+
+@pytest.mark.parametrize(
+    ("rate", "band", "lookahead", "seconds"),
+    [
+        (8000, "full", 0, 1),
+        (8000, "full", 13440, 1),
+        (12000, "full", 0, 20),  # soxr's blocks are furthest from the hops after 19 s
+        (44100, "full", 0, 1),
+        (44100, "full", 13440, 1),
+        (48000, "full", 0, 0.2),
+        (48000, "full", 13440, 0.2),
+        (48000, "speech", 0, 1),
+        (48000, "speech", 13440, 1),
+    ],
+)
+def test_the_latency_at_another_rate_is_the_longest_that_is_seen(
+    rate: int, band: str, lookahead: int, seconds: float
+) -> None:
+    stream = LateGain(lookahead=lookahead).stream(rate, band=band)
+    assert stream.latency == longest_wait(stream, rate // 1000, seconds + lookahead / 16000)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 48000])
+def test_samples_that_come_one_by_one_come_out_within_the_latency_and_not_a_millisecond_before(rate: int) -> None:
+    stream = LateGain(lookahead=0).stream(rate)
+    assert stream.latency - rate / 1000 < longest_wait(stream, 1, 0.2) <= stream.latency
+
+
+@pytest.mark.parametrize(("name", "latency"), [("default", 640), ("offline", 14080)])
+def test_the_latency_of_the_bundled_networks_is_what_a_stream_waits_for(name: str, latency: int) -> None:
+    stream = open_network(name).stream()
+    assert stream.latency == latency
+    assert stream.push(np.zeros(latency - 1, np.float32)).size == 0
+    assert stream.push(np.zeros(1, np.float32)).size == stream.model.hop
 
 
 def test_streams_pushed_together_give_what_each_gives_alone() -> None:

@@ -129,8 +129,11 @@ class Stream:
 
     @property
     def latency(self) -> int:
-        """Samples, at the stream's rate, after which a sample that went in has come out at the latest."""
-        return longest_delay(self.rate, self.model.sample_rate, self.model.window, self.model.hop, self.band)
+        """Samples, at the stream's rate, after which a sample that went in has come out at the latest.
+
+        At the network's rate they are counted one by one, at others in chunks of a millisecond.
+        """
+        return longest_delay(self.rate, self.model.sample_rate, self.model.latency, self.model.hop, self.band)
 
     def reset(self) -> None:
         """Forget everything received: the next push is the beginning of another sound."""
@@ -281,18 +284,24 @@ def as_samples(chunk: Any, stream: Stream) -> Samples:
 
 
 @lru_cache
-def longest_delay(rate: int, model_rate: int, window: int, hop: int, band: str) -> int:
-    """Samples at `rate` by which a stream's output trails its input at most, found by counting a second of silence."""
+def longest_delay(rate: int, model_rate: int, latency: int, hop: int, band: str) -> int:
+    """Samples at `rate` by which a stream's output trails its input at most, found by counting over silence.
+
+    The network's own `latency` is in samples at its rate. Without the band above, what resamples gives blocks, which
+    fall further and further out of step with the hops: the longest delay can come after half a minute.
+    """
     if rate == model_rate:
-        return window
+        return latency
     way = route(rate, model_rate, 1, band)
+    seconds = (60 if isinstance(way, SpeechBand) else 2) + latency / model_rate
     size = max(1, rate // 1000)
     taken = given = received = returned = longest = 0
-    while taken < (2 * rate if isinstance(way, SpeechBand) else rate // 2):
+    while taken < seconds * rate:
         taken += size
         longest = max(longest, taken - given)
         received += way.split(np.zeros((1, size), np.float32)).shape[1]
-        ready = max(0, received // hop * hop - (window - hop)) - returned
+        ready = max(0, received // hop * hop - (latency - hop)) - returned
         returned += ready
-        given += way.join(np.zeros((1, ready), np.float32)).shape[1]
+        if ready:
+            given += way.join(np.zeros((1, ready), np.float32)).shape[1]
     return longest

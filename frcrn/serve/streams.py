@@ -97,6 +97,7 @@ class Live:
         network = service.models.get(opening.model or service.models.for_streams)
         self.stream = Stream(network, opening.rate, opening.channels, opening.strength, opening.band)
         self.layout = Layout(opening.format, self.stream.rate, opening.channels)
+        self.latency_ms = round(1000 * self.stream.latency / self.stream.rate, 3)
         self._left = b""
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
@@ -135,9 +136,9 @@ class Session:
         opening = opening_of(first.get("text"))
         self._known(opening.model)
         live = await self._opened(opening)
-        stream, layout = live.stream, live.layout
+        layout = live.layout
         facts = {"rate": layout.rate, "channels": layout.channels, "format": layout.encoding}
-        await self._say({"ready": True, **facts, "latency_ms": round(1000 * stream.latency / layout.rate, 3)})
+        await self._say({"ready": True, **facts, "latency_ms": live.latency_ms})
         try:
             while not await self._answered(live, await self._next()):
                 pass
