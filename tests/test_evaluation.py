@@ -421,6 +421,7 @@ def test_word_errors_count_insertions_deletions_and_substitutions(said: str, hea
         ("你好，abc世界", "你 好 abc 世 界"),
         ("สวัสดี", "ส วั ส ดี"),
         ("안녕 하세요", "안녕 하세요"),
+        ("\uff76\uff9e\uff77\u3001\uff21\uff42 \uff11", "\u30ac \u30ad ab 1"),
     ],
 )
 def test_words_are_those_of_their_script(text: str, found: str) -> None:

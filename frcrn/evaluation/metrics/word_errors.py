@@ -16,7 +16,7 @@ Recogniser = Callable[[Samples, int], str]
 """Samples [T] and their rate -> text."""
 COLUMNS = ("wer", "words")
 POCKETSPHINX = "pocketsphinx"
-APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}\N{MODIFIER LETTER APOSTROPHE}\N{FULLWIDTH APOSTROPHE}"
+APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}\N{MODIFIER LETTER APOSTROPHE}"
 JOINERS = "\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}\N{SOFT HYPHEN}"
 SPACELESS = ("CJK ", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 """How names of letters begin whose scripts have no spaces between words; their errors are counted by letters."""
@@ -62,7 +62,7 @@ def name_of(recogniser: Recogniser) -> str:
 def words(text: str) -> list[str]:
     """Split a text into lower-case words without punctuation; each letter of a script without spaces is one."""
     found, alone = "", False
-    for letter in unicodedata.normalize("NFC", text.lower()):
+    for letter in unicodedata.normalize("NFKC", text.lower()):
         kind = unicodedata.category(letter)[0]
         if letter in APOSTROPHES:
             found += "'"
