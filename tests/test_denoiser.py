@@ -22,6 +22,9 @@ from frcrn.export.native import library
 from frcrn.export.native.band import NativeBand
 from frcrn.export.native.library import NativeModel
 from frcrn.export.native.network import write_program
+from frcrn.export.native.program import Program
+from frcrn.export.native.row_operations import Cut, Join, Later
+from frcrn.export.native.structs import Buffer
 from frcrn.export.runtime import with_runtime
 from frcrn.inference import fullband, streaming
 from frcrn.inference.fullband import FullBand
@@ -79,6 +82,21 @@ def network() -> Enhancer:
 @cache
 def program() -> NativeModel:
     return NativeModel(write_program(network()))
+
+
+def passing(rate: int, hop: int, late: int) -> bytes:
+    """A program that changes nothing, and answers so many hops later than it must."""
+    program, window = Program(), 2 * hop
+    taper = np.sin(np.pi * (np.arange(window) + 0.5) / window).astype(np.float32)
+    weight, gain = program.weight(taper), program.weight(np.ones(hop, np.float32))
+    frame = Buffer(window)
+    program.emit(Cut(past=program.state(hop), taper=weight, out=frame))
+    if late:
+        program.emit(
+            Later(x=frame, count=window, frames=late, past=program.state(late * window), out=(frame := Buffer(window)))
+        )
+    program.emit(Join(x=frame, taper=weight, gain=gain, past=program.state(hop), work=Buffer(window)))
+    return program.content(rate, window, hop, late)
 
 
 def through(band: FullBand | NativeBand, wave: Array, sizes: list[int], late: int) -> Array:
@@ -171,6 +189,34 @@ def test_no_less_latency_would_do() -> None:
     denoiser = Denoiser(program(), 48000)
     at_once = network().stream(48000)
     assert denoiser.latency <= at_once.latency
+
+
+SHAPES = {
+    "looks a second ahead": (16000, 320, 50, 48000),
+    "looks a second ahead at its own rate": (16000, 320, 60, 16000),
+    "looks two seconds ahead": (8000, 80, 200, 44100),
+    "short hops": (16000, 8, 0, 48000),
+    "the shortest hops": (8000, 1, 3, 44100),
+    "nothing to wait for": (16000, 1, 0, 16000),
+    "a pattern that comes back late": (7993, 100, 2, 44101),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_whatever_the_shape_of_its_hops_it_is_as_late_as_it_says(shape: str) -> None:
+    low, hop, late, rate = SHAPES[shape]
+    denoiser = Denoiser(NativeModel(passing(low, hop, late)), rate)
+    wave = lively_sound(rate, 0.2 + 2 * denoiser.latency / rate)
+    truth = denoiser.whole(wave, len(wave))
+    assert_allclose(truth[rate // 10 :], wave[rate // 10 :], atol=1e-4)
+    for size in (1 + rate // 7000, 1 + rate // 90):
+        denoiser.reset()
+        assert_array_equal(denoiser.whole(wave, size), truth)
+
+
+def test_the_slowest_hops_are_opened_at_once() -> None:
+    denoiser = Denoiser(NativeModel(passing(7993, 32768, 0)), 383664)
+    assert denoiser.latency / 383664 == pytest.approx(2 * 32768 / 7993, rel=0.01)
 
 
 @pytest.mark.parametrize("rate", [16000, 48000])
@@ -277,16 +323,18 @@ def test_every_processor_gives_the_same_and_touches_only_its_own_memory(kind: st
         pytest.skip(f"not installed: {compiler}, {' '.join(runner)}")
     for name in library.SOURCES:
         (tmp_path / name).write_bytes(library.source(name))
-    (tmp_path / "model").write_bytes(write_program(network()))
     shutil.copy(Path(__file__).with_name("denoiser_run.c"), tmp_path)
     sources = ["denoiser_run.c", "frcrn.c", "band.c", "denoiser.c"]
     subprocess.run(
         [compiler or str(library.compiler()), *options, *sources, "-o", "run", "-lm"], cwd=tmp_path, check=True
     )
-    for rate in (16000, 44100, 48000, 50001):
+    models = [(write_program(network()), rate) for rate in (16000, 44100, 48000, 50001)]
+    shapes = ((passing(low, hop, late), rate) for low, hop, late, rate in SHAPES.values())
+    for content, rate in [*models, *shapes]:
         wave = lively_sound(rate, 0.5)
+        (tmp_path / "model").write_bytes(content)
         command = [*runner, "./run", "model", str(rate)]
         done = subprocess.run(command, cwd=tmp_path, input=wave.tobytes(), capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, b"")
-        truth = Denoiser(program(), rate).push(wave)
+        truth = Denoiser(NativeModel(content), rate).push(wave)
         assert_allclose(np.frombuffer(done.stdout, np.float32), truth, atol=1e-5)

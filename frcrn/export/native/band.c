@@ -185,11 +185,19 @@ static void find_shares(const frcrn_band *b, head *h, float *memory, float *scra
     drop(&h->clean, clean, done * STEP);
 }
 
+static int64_t fewer(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* How many frames have a share, when there are so many shares. */
+static int64_t shared(const frcrn_band *b, int64_t shares) {
+    return (shares * b->rate * STEP + b->step * b->low_rate - 1) / (b->step * b->low_rate);
+}
+
+/* How many samples of the high band are in time with so many of the low one. */
+static int64_t in_time(const frcrn_band *b, int64_t lows) { return (lows * b->rate + b->low_rate - 1) / b->low_rate; }
+
 /* How many frames there are of which the samples and the share are there. */
 static int frames_ready(const frcrn_band *b, const head *h) {
-    const int64_t last = (h->weights.shares * b->rate * STEP + b->step * b->low_rate - 1) / (b->step * b->low_rate);
-    const int64_t shared = last - h->weights.frame, complete = h->high.count / b->step - 1;
-    return (int)(shared < complete ? shared : complete);
+    return (int)fewer(shared(b, h->weights.shares) - h->weights.frame, h->high.count / b->step - 1);
 }
 
 /* The share of the network's frame whose middle is this frame's, or just before. */
@@ -273,8 +281,7 @@ static int join_piece(const frcrn_band *b, head *h, float *memory, float *scratc
     append(&h->low, memory + b->lows, low, count);
     append(&h->clean, memory + b->cleans, clean, count);
     /* no more of the high band than is in time with the low one, so that it fits */
-    const int64_t until = (h->joined * b->rate + b->low_rate - 1) / b->low_rate - h->used;
-    const int taken = until < *highs ? (int)until : *highs;
+    const int taken = (int)fewer(in_time(b, h->joined) - h->used, *highs);
     append(&h->high, memory + b->highs, high, taken);
     h->used += taken, *highs = taken;
     if (last) { /* silence after the end, so that the last frames are whole */
@@ -309,4 +316,15 @@ int frcrn_band_join(const frcrn_band *b, void *state, float *scratch, const floa
     }
     *highs = used;
     return outs;
+}
+
+int64_t frcrn_band_ready(const frcrn_band *b, int64_t sounds, int64_t lows, int64_t cleans) {
+    const int64_t highs = fewer(sounds, resampled(&b->up, lows - b->up.reach));
+    const int64_t whole = fewer(in_time(b, cleans), highs) / b->step, frames = fewer(shared(b, cleans / STEP), whole);
+    /* the first half of the very first frame belongs to the silence before the beginning */
+    return fewer(resampled(&b->up, cleans - b->up.reach), frames > 1 ? (frames - 1) * b->step : 0);
+}
+
+int frcrn_band_repeats(const frcrn_band *b, int64_t lows) {
+    return lows % STEP == 0 && lows * b->rate % (b->low_rate * b->step) == 0;
 }

@@ -7,6 +7,7 @@
 #define FRCRN_BAND_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct frcrn_band frcrn_band;
 
@@ -30,5 +31,12 @@ int frcrn_band_split(const frcrn_band *band, void *state, float *scratch, const 
  * band may lag behind by as much as `split` lets it. With `last` give all that is left, and maybe some silence. */
 int frcrn_band_join(const frcrn_band *band, void *state, float *scratch, const float *low, const float *clean, int count, int last,
                     const float *high, int *highs, float *out);
+
+/* Samples that all calls of `join` together have written, once there were so many of the sound, of the low band, and of
+ * what the network made of it; without `last`. */
+int64_t frcrn_band_ready(const frcrn_band *band, int64_t sounds, int64_t lows, int64_t cleans);
+
+/* Whether, so many samples of the low band later, as much is ready in advance of it as it was. */
+int frcrn_band_repeats(const frcrn_band *band, int64_t lows);
 
 #endif

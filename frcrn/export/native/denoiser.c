@@ -15,7 +15,7 @@
 #define LOUDEST 1e6f   /* what is louder is no sound */
 #define MOST_TIMES 48  /* the model's rate: what splits the bands grows with it, to some 60 MB here */
 #define FADE 50        /* a change fades over 1 / FADE seconds */
-#define MOST_COUNTED 20000 /* hops, after which the pattern of what comes out must have come back */
+#define MOST_COUNTED 200000 /* hops in which the pattern of what comes out may come back */
 #define MOST_LATE (1 << 22) /* samples */
 
 struct frcrn_denoiser {
@@ -55,13 +55,14 @@ static size_t floats(size_t bytes) { return (bytes + sizeof(float) - 1) / sizeof
 
 /* Lay out a state and scratch, where rings hold what may wait at this latency. */
 static void lay_out(frcrn_denoiser *d) {
-    const size_t at_once = 4 * (size_t)d->most, ring = (size_t)d->latency + at_once;
+    /* of a hop comes as much, and what waited for a frame of the band to be whole, which is shorter than its lag */
+    const size_t at_once = (size_t)(d->most + d->lag + 2), ring = (size_t)d->latency + at_once;
     d->state = 0;
     laid(&d->state, floats(sizeof(head)));
     d->wet = laid(&d->state, ring), d->dry = laid(&d->state, (size_t)d->latency + 1);
     d->waiting = laid(&d->state, (size_t)d->first);
     d->low = laid(&d->state, (size_t)(d->late + d->hop));
-    d->high = laid(&d->state, d->band ? ring + at_once : 0);
+    d->high = laid(&d->state, d->band ? ring + (size_t)d->most : 0);
     d->split = laid(&d->state, d->band ? floats(frcrn_band_state_size(d->band)) : 0);
     d->network = laid(&d->state, floats(frcrn_state_size(d->model)));
     d->room = ring;
@@ -73,14 +74,13 @@ static void lay_out(frcrn_denoiser *d) {
 }
 
 /* Enhance the hop that waits, complete; return how many samples came of it. */
-static int enhance(const frcrn_denoiser *d, head *h, float *memory, float *scratch, int counting, float *out) {
+static int enhance(const frcrn_denoiser *d, head *h, float *memory, float *scratch, float *out) {
     float *low = memory + d->low, *clean = scratch + d->clean, *high = memory + d->high, *work = scratch + d->hops;
     int highs = 0;
     if (d->band) frcrn_band_split(d->band, memory + d->split, work, memory + d->waiting, h->waits, 0, low + d->late, high + h->highs, &highs);
     else memcpy(low + d->late, memory + d->waiting, sizeof(float) * (size_t)d->hop);
     h->highs += highs;
-    if (counting) memset(clean, 0, sizeof(float) * (size_t)d->hop);
-    else frcrn_step(d->model, memory + d->network, work, low + d->late, clean);
+    frcrn_step(d->model, memory + d->network, work, low + d->late, clean);
     /* the first samples belong to the silence before the beginning */
     const int skip = h->early < d->late ? (d->late - h->early < d->hop ? d->late - h->early : d->hop) : 0;
     h->early += skip;
@@ -97,22 +97,23 @@ static int enhance(const frcrn_denoiser *d, head *h, float *memory, float *scrat
     return made;
 }
 
-/* Find the least latency for which what is ready always suffices, by counting over silence. */
-static int find_latency(frcrn_denoiser *d) {
-    lay_out(d);
-    float *memory = calloc(d->state, sizeof(float)), *scratch = calloc(d->scratch, sizeof(float));
-    int64_t ready = 0, longest = 0;
-    if (memory && scratch) {
-        head *h = (head *)memory;
-        for (int hop = 1; hop < MOST_COUNTED && (hop < 20 || (int64_t)hop * d->hop % frcrn_sample_rate(d->model)); hop++) {
-            h->waits = (int32_t)(completing(d, hop) - (hop > 1 ? completing(d, hop - 1) : 0));
-            ready += enhance(d, h, memory, scratch, 1, scratch + d->made);
-            const int64_t late = completing(d, hop + 1) - 1 - ready;
-            if (late > longest) longest = late;
-        }
+/* How many samples have been made of so many hops. */
+static int64_t made_of(const frcrn_denoiser *d, int64_t hops) {
+    const int64_t lows = hops * d->hop, cleans = lows > d->late ? lows - d->late : 0;
+    return d->band ? frcrn_band_ready(d->band, completing(d, hops), lows, cleans) : cleans;
+}
+
+/* Find the least latency for which what is ready always suffices: the most that is missing just before a hop is whole. */
+static int find_latency(const frcrn_denoiser *d) {
+    int64_t longest = 1, silent = 0; /* hops until anything comes out */
+    for (int64_t hop = 1; hop - silent <= MOST_COUNTED; hop++) {
+        const int64_t ready = made_of(d, hop), missing = completing(d, hop + 1) - 1 - ready;
+        if (missing > longest) longest = missing;
+        if (!ready) silent = hop;
+        else if (!d->band || frcrn_band_repeats(d->band, (hop - silent) * d->hop)) return (int)longest;
     }
-    free(memory), free(scratch);
-    return (int)longest;
+    /* no more than this can ever be missing: the band's reach, twice, and two frames, which are shorter than that */
+    return 3 * d->lag + (int)((int64_t)(d->late + d->hop) * d->rate / frcrn_sample_rate(d->model)) + 2;
 }
 
 static frcrn_denoiser *refused(frcrn_denoiser *d, const char **why, const char *reason) {
@@ -137,11 +138,7 @@ frcrn_denoiser *frcrn_denoiser_open(const frcrn_model *model, int rate, const ch
     }
     d->first = (int)completing(d, 1);
     d->most = (int)((int64_t)d->hop * rate / low_rate) + 1;
-    /* while it is counted, more than there can be */
-    d->latency = d->first + (int)((int64_t)(d->late + d->hop) * rate / low_rate) + 4 * d->most + 4 * d->lag;
-    const int latency = find_latency(d);
-    if (!latency) return refused(d, why, "there is not enough memory");
-    d->latency = latency;
+    d->latency = find_latency(d);
     lay_out(d);
     return d;
 }
@@ -199,7 +196,7 @@ static void give(const frcrn_denoiser *d, head *h, const float *memory, float *o
 
 static void enhance_into_ring(const frcrn_denoiser *d, head *h, float *memory, float *scratch) {
     float *made = scratch + d->made, *wet = memory + d->wet;
-    const int count = enhance(d, h, memory, scratch, 0, made);
+    const int count = enhance(d, h, memory, scratch, made);
     for (int i = 0; i < count; i++) {
         wet[h->wet] = made[i];
         if (++h->wet == (int32_t)d->room) h->wet = 0;

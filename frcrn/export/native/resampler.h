@@ -173,6 +173,11 @@ static void by_phases(const resampler *r, const float *x, int64_t first, int64_t
     }
 }
 
+/* How many samples have come out after so many of whose future enough is known. */
+static int64_t resampled(const resampler *r, int64_t known) {
+    return known > 0 ? (known * r->outputs + r->inputs - 1) / r->inputs : 0;
+}
+
 /* Take `count` samples in, return how many came out; with `last`, as many as cover all the time that went in. */
 static int resample(const resampler *r, flow *f, float *held, const float *in, int count, int last, float *out) {
     if (!f->begun) {
@@ -184,8 +189,7 @@ static int resample(const resampler *r, flow *f, float *held, const float *in, i
     /* what is read beyond the last input has a weight of zero, or is given anew when more is there */
     const int beyond = r->groups ? r->rows + r->block_in : r->taps + r->reach;
     memset(held + f->held, 0, sizeof(float) * (size_t)(beyond + (last ? 2 * r->reach + 1 : 0)));
-    const int64_t known = last ? f->taken : f->taken - r->reach, from = f->given;
-    const int64_t ready = known > 0 ? (known * r->outputs + r->inputs - 1) / r->inputs : 0;
+    const int64_t ready = resampled(r, last ? f->taken : f->taken - r->reach), from = f->given;
     if (ready <= from) return 0;
     if (r->groups) by_matrix(r, held, f->first, from, ready, out);
     else by_phases(r, held, f->first, from, ready, out);
