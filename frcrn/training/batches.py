@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from multiprocessing import queues
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -14,6 +18,15 @@ from frcrn.audio.arrays import samples_of
 from frcrn.training.signals import ASKING
 
 Batch = dict[str, Tensor]
+
+NOT_HANDED_OVER = 75
+"""How a loading process ends that has no room for its batch."""
+
+REMEDY = 'set fewer "workers" in recipe.train, or 0'
+
+
+class LoadingFailed(OSError):
+    """A process that loads batches ended, or none could be started."""
 
 
 class BatchOrder(Sampler[list[tuple[int, int]]]):
@@ -73,10 +86,17 @@ def _floats(wave: Any) -> Tensor:
     return torch.from_numpy(samples_of(wave))
 
 
-def leave_signals_to_parent(worker: int) -> None:
-    """Keep a loading process alive while its parent saves a last checkpoint."""
+def prepare_worker(worker: int) -> None:
+    """Keep a loading process alive while its parent saves a last checkpoint, and end it where it loses a batch."""
     for number in ASKING:
         signal.signal(number, signal.SIG_IGN)
+    # multiprocessing would print why a batch was not sent and go on, and the parent would wait for it for ever
+    queues.Queue._on_queue_feeder_error = staticmethod(end_for_lost_batch)  # type: ignore[attr-defined]
+
+
+def end_for_lost_batch(error: Exception, batch: object) -> NoReturn:
+    """End a loading process whose batch could not be sent."""
+    os._exit(NOT_HANDED_OVER)
 
 
 def batches(data: Any, stream: BatchOrder, workers: int) -> Iterator[Batch]:
@@ -87,8 +107,70 @@ def batches(data: Any, stream: BatchOrder, workers: int) -> Iterator[Batch]:
         batch_sampler=stream,
         num_workers=workers,
         collate_fn=collate,
-        worker_init_fn=leave_signals_to_parent if workers else None,
+        worker_init_fn=prepare_worker if workers else None,
         generator=torch.Generator().manual_seed(stream.seed),
         pin_memory=torch.cuda.is_available(),
     )
-    return iter(loader)
+    return from_workers(loader) if workers else iter(loader)
+
+
+def from_workers(loader: DataLoader[Any]) -> Iterator[Batch]:
+    """Yield what loading processes make; the end of one of them is said in a sentence."""
+    try:
+        with own_child_handler():
+            loaded = iter(loader)
+    except OSError as error:
+        raise LoadingFailed(
+            f"the {loader.num_workers} processes that load batches cannot be started ({error.strerror or error}): give "
+            f"/dev/shm more room (in Docker by --shm-size), or {REMEDY}"
+        ) from None
+    try:
+        while True:
+            yield next(loaded)
+    except RuntimeError:
+        codes = [worker.exitcode for worker in workers_of(loaded) if worker.exitcode]
+        if not codes:
+            raise
+        raise LoadingFailed(ending(codes[0])) from None
+    finally:
+        end(loaded)
+
+
+def workers_of(loaded: Any) -> Sequence[Any]:
+    """Return the processes behind a loader's batches."""
+    return getattr(loaded, "_workers", ())
+
+
+def end(loaded: Any) -> None:
+    """End loading processes; one that stands still hears no other signal, as `prepare_worker` has it."""
+    loaded._shutdown_workers()
+    for worker in workers_of(loaded):
+        if worker.is_alive():
+            worker.kill()
+
+
+@contextlib.contextmanager
+def own_child_handler() -> Iterator[None]:
+    """Keep what hears of children that end: the loader's handler would raise in the middle of a step or a save."""
+    number = getattr(signal, "SIGCHLD", None)
+    if number is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(number)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL if before is None else before)
+
+
+def ending(code: int) -> str:
+    """Say why a loading process is gone, and what helps."""
+    if code == NOT_HANDED_OVER:
+        return (
+            "a process that loads batches had no room to hand one over: give /dev/shm more (in Docker by --shm-size), "
+            f"or {REMEDY}"
+        )
+    if code == -getattr(signal, "SIGKILL", 9):
+        return f"a process that loads batches was killed, as by a system that runs out of memory: {REMEDY}"
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    return f"a process that loads batches ended ({how}): {REMEDY}, which shows what happens there"

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import signal
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
 
 ASKING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
+
+
+class Asked(BaseException):
+    """A signal asked to stop while nothing was done but to wait."""
 
 
 class StopRequest:
     """Remembers the first signal that asks to stop; a second ctrl-C interrupts at once. A context manager."""
 
     number: int | None = None
+    waiting = False
 
     def __enter__(self) -> StopRequest:
         # only the main thread may listen; elsewhere the caller's own handlers stay
@@ -30,6 +38,19 @@ class StopRequest:
         if self.number is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.number = number
+        if self.waiting:
+            self.waiting = False
+            raise Asked
+
+    def wait_for(self, get: Callable[[], Value]) -> Value | None:
+        """Return what `get` waits for, or None as soon as a signal asks to stop."""
+        try:
+            self.waiting = True
+            return get() if self.number is None else None
+        except Asked:
+            return None
+        finally:
+            self.waiting = False
 
 
 def _by_nohup(number: signal.Signals) -> bool:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -146,13 +146,38 @@ class Trainer(Scoring):
         loaded = batches(self.train_data, stream, plan.workers)
         self.lap = (progress.elapsed, progress.audio)
         while (reason := self.reason_to_stop()) is None:
-            parts = [next(loaded) for _ in range(plan.accumulate)]
+            parts = self.next_batches(loaded)
+            if parts is None:
+                continue
             rate = learning_rate(plan, progress)
             progress.step += 1
             finite = self.stepper.step(parts, rate, progress.step)
             self.count(parts, finite)
             self.after_step()
         return reason
+
+    def next_batches(self, loaded: Iterator[Batch]) -> list[Batch] | None:
+        """Return the batches of a step, or None where a signal came first; what was learnt outlasts their failure."""
+        plan = self.recipe.train
+
+        def get() -> list[Batch]:
+            return [next(loaded) for _ in range(plan.accumulate)]
+
+        alone = self.processes.count == 1  # several stop at the same step, and save together
+        try:
+            # what loads in this process is not cut off within
+            return self.stop.wait_for(get) if alone and plan.workers else get()
+        except Exception:
+            if alone:
+                self.save_before_error()
+            raise
+
+    def save_before_error(self) -> None:
+        """Save what was learnt since the last checkpoint, if that is possible still."""
+        if self.saved != self.progress.step > 0:
+            with contextlib.suppress(Exception):
+                self.save()
+                logger.info("step %d: saved, before an error ends the run", self.progress.step)
 
     def reason_to_stop(self) -> str | None:
         """Return why the run is over, the same in every process, or None."""
