@@ -6,6 +6,7 @@ Devices are made here: they feed blocks at a real pace, from a thread of their o
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 import threading
@@ -216,9 +217,13 @@ def test_a_recorder_ends_at_its_length_or_when_nothing_comes() -> None:
     wave = noise(1, 150)
     recorder.hear(wave[:, :75])
     recorder.hear(wave[:, 75:])
-    assert_array_equal(np.concatenate(list(recorder.blocks(0.01)), axis=1), wave[:, :100])
-    recorder.hear(wave)
-    assert [block.shape[1] for block in Recorder(10).blocks(0.01)] == []
+    assert recorder.waiting == 100
+    blocks = []
+    while recorder.wait(0.01):
+        blocks.append(recorder.take())
+    assert_array_equal(np.concatenate(blocks, axis=1), wave[:, :100])
+    assert (recorder.taken, recorder.waiting) == (100, 0)
+    assert not Recorder(10).wait(0.01)
 
 
 class PortAudioError(Exception):
@@ -390,7 +395,7 @@ def test_ctrl_c_ends_both_and_keeps_what_was_heard(
 
     monkeypatch.setattr(command, "_draw", press)
     assert main(["record", "2", "-o", str(tmp_path / "x.wav")]) == 0
-    assert audio.read(tmp_path / "x.wav").samples.shape == (1, RATE // 50)
+    assert RATE // 50 <= audio.read(tmp_path / "x.wav").samples.shape[1] < RATE
     assert main(["live", "--model", saved, "--record", str(tmp_path / "y.wav")]) == 0
     assert 0 < audio.read(tmp_path / "y.clean.wav").samples.shape[1] < 3 * RATE
 
@@ -405,29 +410,49 @@ def test_a_signal_ends_both_and_keeps_what_was_heard(
 
     monkeypatch.setattr(command, "_draw", tell)
     assert main(["record", "2", "-o", str(tmp_path / "x.wav")]) == 128 + number
-    assert audio.read(tmp_path / "x.wav").samples.shape == (1, RATE // 50)
+    assert RATE // 50 <= audio.read(tmp_path / "x.wav").samples.shape[1] < RATE
     assert main(["live", "--model", saved, "--record", str(tmp_path / "y.wav")]) == 128 + number
     assert 0 < audio.read(tmp_path / "y.clean.wav").samples.shape[1] < 3 * RATE
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
-def test_a_signal_while_the_network_works_costs_no_sound(
-    number: int, code: int, sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    works = iter(range(10))
+def slowed(monkeypatch: pytest.MonkeyPatch, number: int, at: tuple[int, ...]) -> None:
+    """Have the network take twice as long as the sound, and a signal come in the middle of some of its frames."""
+    works = iter(range(1000))
 
     def told(streams: Any) -> Any:
-        if next(works, None) == 5:
+        time.sleep(0.04)
+        if next(works) in at:
             os.kill(os.getpid(), number)
         return advance(streams)
 
     advance = streaming.advance
     monkeypatch.setattr(streaming, "advance", told)
     monkeypatch.setattr(command, "load_model", lambda args: MODEL)
-    assert main(["record", "2", "-o", str(tmp_path / "x.wav"), "--enhance"]) == code
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 128 + signal.SIGTERM)])
+def test_all_that_came_before_the_end_is_enhanced(
+    number: int, code: int, sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    slowed(monkeypatch, number, at=(20,))
+    given: list[int] = []
+    hear = Recorder.hear
+    monkeypatch.setattr(Recorder, "hear", lambda self, block: (given.append(block.shape[1]), hear(self, block)))
+    assert main(["record", "3", "-o", str(tmp_path / "x.wav"), "--enhance"]) == code
     heard = audio.read(tmp_path / "x.wav").samples
-    assert heard.shape == (1, 6 * RATE // 50)
+    assert heard.shape == (1, sum(given)) and heard.shape[1] > 30 * RATE // 50
     assert_allclose(heard, expected(sound.wave[:, : heard.shape[1]]), atol=2**-15 + 1e-5)
+    said = capsys.readouterr().err
+    assert re.search(r"^finishing 0\.\d s; Ctrl-C leaves them out$", said, re.M) and "missing" not in said
+
+
+def test_a_second_ctrl_c_ends_at_once_and_says_what_is_missing(
+    sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slowed(monkeypatch, signal.SIGINT, at=(20, 23))
+    assert main(["record", "3", "-o", str(tmp_path / "x.wav"), "--enhance"]) == 128 + signal.SIGINT
+    assert 20 * RATE // 50 <= audio.read(tmp_path / "x.wav").samples.shape[1] <= 26 * RATE // 50
+    assert re.search(r"^the last 0\.\d s are missing$", capsys.readouterr().err, re.M)
 
 
 def test_a_full_disk_keeps_what_was_heard(
@@ -497,6 +522,9 @@ def test_the_devices_are_listed(sound: FakeSound, capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["live", "--channels", "0"], "--channels 0: expected 1 or more"),
+        (["record", "1", "-o", "x.wav", "--channels", "0"], "--channels 0: expected 1 or more"),
+        (["record", "0.00001", "-o", "x.wav"], "1e-05 seconds: expected a sample or more, of which there are 16000"),
         (["live", "--input", "i"], "choose from 0 Line, 1 Desk microphone"),
         (["live", "--input", "2"], "input '2' is no device here"),
         (["live", "--output", "desk"], "output 'desk' is no device here; choose from 2 Loudspeaker"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +19,8 @@ from frcrn.cli.stream import add_model, load_model
 if TYPE_CHECKING:
     from frcrn.audio import Samples
     from frcrn.audio.devices import Flow
-    from frcrn.audio.writing import Append
     from frcrn.cli.keys import Wait
     from frcrn.inference.live import Live, Recorder, Status, Tap
-    from frcrn.inference.streaming import Stream
 
 LIVE = """Remove noise from the microphone and play the result, until q or Ctrl-C. Keys: space switches the
 enhancement off and on, + and - change its strength."""
@@ -73,6 +72,11 @@ def _add_microphone(parser: argparse.ArgumentParser, rate: str) -> None:
     parser.add_argument("--channels", type=int, default=1, metavar="N", help="channels of the microphone (default: 1)")
 
 
+def _check_channels(count: int) -> None:
+    if count < 1:
+        raise ValueError(f"--channels {count}: expected 1 or more")
+
+
 def run_live(args: argparse.Namespace) -> int:
     """Run a microphone through the network to a loudspeaker."""
     from frcrn.audio.devices import DeviceError, choose, common_rate, duplex
@@ -84,6 +88,7 @@ def run_live(args: argparse.Namespace) -> int:
         raise ValueError(f"--seconds {args.seconds:g}: expected more than 0")
     if not 0 <= args.cushion < math.inf:
         raise ValueError(f"--cushion {args.cushion:g}: expected milliseconds from 0")
+    _check_channels(args.channels)
     source, target = choose("input", args.input), choose("output", args.output)
     model = load_model(args)
     # at the network's own rate nothing is resampled, which would add latency
@@ -206,38 +211,64 @@ def run_record(args: argparse.Namespace) -> int:
 
     if not 0 < args.seconds < math.inf:
         raise ValueError(f"{args.seconds:g} seconds: expected more than 0, and an end")
+    _check_channels(args.channels)
     source = choose("input", args.input)
     rate = checked_rate(args.rate or source.rate)
+    length = round(args.seconds * rate)
+    if not length:
+        raise ValueError(f"{args.seconds:g} seconds: expected a sample or more, of which there are {rate} in a second")
     stream = load_model(args).stream(rate, args.channels, args.strength, args.band) if args.enhance else None
-    recorder = Recorder(round(args.seconds * rate))
+    recorder = Recorder(length)
     with writer(args.output, rate, args.channels, frames=recorder.length, keep=True) as append:
+
+        def take() -> None:
+            with uninterrupted():
+                block = recorder.take()
+                append(stream.push(block) if stream else block)
+
         with microphone(source, rate, rate // 50, args.channels, recorder.hear) as flow:
-            recorded, code = _hear(recorder, stream, append, rate)
-        if not recorded:
+            code = _hear(recorder, take, rate)
+        if code is not None:
+            code = _finish(recorder, take, rate, code)
+        if not recorder.taken:
             raise DeviceError(f"{source.name} gave no sound; nothing is written")
         if stream:
             append(stream.flush().reshape(args.channels, -1))
+    recorded = recorder.taken
     print(f"{args.output}: {recorded / rate:.1f} s, {flow.lost} blocks lost by the device", file=sys.stderr)
     if recorded < recorder.length and code is None:
         raise DeviceError(f"{source.name} stopped after {recorded / rate:.1f} s; was it pulled out?")
     return code or 0
 
 
-def _hear(recorder: Recorder, stream: Stream | None, append: Append, rate: int) -> tuple[int, int | None]:
-    """Take in what comes; return how many samples that were, and the exit code where a person or a signal ended it."""
+def _hear(recorder: Recorder, take: Callable[[], None], rate: int) -> int | None:
+    """Take in what comes; return the exit code where a person or a signal ended it."""
     from frcrn.inference.live import dbfs
 
-    recorded = 0
     try:
-        for block in recorder.blocks(PATIENCE):
-            with uninterrupted():
-                append(stream.push(block) if stream else block)
-                recorded += block.shape[1]
-            _draw(f"{_meter(dbfs(recorder.peak))}  {recorded / rate:.1f} s")
+        while recorder.wait(PATIENCE):
+            take()
+            _draw(f"{_meter(dbfs(recorder.peak))}  {recorder.taken / rate:.1f} s")
     except KeyboardInterrupt:
-        return recorded, 0
+        return 0
     except SystemExit as told:
-        return recorded, int(told.code or 0)
+        return int(told.code or 0)
     finally:
         _draw("")
-    return recorded, None
+    return None
+
+
+def _finish(recorder: Recorder, take: Callable[[], None], rate: int, code: int) -> int:
+    """Take in what came before the end, for which the network had no time yet, unless told again to end."""
+    try:
+        if recorder.waiting > LOOK * rate:
+            print(f"finishing {recorder.waiting / rate:.1f} s; Ctrl-C leaves them out", file=sys.stderr)
+        while recorder.waiting:
+            take()
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except SystemExit as told:
+        code = int(told.code or 0)
+    if recorder.waiting:
+        print(f"the last {recorder.waiting / rate:.1f} s are missing", file=sys.stderr)
+    return code

@@ -11,7 +11,8 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -137,25 +138,37 @@ class Recorder:
 
     def __init__(self, length: int) -> None:
         self.length = length
+        self.taken = 0
+        """Samples that `take` has given."""
         self.peak = 0.0
         """The loudest sample of the last block."""
-        self._blocks: queue.SimpleQueue[Samples] = queue.SimpleQueue()
+        self._blocks: deque[Samples] = deque()
+        self._came = threading.Event()
 
     def hear(self, block: Samples) -> None:
         """Take [C, n] from the device's thread."""
-        self._blocks.put(block)
+        self._blocks.append(block)
+        self._came.set()
 
-    def blocks(self, patience: float) -> Iterator[Samples]:
-        """Yield [C, n] as they come, cut at the length; end early where none comes for `patience` seconds."""
-        left = self.length
-        while left > 0:
-            try:
-                block = self._blocks.get(timeout=patience)[:, :left]
-            except queue.Empty:
-                return
-            left -= block.shape[1]
-            self.peak = _peak(block)
-            yield block
+    @property
+    def waiting(self) -> int:
+        """Return how many samples wait to be taken."""
+        waiting = sum(int(block.shape[1]) for block in tuple(self._blocks))
+        return min(waiting, self.length - self.taken)
+
+    def wait(self, patience: float) -> bool:
+        """Wait for a block; False where none comes for `patience` seconds, and when all were taken."""
+        self._came.clear()
+        if self.taken < self.length and not self._blocks:
+            self._came.wait(patience)
+        return self.taken < self.length and bool(self._blocks)
+
+    def take(self) -> Samples:
+        """Return the next block that waits [C, n], cut at the length."""
+        block = self._blocks.popleft()[:, : self.length - self.taken]
+        self.taken += block.shape[1]
+        self.peak = _peak(block)
+        return block
 
 
 def _peak(samples: Samples) -> float:
