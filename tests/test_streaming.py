@@ -143,10 +143,12 @@ def test_the_latency_at_another_rate_is_the_longest_that_is_seen(
     assert stream.latency == longest_wait(stream, rate // 1000, seconds + lookahead / 16000)
 
 
-@pytest.mark.parametrize("rate", [8000, 44100, 48000])
-def test_samples_that_come_one_by_one_come_out_within_the_latency_and_not_a_millisecond_before(rate: int) -> None:
+@pytest.mark.parametrize(("rate", "seconds"), [(8000, 0.5), (44100, 0.2), (48000, 0.2)])
+def test_samples_that_come_one_by_one_come_out_within_the_latency_and_not_a_millisecond_before(
+    rate: int, seconds: float
+) -> None:
     stream = LateGain(lookahead=0).stream(rate)
-    assert stream.latency - rate / 1000 < longest_wait(stream, 1, 0.2) <= stream.latency
+    assert stream.latency - rate / 1000 < longest_wait(stream, 1, seconds) <= stream.latency
 
 
 @pytest.mark.parametrize(("name", "latency"), [("default", 640), ("offline", 14080)])
