@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -218,12 +219,15 @@ def changed(wav: Path, at: int, *words: int) -> bytes:
 
 
 @pytest.mark.parametrize("program", RUNNERS)
-@pytest.mark.parametrize("size", [0, 0x7FFFF000, 0x80000000, 0xFFFFFFFF])
+@pytest.mark.parametrize(
+    ("whole", "size"), [(0, 0), (0xFFFFFFFF, 0), (0, 0x7FFFF000), (0, 0x80000000), (0, 0xFFFFFFFF)]
+)
 def test_the_programs_take_a_wav_file_of_a_pipe_as_far_as_it_goes(
-    program: str, size: int, folder: Path, wav: Path, tmp_path: Path
+    program: str, whole: int, size: int, folder: Path, wav: Path, tmp_path: Path
 ) -> None:
     piped = tmp_path / "piped.wav"
     piped.write_bytes(changed(wav, 40, size & 0xFFFF, size >> 16))
+    piped.write_bytes(changed(piped, 4, whole & 0xFFFF, whole >> 16))
     for source, target in ((wav, "whole.wav"), (piped, "clean.wav")):
         enhanced(folder / program, source, tmp_path / target)
     assert (tmp_path / "clean.wav").read_bytes() == (tmp_path / "whole.wav").read_bytes()
@@ -235,7 +239,8 @@ def test_the_programs_take_a_wav_file_of_a_pipe_as_far_as_it_goes(
 
 def refused(wav: Path) -> dict[str, tuple[bytes, str]]:
     """Return files that are none for the programs, by name, and what is said of them."""
-    cut, pcm = wav.read_bytes()[:-1001], "expected 16-bit PCM at 16000 Hz, found format"
+    cut, pcm = wav.read_bytes()[:-1001], "expected 16-bit PCM at 16000 Hz with 1 to 1024 channels, found format"
+    nothing = "it holds no samples; at least one is needed"
     return {
         "song.mp3": (b"ID3" + bytes(1000), "expected a 16-bit wav file"),
         "empty.wav": (b"", "expected a 16-bit wav file"),
@@ -244,6 +249,10 @@ def refused(wav: Path) -> dict[str, tuple[bytes, str]]:
         "wide.wav": (changed(wav, 34, 24), f"{pcm} 1 of 24 bits at 16000 Hz with 2 channels"),
         "fast.wav": (changed(wav, 24, 44100), f"{pcm} 1 of 16 bits at 44100 Hz with 2 channels"),
         "none.wav": (changed(wav, 22, 0), f"{pcm} 1 of 16 bits at 16000 Hz with 0 channels"),
+        "many.wav": (changed(wav, 22, 65535), f"{pcm} 1 of 16 bits at 16000 Hz with 65535 channels"),
+        "video.wav": (wav.read_bytes().replace(b"WAVE", b"AVI ", 1), "expected a 16-bit wav file"),
+        "nothing.wav": (changed(wav, 40, 0, 0)[:44], nothing),
+        "text.wav": (changed(wav, 40, 0, 0)[:44] + b"LIST\x10\0\0\0INFOISFT\x04\0\0\0text", nothing),
         "cut.wav": (cut, f"truncated: its header announces 32444 bytes, {len(cut) - 44} are there"),
     }
 
@@ -258,6 +267,68 @@ def test_the_programs_refuse_what_they_cannot_read(program: str, folder: Path, w
         assert enhanced(folder / program, source, target, code=2) == f"{source}: {reason}\n"
         assert target.read_bytes() == b"what was there before"
     assert not list(tmp_path.glob("*.part"))
+
+
+EDITS: dict[str, Callable[[Any], Any]] = {
+    "empty": lambda about: about.clear(),
+    "graphs gone": lambda about: about.pop("graphs"),
+    "no graphs": lambda about: about.update(graphs={}),
+    "graphs a list": lambda about: about.update(graphs=[]),
+    "a graph without its file": lambda about: about["graphs"]["whole"].pop("file"),
+    "hop 0": lambda about: about.update(hop=0),
+    "hop below 0": lambda about: about.update(hop=-1),
+    "hop in words": lambda about: about.update(hop="x"),
+    "latency below a hop": lambda about: about.update(latency=255),
+    "latency of a year": lambda about: about.update(latency=10**12),
+    "latency gone": lambda about: about.pop("latency"),
+    "rate in words": lambda about: about.update(sample_rate="16000"),
+    "a state beyond reason": lambda about: state(about).update(initial=1e30),
+    "a state that is no number": lambda about: state(about).update(initial=float("nan")),
+    "a state of 8 TB": lambda about: state(about).update(shape=[2**41]),
+    "a state without a shape": lambda about: state(about).pop("shape"),
+    "a state without a next": lambda about: state(about).pop("next"),
+}
+
+
+def state(about: Any) -> Any:
+    return next(iter(about["graphs"]["step"]["states"].values()))
+
+
+@pytest.mark.parametrize("program", RUNNERS)
+def test_the_programs_refuse_a_description_that_no_export_wrote(
+    program: str, folder: Path, wav: Path, tmp_path: Path
+) -> None:
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    said = f"{wav}: {copied / 'frcrn.json'}: expected the description of an export; export again\n"
+    for name, edit in EDITS.items():
+        about = described(folder)
+        edit(about)
+        (copied / "frcrn.json").write_text(json.dumps(about))
+        assert enhanced(copied / program, wav, tmp_path / "clean.wav", code=2) == said, name
+    for text in ("", "[]", "5", "{"):
+        (copied / "frcrn.json").write_text(text)
+        assert enhanced(copied / program, wav, tmp_path / "clean.wav", code=2) == said, text
+    assert not (tmp_path / "clean.wav").exists()
+
+
+def test_what_the_runtime_refuses_in_many_lines_is_said_in_one(folder: Path, wav: Path, tmp_path: Path) -> None:
+    copied = shutil.copytree(folder, tmp_path / "copied")
+    (copied / "frcrn.json").write_text(json.dumps(described(folder) | {"hop": 128}))
+    said = started(copied / "run.py", wav, tmp_path / "clean.wav", code=2)
+    assert "Got: 128 Expected: 256" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("program", RUNNERS)
+def test_the_programs_open_one_session_for_all_channels(program: str, folder: Path, tmp_path: Path) -> None:
+    many, copied = tmp_path / "many.wav", shutil.copytree(folder, tmp_path / "copied") / program
+    audio.write(many, noise(64, 100).numpy(), 16000)
+    call, told = {
+        "run.py": ("onnxruntime.Inf", "sys.stderr.write('opened') and onnxruntime.Inf"),
+        "run.js": ("ort.Inf", "(console.error('opened'), ort).Inf"),
+    }[program]
+    copied.write_text(copied.read_text().replace(call, told))
+    assert enhanced(copied, many, tmp_path / "clean.wav").count("opened") == 1
+    assert audio.read(tmp_path / "clean.wav").samples.shape == (64, 100)
 
 
 @pytest.mark.parametrize("program", RUNNERS)

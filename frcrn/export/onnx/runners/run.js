@@ -2,16 +2,30 @@
 const fs = require("fs"), path = require("path");
 const ort = (() => { try { return require("onnxruntime-node"); } catch { return require("onnxruntime-web"); } })();
 
+function described(file) { // what frcrn.json says, refused where no export could have written it
+  const whole = (number, least) => Number.isInteger(number) && number >= least && number < 2 ** 24;
+  const small = ({ shape, initial, next }) => next && Math.abs(initial) < 2 ** 24 && Array.isArray(shape) &&
+    shape.every((size) => whole(size, 0)) && shape.reduce((a, b) => a * b, 1) < 2 ** 28;
+  try {
+    const { sample_rate: rate, hop, latency, graphs } = JSON.parse(fs.readFileSync(file)), each = Object.values(graphs);
+    const fits = each.every((graph) => graph.file && Object.values(graph.states ?? {}).every(small));
+    const all = fits && each.length && whole(rate, 1) && whole(hop, 1) && whole(latency, hop);
+    if (all) return { rate, hop, latency, graphs };
+  } catch (error) { if (error.code) throw error; }
+  throw `${file}: expected the description of an export; export again`;
+}
+
 class Denoiser { // one channel, hop by hop; what comes out is `delay` samples late; copy it for live sound
   static async open(folder, name) {
-    const { graphs, sample_rate: rate, hop, latency } = JSON.parse(fs.readFileSync(path.join(folder, "frcrn.json")));
-    const graph = graphs[name ?? Object.keys(graphs)[0]];
+    const { rate, hop, latency, graphs } = described(path.join(folder, "frcrn.json"));
+    const graph = Object.hasOwn(graphs, name ??= Object.keys(graphs)[0]) && graphs[name];
     if (!graph) throw `found no graph ${name}, only ${Object.keys(graphs).join(", ")}`;
     const session = await ort.InferenceSession.create(fs.readFileSync(path.join(folder, graph.file)));
     const states = Object.entries(graph.states ?? {}); // none of a graph of whole waves: one push takes it all
-    const past = Object.fromEntries(states.map(([name, { shape, initial }]) =>
+    const fresh = Object.fromEntries(states.map(([name, { shape, initial }]) =>
       [name, new ort.Tensor("float32", new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(initial), shape)]));
-    return Object.assign(new Denoiser(), { rate, hop, delay: latency - hop, session, states, past });
+    const delay = states.length ? latency - hop : 0;
+    return Object.assign(new Denoiser(), { rate, hop, delay, session, states, fresh, past: { ...fresh } });
   }
 
   async push(hop) { // Float32Array of one hop, from -1 to 1 -> as many
@@ -23,33 +37,36 @@ class Denoiser { // one channel, hop by hop; what comes out is `delay` samples l
 
 function soundIn(file, rate) { // where a wav file's 16-bit samples begin, their bytes (as many as are there in pipes)
   let at = 12, size = 0;
-  const chunks = {};
-  while (file.toString("latin1", 0, 4) === "RIFF" && at + 8 <= file.length && !chunks.data) {
+  const chunks = {}, text = (from) => file.toString("latin1", from, from + 4);
+  while (text(0) + text(8) === "RIFFWAVE" && at + 8 <= file.length && !chunks.data) {
     size = file.readUInt32LE(at + 4);
-    chunks[file.toString("latin1", at, at + 4)] = at + 8;
+    chunks[text(at)] = at + 8;
     at += 8 + size + (size & 1);
   }
   if (!chunks["fmt "] || !chunks.data) throw "expected a 16-bit wav file";
   const head = Buffer.concat([file.subarray(chunks["fmt "]), Buffer.alloc(26)]);
   const [kind, channels, bits, pcm] = [0, 2, 14, 24].map((place) => head.readUInt16LE(place));
-  const found = head.readUInt32LE(4), plain = (kind === 0xFFFE ? pcm : kind) === 1 && bits === 16;
+  const found = head.readUInt32LE(4), plain = (kind === 0xFFFE ? pcm : kind) === 1 && bits === 16 && found === rate;
+  const expected = `expected 16-bit PCM at ${rate} Hz with 1 to 1024 channels`;
   const this_one = `format ${kind} of ${bits} bits at ${found} Hz with ${channels} channels`;
-  if (!plain || found !== rate || !channels) throw `expected 16-bit PCM at ${rate} Hz, found ${this_one}`;
-  const here = file.length - chunks.data; // sizes from 0x7FFFE000 on stand for one that nobody knew
-  if (here < size && size < 0x7FFFE000) throw `truncated: its header announces ${size} bytes, ${here} are there`;
-  return { start: chunks.data, size: Math.min(size || here, here), channels };
+  if (!plain || !channels || channels > 1024) throw `${expected}, found ${this_one}`;
+  const here = file.length - chunks.data, whole = file.readUInt32LE(4);
+  if (size >= 0x7FFFE000 || (size === 0 && (whole === 0 || whole === 0xFFFFFFFF))) size = here; // of a pipe
+  if (here < size) throw `truncated: its header announces ${size} bytes, ${here} are there`;
+  if (size < 2 * channels) throw "it holds no samples; at least one is needed";
+  return { start: chunks.data, size, channels };
 }
 
 async function main(source, target, graph) {
   if (!target) throw "node run.js noisy.wav clean.wav [GRAPH]";
   if (fs.existsSync(target) && !fs.statSync(target).isFile()) throw `${target} is there, and no file`;
-  const file = fs.readFileSync(source), first = await Denoiser.open(__dirname, graph);
-  const { start, size, channels } = soundIn(file, first.rate), length = Math.floor(size / 2 / channels);
+  const file = fs.readFileSync(source), one = await Denoiser.open(__dirname, graph), late = one.delay;
+  const { start, size, channels } = soundIn(file, one.rate), length = Math.floor(size / 2 / channels);
+  const hop = one.states.length ? one.hop : length;
   for (let channel = 0; channel < channels; channel++) {
-    const one = channel ? await Denoiser.open(__dirname, graph) : first;
     const place = (n) => start + 2 * (n * channels + channel);
-    const [hop, late] = one.states.length ? [one.hop, one.delay] : [length, 0];
     const wav = new Float32Array(Math.ceil((length + late) / hop) * hop);
+    one.past = { ...one.fresh };
     for (let n = 0; n < length; n++) wav[n] = file.readInt16LE(place(n)) / 32768;
     for (let at = 0; at < wav.length; at += hop) wav.set(await one.push(wav.slice(at, at + hop)), at);
     const pcm = (x) => Math.max(-32768, Math.min(32767, Math.round(x * 32768)));
@@ -60,7 +77,7 @@ async function main(source, target, graph) {
   try { fs.writeFileSync(part, file), fs.renameSync(part, target); } finally { fs.rmSync(part, { force: true }); }
 }
 const refuse = (error) => {
-  console.error(`${process.argv[2] ?? __filename}: ${error.message ?? error}`);
+  console.error(`${process.argv[2] ?? __filename}: ${`${error.message ?? error}`.trim().replace(/\s+/g, " ")}`);
   process.exitCode = 2;
 };
 if (require.main === module) main(...process.argv.slice(2)).catch(refuse);

@@ -1,10 +1,11 @@
 """Enhance a 16-bit wav file with the network in this folder: python run.py noisy.wav clean.wav [GRAPH]"""
 
 import json
-import os
 import struct
 import sys
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -13,17 +14,21 @@ class Denoiser:
     """One channel; `push` takes [hop] samples, float32 from -1 to 1, and gives as many, `delay` samples late."""
 
     def __init__(self, folder: str | Path, name: str = "") -> None:
+        path, fits = Path(folder, "frcrn.json"), False
+        with suppress(AttributeError, LookupError, TypeError, ValueError):
+            about = json.loads(path.read_bytes())
+            self.rate, self.hop, late, graphs = (about[k] for k in ("sample_rate", "hop", "latency", "graphs"))
+            states = [s for graph in graphs.values() for s in graph["file"] and graph.get("states", {}).values()]
+            small = all(s["next"] and abs(s["initial"]) < 2**24 and np.prod(s["shape"]) < 2**28 for s in states)
+            fits = graphs and small and self.rate in range(2**24) and self.hop in range(1, late + 1) and late < 2**24
+        require(fits, f"{path}: expected the description of an export; export again")
+        require((name := name or next(iter(graphs))) in graphs, f"found no graph {name}, only {', '.join(graphs)}")
         import onnxruntime
 
-        about = json.loads(Path(folder, "frcrn.json").read_text(encoding="utf-8"))
-        name = name or next(iter(about["graphs"]))
-        if name not in about["graphs"]:
-            raise ValueError(f"found no graph {name}, only {', '.join(about['graphs'])}")
-        graph = about["graphs"][name]
-        self.rate, self.hop, self.delay = about["sample_rate"], about["hop"], about["latency"] - about["hop"]
-        self.session = onnxruntime.InferenceSession(str(Path(folder, graph["file"])))
-        self.states = graph.get("states", {})  # none of a graph of whole waves: one push takes it all
-        self.past = {name: np.full(s["shape"], s["initial"], np.float32) for name, s in self.states.items()}
+        self.session = onnxruntime.InferenceSession(str(Path(folder, graphs[name]["file"])))
+        self.states = graphs[name].get("states", {})
+        self.delay = late - self.hop if self.states else 0  # a graph of whole waves takes all in one push
+        self.past = self.fresh = {n: np.full(s["shape"], s["initial"], np.float32) for n, s in self.states.items()}
 
     def push(self, hop: np.ndarray) -> np.ndarray:
         feeds = {"audio": hop[None], **self.past}
@@ -32,54 +37,49 @@ class Denoiser:
         return np.asarray(clean[0])
 
 
-def sound_in(file: bytearray, rate: int) -> tuple[int, int, int]:
-    """Return where a wav file's 16-bit samples begin, their bytes (as many as are there in pipes), and its channels."""
+def require(fits: object, sentence: str) -> None:
+    if not fits:
+        raise ValueError(sentence)
+
+
+def sound_in(file: bytearray, rate: int) -> tuple[slice, int, int]:
+    """Return where a wav file's 16-bit samples are, their bytes (as many as are there in pipes), and its channels."""
     at, size, chunks = 12, 0, {}
-    while file[:4] == b"RIFF" and at + 8 <= len(file) and b"data" not in chunks:
+    while file[:4] + file[8:12] == b"RIFFWAVE" and at + 8 <= len(file) and b"data" not in chunks:
         name, size = struct.unpack_from("<4sI", file, at)
         chunks[name] = at + 8
         at += 8 + size + size % 2
-    if not {b"fmt ", b"data"} <= chunks.keys():
-        raise ValueError("expected a 16-bit wav file")
-    head = file[chunks[b"fmt "] :][:26].ljust(26, b"\0")
-    kind, channels, found, _, _, bits, _, _, _, pcm = struct.unpack("<HHIIHHHHIH", head)
-    if (pcm if kind == 0xFFFE else kind, bits, found) != (1, 16, rate) or not channels:
-        this = f"format {kind} of {bits} bits at {found} Hz with {channels} channels"
-        raise ValueError(f"expected 16-bit PCM at {rate} Hz, found {this}")
-    here = len(file) - chunks[b"data"]
-    if here < size < 0x7FFFE000:  # sizes from there on stand for one that nobody knew
-        raise ValueError(f"truncated: its header announces {size} bytes, {here} are there")
-    return chunks[b"data"], min(size or here, here), channels
+    require({b"fmt ", b"data"} <= chunks.keys(), "expected a 16-bit wav file")
+    kind, channels, found, bits, pcm = struct.unpack_from("<HHI6xH8xH", file + bytes(26), chunks[b"fmt "])
+    fits = (pcm if kind == 0xFFFE else kind, bits, found) == (1, 16, rate) and 0 < channels <= 1024
+    this = f"format {kind} of {bits} bits at {found} Hz with {channels} channels"
+    require(fits, f"expected 16-bit PCM at {rate} Hz with 1 to 1024 channels, found {this}")
+    start, here = chunks[b"data"], len(file) - chunks[b"data"]
+    size = here if size >= 0x7FFFE000 or (not size and file[4:8] in (bytes(4), b"\xff" * 4)) else size  # of a pipe
+    require(size <= here, f"truncated: its header announces {size} bytes, {here} are there")
+    require(size >= 2 * channels, "it holds no samples; at least one is needed")
+    return slice(start, start + size - size % (2 * channels)), size, channels
 
 
 def enhance(source: str, target: str, *graph: str) -> None:
-    if Path(target).exists() and not Path(target).is_file():
-        raise ValueError(f"{target} is there, and no file")
+    require(Path(target).is_file() or not Path(target).exists(), f"{target} is there, and no file")
     file, one = bytearray(Path(source).read_bytes()), Denoiser(Path(__file__).parent, *graph)
-    start, size, channels = sound_in(file, one.rate)
-    place = slice(start, start + size - size % (2 * channels))
+    place, size, channels = sound_in(file, one.rate)
     samples = np.frombuffer(bytes(file[place]), "<i2").reshape(-1, channels).astype(np.float32) / 32768
-    for channel, wav in enumerate(samples.T):
-        one = Denoiser(Path(__file__).parent, *graph) if channel else one
-        hop, late = (one.hop, one.delay) if one.states else (max(1, len(wav)), 0)
-        padded = np.pad(wav, (0, late + -(len(wav) + late) % hop)).reshape(-1, hop)
-        wav[:] = np.concatenate([one.push(frame) for frame in padded])[late : late + len(wav)]
+    hop = one.hop if one.states else len(samples)
+    for wav in samples.T:
+        one.past, padded = one.fresh, np.pad(wav, (0, one.delay + -(len(wav) + one.delay) % hop)).reshape(-1, hop)
+        wav[:] = np.concatenate([one.push(frame) for frame in padded])[one.delay : one.delay + len(wav)]
     file[place] = np.clip(np.rint(samples * 32768), -32768, 32767).astype("<i2").tobytes()
-    struct.pack_into("<I", file, start - 4, size)
-    struct.pack_into("<I", file, 4, len(file) - 8)
-    part = Path(f"{target}.{os.getpid()}.part")
-    try:
-        part.write_bytes(file)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    file[4:8], file[place.start - 4 : place.start] = (struct.pack("<I", n) for n in (len(file) - 8, size))
+    with TemporaryDirectory(suffix=".part", dir=Path(target).parent) as part:
+        Path(part, "wav").write_bytes(file)
+        Path(part, "wav").replace(target)
 
 
 if __name__ == "__main__":
     try:
-        if len(sys.argv) not in (3, 4):
-            raise ValueError(__doc__)
+        require(len(sys.argv) in (3, 4), __doc__)
         enhance(*sys.argv[1:])
     except Exception as error:  # noqa: BLE001 - ONNX Runtime's are of many kinds
-        sys.stderr.write(f"{' '.join(sys.argv[1:2]) or __file__}: {error}\n")
-        sys.exit(2)
+        sys.exit(sys.stderr.write(f"{' '.join(sys.argv[1:2]) or __file__}: {' '.join(str(error).split())}\n") and 2)
