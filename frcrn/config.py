@@ -46,13 +46,14 @@ def is_name(source: str | os.PathLike[str]) -> bool:
     if not isinstance(source, str):
         return not os.path.exists(source)
     if os.path.isfile(os.path.join(source, "configuration.json")):
-        _say_once(source)
+        warn_of_namesake(source, "the bundled model is used", "the model")
     return True
 
 
 @cache
-def _say_once(name: str) -> None:
-    _log.warning("%s: the bundled model is used; the model that lies here is ./%s", name, name)
+def warn_of_namesake(name: str, used: str, here: str) -> None:
+    """Say once what a name stands for where something of that name lies in the folder that one stands in."""
+    _log.warning("%s: %s; %s that lies here is ./%s", name, used, here, name)
 
 
 def checked_precision(name: str) -> str:

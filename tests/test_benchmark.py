@@ -21,7 +21,7 @@ from frcrn import FRCRN, FRCRNConfig
 from frcrn.cli import main
 from frcrn.evaluation.speed import benchmark, candidates, operations, tables
 from frcrn.evaluation.speed.candidates import Facts, Subject
-from frcrn.export.onnx.folder import export
+from frcrn.export.onnx.folder import ABOUT, export
 from frcrn.machine import peak_apart
 from frcrn.models import checkpoint
 from tests.marks import slow
@@ -160,6 +160,16 @@ def test_a_peer_hears_one_hop_after_the_other(tmp_path: Path) -> None:
     frames = [subject.run(hop) for hop in hops]
     overlapped = np.concatenate([frame[32:] + after[:32] for frame, after in zip(frames, frames[1:], strict=False)])
     assert_allclose(overlapped, np.concatenate(hops[:-1]), atol=1e-6)
+
+
+def test_an_export_in_the_working_folder_does_not_stand_in_for_a_bundled_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "default").mkdir()
+    (tmp_path / "default" / ABOUT).write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert candidates.is_exported(Path("default"))
+    assert candidates.subjects_of("default", ["torch"], [1])[0].facts.parameters > 0
 
 
 def test_an_export_streams_what_torch_streams_and_any_graph_of_it_can_be_named(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from frcrn.evaluation.evaluate import Options, open_pairs
 from frcrn.evaluation.metrics.scores import Scores
 from frcrn.evaluation.peers import Description, Peer, PeerGraph, describe, taper
 from frcrn.evaluation.statistics import Report, Row, summarise
-from frcrn.evaluation.systems import Network, Unprocessed, open_system
+from frcrn.evaluation.systems import EnhancedFolder, Network, Unprocessed, open_system
 from tests.fakes import Gain
 from tests.made_audio import RATE, noise, save, speech
 
@@ -354,6 +354,22 @@ def test_places_are_opened_as_what_they_are(tmp_path: Path) -> None:
     assert isinstance(open_system("noisy"), Unprocessed)
     assert isinstance(open_system("default"), Network) and open_system("default").label == "default"
     assert isinstance(describe(path), Description) and isinstance(describe(path).graphs[0], PeerGraph)
+
+
+def test_a_folder_in_the_working_folder_does_not_stand_in_for_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("noisy", "default", "offline"):
+        (tmp_path / name).mkdir()
+        save(tmp_path / name / "clip.wav", noise(0.1, 1))
+    monkeypatch.chdir(tmp_path)
+    config.warn_of_namesake.cache_clear()
+    assert isinstance(open_system("noisy"), Unprocessed) and isinstance(open_system("a=noisy"), Unprocessed)
+    assert isinstance(open_system("default"), Network) and isinstance(open_system("a=offline"), Network)
+    assert [message.partition(":")[0] for message in caplog.messages] == ["noisy", "default", "offline"]
+    assert "noisy: the noisy clips are scored; the one that lies here is ./noisy" in caplog.text
+    for name in ("noisy", "default", "offline"):
+        assert isinstance(open_system(f"./{name}"), EnhancedFolder) and open_system(f"./{name}").label == name
 
 
 def test_a_network_and_a_peer_stand_side_by_side(tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def test_a_model_in_the_working_folder_does_not_stand_in_for_a_bundled_one(
     save_directory(tiny(causal=True), tmp_path / "default")
     (tmp_path / "offline").mkdir()
     monkeypatch.chdir(tmp_path)
-    config._say_once.cache_clear()
+    config.warn_of_namesake.cache_clear()
     assert opening.identify("default", runtime, "cpu") == bundled
     assert "the model that lies here is ./default" in caplog.text
     assert opening.identify("offline", runtime, "cpu") != bundled

@@ -11,12 +11,13 @@ import numpy as np
 
 from frcrn.audio import Samples, exactly, find, read
 from frcrn.audio.resampling import mono
+from frcrn.config import warn_of_namesake
 from frcrn.data.pairs import by_name
 from frcrn.evaluation.peers import Peer
 from frcrn.inference.enhance import enhance
 from frcrn.models.base import Enhancer
 from frcrn.models.checkpoint import fingerprint, load
-from frcrn.models.directories import CONFIGURATION
+from frcrn.models.directories import CONFIGURATION, names
 from frcrn.texts import NAMES
 from frcrn.visible import visible
 
@@ -106,7 +107,7 @@ def open_system(text: str) -> System:
 
     Args:
         text: "noisy" (the input itself), a model, the JSON file of an ONNX model of others, or a folder of enhanced
-            files; "LABEL=PLACE" names it.
+            files; "LABEL=PLACE" names it. "noisy" and the names of bundled models are never folders; "./noisy" is one.
 
     Example:
         >>> open_system("before=runs/old/output")
@@ -125,8 +126,14 @@ def labelled(text: str) -> tuple[str, str]:
 
 def _open(place: str) -> System:
     path = Path(place)
-    if place == NOISY and not path.exists():
+    if place == NOISY:
+        if path.exists():
+            warn_of_namesake(NOISY, "the noisy clips are scored", "the one")
         return Unprocessed()
+    if place in names():
+        if path.is_dir() and not (path / CONFIGURATION).is_file():
+            warn_of_namesake(place, "the bundled model is scored", "the folder")
+        return Network(load(place), place, optimize=True)
     if path.suffix == ".json" and path.is_file():
         return Peer(path)
     if place and path.is_dir() and not (path / CONFIGURATION).is_file() and find([path]):

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from frcrn.audio import Samples
+from frcrn.config import warn_of_namesake
 from frcrn.evaluation.peers import Peer
 from frcrn.evaluation.speed.operations import macs, of_graph
 from frcrn.evaluation.systems import labelled
@@ -24,7 +25,7 @@ from frcrn.export.onnx.sessions import AUDIO, ENHANCED, OnnxSession
 from frcrn.machine import load_average, processor
 from frcrn.models import Enhancer, FrameEnhancer, MaskEnhancer
 from frcrn.models.checkpoint import load
-from frcrn.models.directories import CONFIGURATION
+from frcrn.models.directories import CONFIGURATION, names
 
 PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
 """The runtimes that come from packages, and these."""
@@ -70,7 +71,9 @@ def subjects_of(place: str, runtimes: Sequence[str] | None, threads: Sequence[in
     """
     label, name = labelled(place)
     path = Path(name)
-    if is_exported(path):
+    if is_exported(path) and name in names():
+        warn_of_namesake(name, "the bundled model is measured", "the export")
+    elif is_exported(path):
         return [exported_subject(place, path, label, count) for count in threads]
     if path.suffix == ".json" and path.is_file():
         return [peer_subject(place, path, label, count) for count in threads]
