@@ -1,4 +1,4 @@
-/* Opens what libFuzzer makes up as a model, and steps through sound that is none; `make fuzz` builds and runs it.
+/* Opens what libFuzzer makes up as a model, and lets sound that is none through it; `make fuzz` builds and runs it.
  *
  * All memory has exactly the size that the model asks for, so that AddressSanitizer sees one value too many.
  */
@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "denoiser.h"
 #include "frcrn.h"
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);
 
-enum { STEPS = 2, BIGGEST = 1 << 22 };
+enum { STEPS = 2, HOPS = 100, MOST = 1 << 18, BIGGEST = 1 << 22 };
 
 static const float ODD[] = {0, 1, -1, 3e38f, -3e38f, 1e-40f, INFINITY, -INFINITY, NAN, 0.1f};
 
@@ -34,13 +35,39 @@ static void steps(const frcrn_model *model, uint32_t chance) {
     free(state), free(scratch), free(wave);
 }
 
+/* A sound through the denoiser, in blocks of changing sizes. */
+static void blocks(const frcrn_model *model, uint32_t chance) {
+    const int64_t low = frcrn_sample_rate(model), rate = low * (2 + chance % 5) / 2;
+    frcrn_denoiser *denoiser = rate < 384000 ? frcrn_denoiser_open(model, (int)rate, NULL) : NULL;
+    if (!denoiser) return;
+    const size_t state_size = frcrn_denoiser_state_size(denoiser), scratch_size = frcrn_denoiser_scratch_size(denoiser);
+    if (state_size + scratch_size < BIGGEST) {
+        float *state = calloc(state_size, 1), *scratch = malloc(scratch_size);
+        memset(scratch, 0xff, scratch_size);
+        const int64_t all = HOPS * (int64_t)frcrn_hop(model) * rate / low;
+        for (int64_t left = all < MOST ? all : MOST; left > 0;) {
+            chance = chance * 1664525u + 1013904223u;
+            const int size = 1 + (int)((chance >> 8) % 3000);
+            float *block = malloc((size_t)size * sizeof *block);
+            for (int i = 0; i < size; i++) block[i] = (float)((i * 37 + size) % 100) * 0.01f;
+            frcrn_denoise(denoiser, state, scratch, block, block, size, 1, INFINITY);
+            free(block);
+            left -= size;
+        }
+        free(state), free(scratch);
+    }
+    frcrn_denoiser_close(denoiser);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *why = NULL;
     frcrn_model *model = frcrn_from(data, size, &why);
     if (!model) return why ? 0 : (abort(), 0);
     if (data[size / 3] & 1) frcrn_use_bfloat16(model);
-    if (frcrn_state_size(model) + frcrn_scratch_size(model) < BIGGEST && frcrn_delay(model) > 0 && frcrn_sample_rate(model) > 0)
+    if (frcrn_state_size(model) + frcrn_scratch_size(model) < BIGGEST && frcrn_delay(model) > 0 && frcrn_sample_rate(model) > 0) {
         steps(model, (uint32_t)size * 2654435761u + data[size / 2]);
+        if (data[size / 4] % 16 == 0) blocks(model, (uint32_t)data[size / 2] * 2654435761u);
+    }
     frcrn_close(model);
     return 0;
 }
