@@ -220,7 +220,7 @@ def changed(wav: Path, at: int, *words: int) -> bytes:
 
 @pytest.mark.parametrize("program", RUNNERS)
 @pytest.mark.parametrize(
-    ("whole", "size"), [(0, 0), (0xFFFFFFFF, 0), (0, 0x7FFFF000), (0, 0x80000000), (0, 0xFFFFFFFF)]
+    ("whole", "size"), [(0, 0), (36, 0), (0xFFFFFFFF, 0), (0, 0x7FFFF000), (0, 0x80000000), (0, 0xFFFFFFFF)]
 )
 def test_the_programs_take_a_wav_file_of_a_pipe_as_far_as_it_goes(
     program: str, whole: int, size: int, folder: Path, wav: Path, tmp_path: Path

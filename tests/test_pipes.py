@@ -105,6 +105,21 @@ def test_wav_in_and_wav_out(subtype: str, unknown: bool) -> None:
     assert unknown or sizes[0] == len(result) - 8
 
 
+@pytest.mark.parametrize("whole", [0, 36, 0xFFFFFFFF])
+def test_a_length_of_zero_is_one_that_was_not_known(whole: int) -> None:
+    data = bytearray(wav(noise(1, 400), 16000, "PCM_16"))
+    data[4:8], data[40:44] = struct.pack("<I", whole), bytes(4)
+    result, trouble = passed(bytes(data))
+    assert trouble is None and len(result) == len(data)
+
+
+def test_what_follows_no_samples_is_none() -> None:
+    whole = bytearray(wav(noise(1, 0), 16000, "PCM_16") + b"LIST\x0c\0\0\0INFOISFTtext")
+    whole[4:8] = struct.pack("<I", len(whole) - 8)
+    result, trouble = passed(bytes(whole))
+    assert trouble is None and soundfile.info(io.BytesIO(result)).frames == 0
+
+
 @pytest.mark.parametrize("form", [*pipes.BYTES])
 def test_strength_zero_returns_the_very_bytes(form: str) -> None:
     kind = {"u8": "u1", "f32le": "<f4", "f64le": "<f4"}.get(form, "<i2")

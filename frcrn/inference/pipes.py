@@ -149,10 +149,13 @@ def read_header(inlet: Inlet) -> Layout:
     if start[:4] not in (b"RIFF", b"RF64") or start[8:] != b"WAVE":
         raise AudioError(f"{inlet.name}: found {kind_of(start) if start else 'nothing'}; expected wav")
     layout: Layout | None = None
-    long = 0
+    long, at, end = 0, 12, 8 + int.from_bytes(start[4:8], "little")
     while len(head := inlet.take(8)) == 8:
         kind, size = head[:4], int.from_bytes(head[4:], "little")
+        at += 8
         if kind == b"data" and layout is not None:
+            if not size and at < end < _PLACEHOLDER:  # other chunks follow, in a file of a length that is known
+                return layout._replace(size=0)
             known = size if 0 < size < _PLACEHOLDER else long
             return layout._replace(size=known - known % layout.frame or None)
         if kind == b"fmt ":
@@ -163,6 +166,7 @@ def read_header(inlet: Inlet) -> Layout:
             inlet.skip(size - 16 + size % 2)
         else:
             inlet.skip(size + size % 2)
+        at += size + size % 2
     raise AudioError(f"{inlet.name}: its wav header ends before the samples begin")
 
 
@@ -192,7 +196,7 @@ def header(layout: Layout) -> bytes:
     if not layout.fmt:
         return b""
     fmt = b"fmt " + struct.pack("<I", len(layout.fmt)) + layout.fmt + bytes(len(layout.fmt) % 2)
-    size = layout.size or _UNKNOWN
+    size = _UNKNOWN if layout.size is None else layout.size
     whole = 4 + len(fmt) + 8 + size + size % 2
     if max(size, whole) >= _PLACEHOLDER:
         size = whole = _UNKNOWN

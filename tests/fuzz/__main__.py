@@ -24,7 +24,19 @@ def built(folder: Path, *more: str) -> Path:
     for name in library.SOURCES:
         (folder / name).write_bytes(library.source(name))
     shutil.copy(Path(__file__).with_name("model_fuzzer.c"), folder)
-    command = ["clang", *OPTIONS, *more, BOUNDED, "model_fuzzer.c", "frcrn.c", "band.c", "denoiser.c", "-o", "model_fuzzer", "-lm"]
+    command = [
+        "clang",
+        *OPTIONS,
+        *more,
+        BOUNDED,
+        "model_fuzzer.c",
+        "frcrn.c",
+        "band.c",
+        "denoiser.c",
+        "-o",
+        "model_fuzzer",
+        "-lm",
+    ]
     subprocess.run(command, cwd=folder, check=True)
     return folder / "model_fuzzer"
 
