@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
+from torch import Tensor
 
-from frcrn.training import Result, train
-from tests.training_runs import Tones, recipe, same
+from frcrn.data import build
+from frcrn.data.identity import identity
+from frcrn.training import Result, Trainer, train
+from tests.made_audio import save, speech
+from tests.training_runs import Tones, last_state, recipe, same
 
 PARTS = {"train_data": Tones(), "valid_data": Tones(2)}
 
@@ -98,3 +104,76 @@ def test_a_finished_recipe_whose_output_is_gone_writes_it_again(tmp_path: Path) 
     shutil.rmtree(weights.parent)
     staged(tmp_path / "run", "ab", resume=True)
     assert same(load_file(weights), before)
+
+
+class Known(Tones):
+    """Tones that know which they are; other ones are twice as loud."""
+
+    def __init__(self, length: int, name: str) -> None:
+        super().__init__(length)
+        self.name = name
+
+    def identity(self) -> str:
+        return self.name
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        loud = 2 if self.name == "others" else 1
+        return {name: loud * wave for name, wave in super().__getitem__(key).items()}
+
+
+def known(folder: Path, train_name: str, valid_name: str, **plan: Any) -> Trainer:
+    sets = {"train_data": Known(10, train_name), "valid_data": Known(2, valid_name)}
+    run = Trainer(recipe({"every": 4, "best": "loss"}, **plan), work_dir=folder, **sets)
+    run.train(resume=plan["max_steps"] > 4)
+    return run
+
+
+def test_changed_recordings_are_said_and_scores_of_others_are_forgotten(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    best = known(tmp_path / "run", "ours", "ours", max_steps=4).progress.best
+    after = known(tmp_path / "run", "ours", "ours", max_steps=5, decay_from=1.0)
+    assert "recordings" not in caplog.text
+    assert last_state(tmp_path / "run")["recordings"] == {"data": "ours", "valid": "ours"}
+    shutil.copytree(tmp_path / "run", tmp_path / "train")
+    caplog.clear()
+    known(tmp_path / "train", "others", "ours", max_steps=6)
+    assert "the recordings of recipe.data are not those that the run began with" in caplog.text
+    assert "recipe.valid" not in caplog.text and "scoring the weights" not in caplog.text
+    caplog.clear()
+    run = known(tmp_path / "run", "ours", "others", max_steps=6)
+    assert "the recordings of recipe.valid are not those" in caplog.text and "recipe.data " not in caplog.text
+    assert "scoring the weights in output/ on the changed validation set" in caplog.text
+    assert best is not None and after.progress.best is not None
+    assert run.progress.best == pytest.approx(-run.evaluate("best")["loss"])
+
+
+def test_a_checkpoint_that_knows_no_recordings_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trainer, "recordings", None)
+    known(tmp_path / "run", "ours", "ours", max_steps=4)
+    monkeypatch.undo()
+    assert known(tmp_path / "run", "ours", "others", max_steps=6).progress.step == 6
+
+
+@pytest.mark.parametrize("kind", ["mixing", "files", "cached", "shards"])
+def test_what_tells_recordings_apart_is_their_sound_and_not_their_place(tmp_path: Path, kind: str) -> None:
+    def opened(root: Path) -> str:
+        if kind == "mixing":
+            table: dict[str, Any] = {"kind": "mixing", "speech": [f"{root}/clean"], "cache": f"{root}.cache"}
+            table |= {"room_share": 0.0, "length": 3, "split": "all", "speech_range_db": 0.0}
+        elif kind == "shards":
+            with tarfile.open(root / "a.tar", "w") as tar:
+                for number, part in product(range(3), ("noisy", "clean")):
+                    tar.add(root / part / f"{number}.wav", f"{number}.{part}.wav")
+            table = {"kind": "shards", "paths": [f"{root}/a.tar"]}
+        else:
+            table = {"kind": "dns", "folder": str(root)} | ({"cache": f"{root}.cache"} if kind == "cached" else {})
+        return identity(build(table, sample_rate=16000, seed=0))
+
+    for number, part in product(range(3), ("noisy", "clean")):
+        save(tmp_path / "ours" / part / f"{number}.wav", speech(1.2, number))
+    before = opened(tmp_path / "ours")
+    moved = Path(shutil.copytree(tmp_path / "ours", tmp_path / "elsewhere", copy_function=shutil.copyfile))
+    assert opened(moved) == before
+    save(moved / "clean" / "1.wav", 0.5 * speech(1.2, 9))
+    assert opened(moved) != before

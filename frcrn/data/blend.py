@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from frcrn.config import require
+from frcrn.data.identity import digest, identity
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ class Blend(Dataset[dict[str, Tensor]]):
     def recordings(self) -> set[Path]:
         """Return the files that examples are made of, where a part knows them."""
         return {path for part in self.parts if hasattr(part, "recordings") for path in part.recordings()}
+
+    def identity(self) -> str:
+        """Return a hash of the parts' recordings."""
+        return digest([self.length, *map(identity, self.parts)])
 
     def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Tensor]:
         """Return example (epoch, index); a bare index is of epoch 0."""

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -134,6 +134,13 @@ class AudioCache:
     def __setstate__(self, state: dict[str, str]) -> None:
         """Map the same file again."""
         self.__init__(**state)  # type: ignore[misc]
+
+    def facts(self, files: Iterable[int]) -> list[tuple[str, int, float, float]]:
+        """Return the name, length, level and range of some files, which tell recordings apart wherever they lie."""
+        return [
+            (self.names[f], int(self.lengths[f]), round(float(self.levels[f]), 2), round(float(self.ranges[f]), 2))
+            for f in files
+        ]
 
     def wave(self, file: int, start: int = 0, stop: int | None = None) -> Wave:
         """Return samples start to stop of one file, float32 in -1..1."""

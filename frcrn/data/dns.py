@@ -16,6 +16,7 @@ from frcrn.audio import AudioError, read, resample
 from frcrn.audio.resampling import resampled_length
 from frcrn.config import require
 from frcrn.data.cache import AudioCache, list_folders, open_cache
+from frcrn.data.identity import BEGINNING, digest, some
 from frcrn.data.pairs import match
 from frcrn.data.sampling import groups_of, held_out
 from frcrn.data.segments import Segments
@@ -86,6 +87,12 @@ class FileRows:
         self.pairs, self.rate, self.adds_noise = pairs, rate, adds_noise
         self.lengths = _shorter([self._length(p.other) for p in pairs], [self._length(p.clean) for p in pairs])
 
+    def identity(self) -> str:
+        """Return a hash of the names and of how some files begin."""
+        some_files = (path for number in some(len(self.pairs)) for path in self.pairs[number][1:])
+        contents = (path.open("rb").read(BEGINNING) for path in some_files)
+        return digest((item.name for item in self.pairs), contents)
+
     def _length(self, path: Path) -> int:
         try:
             info = soundfile.info(native(path))
@@ -118,6 +125,10 @@ class CachedRows:
         """Take files of the cache by number."""
         self.cache, self.others, self.cleans, self.adds_noise = cache, others, cleans, adds_noise
         self.lengths = _shorter(cache.lengths[list(others)], cache.lengths[list(cleans)])
+
+    def identity(self) -> str:
+        """Return a hash of what the cache knows of them."""
+        return digest(self.cache.facts([*self.others, *self.cleans]))
 
     def pair(self, row: int, start: int, stop: int) -> tuple[Wave, Wave]:
         """Return noisy and clean samples start to stop."""

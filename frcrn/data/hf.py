@@ -16,6 +16,7 @@ from frcrn.audio import MissingPackage, read, resample
 from frcrn.audio.arrays import samples_of
 from frcrn.audio.resampling import resampled_length
 from frcrn.config import require
+from frcrn.data.identity import digest
 from frcrn.data.segments import Segments, common_length
 from frcrn.data.speech_activity import Wave
 from frcrn.files import native
@@ -144,6 +145,10 @@ class _Rows:
         row = as_row(self.dataset[number])
         noisy, clean = (cell_length(row[column], self.rate, self.folder) for column in COLUMNS)
         return common_length(noisy, clean, f"dataset: row {number}")
+
+    def identity(self) -> str:
+        """Return a hash of the columns; Segments adds the lengths."""
+        return digest(sorted(getattr(self.dataset, "column_names", None) or ()))
 
     def pair(self, row: int, start: int, stop: int) -> tuple[Wave, Wave]:
         cells = self.dataset[row]

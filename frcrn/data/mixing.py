@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from frcrn.config import fits, require
 from frcrn.data import degrade, events, noises, rooms, spectrum
 from frcrn.data.cache import AudioCache, list_folders, open_cache
+from frcrn.data.identity import digest
 from frcrn.data.sampling import Shelf, groups_of, held_out
 from frcrn.data.speech import babble, faded, talk
 from frcrn.data.speech_activity import Wave, active_power, power
@@ -155,6 +156,11 @@ class Mixing(Dataset[dict[str, Tensor]]):
         drawn = {*self.speech.files.tolist(), *(self.noise.files.tolist() if self.noise else ())}
         listing = list_folders([*self.config.speech, *self.config.noise])
         return {item.path.resolve() for number, item in enumerate(listing) if number in drawn}
+
+    def identity(self) -> str:
+        """Return a hash of the recordings that examples are made of."""
+        shelves = [shelf for shelf in (self.speech, self.noise) if shelf is not None]
+        return digest(fact for shelf in shelves for fact in shelf.cache.facts(shelf.files.tolist()))
 
     def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Tensor]:
         """Mix example (epoch, index); a bare index is of epoch 0."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from frcrn.data.identity import digest
 from frcrn.data.speech_activity import Wave
 
 
@@ -17,6 +18,9 @@ class Rows(Protocol):
     """Pairs of clips: `lengths` [n] in samples, and any part of each."""
 
     lengths: NDArray[np.int64]
+
+    def identity(self) -> str:
+        """Return a text that changes with the clips."""
 
     def pair(self, row: int, start: int, stop: int) -> tuple[Wave, Wave]:
         """Return noisy and clean samples start to stop, fewer where the clip is shorter than announced."""
@@ -63,6 +67,10 @@ class Segments(Dataset[dict[str, Tensor]]):
             return 0
         return int(np.random.default_rng(np.random.SeedSequence((self.seed, epoch, row))).integers(spare + 1))
 
+    def identity(self) -> str:
+        """Return a hash of the clips' lengths and of what the rows know of them."""
+        return digest([self.rows.lengths.tolist(), self.rows.identity()])
+
     def whole(self) -> Recordings:
         """Return the same clips, uncut."""
         return Recordings(self.rows)
@@ -77,6 +85,10 @@ class Recordings(Dataset[dict[str, Tensor]]):
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
+
+    def identity(self) -> str:
+        """Return a hash of the clips' lengths and of what the rows know of them."""
+        return digest([self.rows.lengths.tolist(), self.rows.identity()])
 
     def __len__(self) -> int:
         """Return the clips."""

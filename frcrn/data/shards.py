@@ -13,6 +13,7 @@ import numpy as np
 
 from frcrn.config import require
 from frcrn.data.hf import COLUMNS, cell_length, cell_wave
+from frcrn.data.identity import BEGINNING, digest, some
 from frcrn.data.segments import Segments
 from frcrn.data.speech_activity import Wave
 from frcrn.data.tar import opened
@@ -116,6 +117,12 @@ class ShardRows:
         self.pairs, self.rate = pairs, rate
         lengths = [min(cell_length(each.read(), rate, NOWHERE) for each in pair) for pair in pairs]
         self.lengths = np.array(lengths, np.int64)
+
+    def identity(self) -> str:
+        """Return a hash of the members' sizes and of how some begin."""
+        some_members = (member for number in some(len(self.pairs)) for member in self.pairs[number])
+        contents = (member._replace(size=min(member.size, BEGINNING)).read() for member in some_members)
+        return digest(([member.size for member in pair] for pair in self.pairs), contents)
 
     def pair(self, row: int, start: int, stop: int) -> tuple[Wave, Wave]:
         """Return noisy and clean samples start to stop."""

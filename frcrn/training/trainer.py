@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
+import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from frcrn.data.identity import identity
 from frcrn.export.fixed.training import train_rounded
 from frcrn.files import held, refuse_links
 from frcrn.models.base import Enhancer
@@ -43,6 +46,9 @@ logger = logging.getLogger("frcrn.training")
 
 PATIENCE = 8.0
 """Seconds to wait for the helpers of a run that was killed."""
+
+PLACES = ("speech", "noise", "cache", "rooms", "folder", "path", "paths", "parts")
+"""Settings of data that say where recordings lie; which these are is compared by themselves."""
 
 Watcher = Callable[[int, float, Mapping[str, float]], None]
 """Called after every step with the step, the share of the budget that is used, and the last logged values."""
@@ -94,6 +100,8 @@ class Trainer(Scoring):
         self.progress = Progress()
         self.shown: dict[str, float] = {}
         self.saved: int | None = None
+        self.other_valid = False
+        """Whether the validation set is another one than that of the run which is resumed."""
         self.tracker: Tracker | None = None
 
     def train(self, resume: bool = False) -> Result:
@@ -130,6 +138,8 @@ class Trainer(Scoring):
             self.started = time.monotonic() - self.progress.elapsed
             if saved is None:
                 self.score_start()
+            elif self.other_valid:
+                self.score_again()
             logger.info("step %d: training on %d examples", self.progress.step, len(self.train_data))
             reason = self.run()
             self.finish()
@@ -246,6 +256,21 @@ class Trainer(Scoring):
             self.tracker.record("eval", 0, scores)
         self.export("start")
 
+    def score_again(self) -> None:
+        """Score the best weights so far on a validation set that was changed: other scores tell nothing there."""
+        progress, held = self.progress, self.written()
+        progress.stale = progress.stale_rate = 0
+        progress.evaluated, progress.score, progress.start = -1, None, None
+        if progress.best is None or held not in ("start", "best"):
+            progress.best = None
+            return
+        logger.info("step %d: scoring the weights in output/ on the changed validation set", progress.step)
+        scores = self.evaluate("best")
+        value = self.value_of(scores)
+        progress.best = value if math.isfinite(value) else None
+        if held == "start":
+            progress.start = {name: float(score) for name, score in scores.items() if isinstance(score, (int, float))}
+
     def score_average(self) -> None:
         """Evaluate the averaged weights; the best ones become the output, where they are no worse than the start."""
         scores, start = self.evaluate(samples=True), self.progress.start
@@ -284,6 +309,7 @@ class Trainer(Scoring):
             "progress": asdict(self.progress),
             "generators": self.processes.all(random_state.capture()),
             "recipe": self.recipe.to_dict(),
+            "recordings": self.recordings,
             "network": self.model.config.to_dict(),
             METADATA: arguments_of(self.model),
             **self.besides(),
@@ -293,6 +319,12 @@ class Trainer(Scoring):
         if self.kept() == "last":
             self.export("last")
         checkpoints.save(self.folder / "checkpoints", self.progress.step, state, self.recipe.train.keep)
+
+    @functools.cached_property
+    def recordings(self) -> dict[str, str]:
+        """Return what tells the recordings of both sets from others."""
+        known = {"data": self.train_data, "valid": self.valid_data}
+        return {section: identity(data) for section, data in known.items() if data is not None}
 
     def kept(self) -> Held:
         """Return which weights `output/` is to hold."""
@@ -354,5 +386,18 @@ class Trainer(Scoring):
         if self.kept() != "last" and self.written() not in ("start", "best"):
             logger.warning("%s/output: the best weights so far are not there; those after them are", self.folder)
             self.progress.best, self.progress.evaluated = None, -1
+        self.compare_recordings(saved.get("recordings"), changed)
         for name in changed:
             logger.warning("%s differs from the run that is resumed; what follows is not what it would have been", name)
+
+    def compare_recordings(self, before: Any, changed: Sequence[str]) -> None:
+        """Say whose recordings are others than before, and whether validation scores can be compared."""
+        now = self.recordings
+        known = before if isinstance(before, dict) else {}  # earlier checkpoints have none
+        others = [section for section in now if known.get(section, now[section]) != now[section]]
+        for section in others:
+            logger.warning("the recordings of recipe.%s are not those that the run began with", section)
+        best = self.recipe.evaluation.best
+        tables = ("recipe.valid.", "recipe.evaluation.examples") + (("recipe.loss.",) if best == "loss" else ())
+        settings = [name for name in changed if name.startswith(tables) and name.rpartition(".")[2] not in PLACES]
+        self.other_valid = self.valid_data is not None and ("valid" in others or bool(settings))
