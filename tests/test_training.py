@@ -26,6 +26,7 @@ from frcrn.models.layers.unet import Level
 from frcrn.training import Train, Trainer, checkpoints, parse, tables
 from frcrn.training.batches import BatchOrder, batches, collate
 from frcrn.training.build import choose_model
+from frcrn.training.logs import Tracker
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.recipe import build_model
 from frcrn.training.schedule import Progress, learning_rate, note_score, share
@@ -735,3 +736,29 @@ def test_recordings_of_both_sides_are_said(share: float, folder: str, said: set[
     Trainer(table, work_dir=tmp_path / "run").train()
     log = (tmp_path / "run" / "train.log").read_text()
     assert {words for words in (SHARED, UNKNOWN) if words in log} == said
+
+
+class Spoiled(Tones):
+    """A set with a sample that is no number in its first example."""
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, torch.Tensor]:
+        example = super().__getitem__(key)
+        if key[1] == 0:
+            example["noisy"][7] = math.nan
+        return example
+
+
+def test_a_validation_example_that_is_no_sound_is_left_out_and_said_once(tmp_path: Path):
+    plan = recipe({"every": 2, "best": "loss"}, max_steps=4)
+    result = trainer(tmp_path / "run", plan, valid_data=Spoiled(3)).train()
+    assert result.held == "best" and result.best is not None and math.isfinite(result.best)
+    said = "validation examples left out: 1, such as example 0: it has samples that are no finite numbers"
+    assert (tmp_path / "run" / "train.log").read_text().count(said) == 1
+    for record in records(tmp_path / "run", "eval"):
+        assert record["examples"] == 2 and len(record["failed"]) == 1
+
+
+def test_what_is_no_number_is_null_in_the_log(tmp_path: Path):
+    with Tracker(tmp_path, step=-1, tensorboard=False) as tracker:
+        tracker.record("eval", 1, {"loss": math.nan, "start": {"loss": math.inf, "si_snr": 1.0}})
+    assert '"loss": null, "start": {"loss": null, "si_snr": 1.0}' in (tmp_path / "log.jsonl").read_text()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from frcrn.training.checkpoints import is_one
+from frcrn.training.logs import finite
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def append_record(path: Path, mode: str, epoch: int, step: int, values: Mapping[
     record |= {name: rounded(name, value) for name, value in shown.items() if not isinstance(value, list)}
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")
+        file.write(json.dumps(finite(record), allow_nan=False) + "\n")
 
 
 def rounded(name: str, value: Any) -> Any:

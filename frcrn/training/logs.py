@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ class Tracker:
 
     def record(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Enter one record, kind "train" or "eval"; the scores of the start in it are shown beside the others."""
-        self.lines.write(json.dumps({"kind": kind, "step": step, **values}) + "\n")
+        self.lines.write(json.dumps(finite({"kind": kind, "step": step, **values}), allow_nan=False) + "\n")
         self.lines.flush()
         numbers = {key: value for key, value in values.items() if isinstance(value, (int, float))}
         logger.info("%s step %d: %s", kind, step, in_words(numbers, values.get("start") or {}))
@@ -64,6 +65,13 @@ class Tracker:
         for name, wave in waves.items():
             self.board.add_audio(f"{group}/{name}", wave.clamp(-1, 1).unsqueeze(0), step, sample_rate=rate)
             self.board.add_image(f"{group}/{name}", picture(wave), step)
+
+
+def finite(value: Any) -> Any:
+    """Return values with null in place of numbers that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def files_of(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from frcrn.training.recipe import Recipe
 from frcrn.training.schedule import Progress
 from frcrn.training.validation import Totals, validate
 from frcrn.training.weights import clean_speech, set_level
+
+logger = logging.getLogger("frcrn.training")
 
 SETTLING = 20
 """Batches over which the batch norms of an average are fitted to it."""
@@ -41,6 +44,7 @@ class Scoring:
     """Runs of the network over an example; None is what the model asks for, as in an evaluation."""
     fitted: tuple[int, Enhancer] | None = None
     clean: list[Tensor] | None = None
+    warned = False
 
     def settled(self) -> Enhancer:
         """Return the averaged network, its batch norms fitted to its weights; the same in every process."""
@@ -82,7 +86,14 @@ class Scoring:
         everyone = Totals()
         for each in self.processes.all(totals):
             everyone.merge(each)
+        self.warn_of_left_out(everyone.left_out)
         return everyone.means()
+
+    def warn_of_left_out(self, reasons: list[str]) -> None:
+        """Say once how many validation examples count for nothing, and name one."""
+        if reasons and not self.warned and self.processes.first:
+            self.warned = True
+            logger.warning("validation examples left out: %d, such as %s", len(reasons), min(reasons))
 
     def weights_of(self, checkpoint: str | Path) -> Enhancer:
         """Return a copy of the network with the averaged weights of a checkpoint, or the model that a path names."""

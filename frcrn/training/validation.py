@@ -41,11 +41,18 @@ class Totals:
     def __init__(self) -> None:
         self.sums: dict[str, tuple[float, int]] = {}
         self.failures: list[str] = []
+        self.left_out: list[str] = []
+        """Those that have no loss either."""
 
     def add(self, name: str, value: float) -> None:
         """Enter one value."""
         total, count = self.sums.get(name, (0.0, 0))
         self.sums[name] = (total + value, count + 1)
+
+    def leave_out(self, reason: str) -> None:
+        """Note an example that has no loss."""
+        self.failures.append(reason)
+        self.left_out.append(reason)
 
     def merge(self, other: Totals) -> None:
         """Add what another process found."""
@@ -53,6 +60,7 @@ class Totals:
             mine, known = self.sums.get(name, (0.0, 0))
             self.sums[name] = (mine + total, known + count)
         self.failures += other.failures
+        self.left_out += other.left_out
 
     def means(self) -> dict[str, Any]:
         """Return the mean of each measure, how many examples it is over, and the clips that failed."""
@@ -81,12 +89,15 @@ def validate(
         for index in range(part, min(len(data), plan.examples or len(data)), parts):
             example = data[0, index]
             noisy, clean = (torch.as_tensor(example[key]).float().cpu() for key in ("noisy", "clean"))
-            enter_losses(totals, losses, model, noisy, clean)
+            if not (torch.isfinite(noisy).all() and torch.isfinite(clean).all()):
+                totals.leave_out(f"example {index}: it has samples that are no finite numbers")
+                continue
             try:
                 enhanced = enhance(model, noisy, passes=passes)
             except ValueError as error:
-                totals.failures.append(f"example {index}: {error}")
+                totals.leave_out(f"example {index}: {error}")
                 continue
+            enter_losses(totals, losses, model, noisy, clean, index)
             pair = (clean.numpy(), torch.as_tensor(enhanced).numpy())
             scored = scorer is not None and index < plan.clips
             found = scorer.submit(*pair).result() if scored else score(*pair, model.sample_rate, BY_EXAMPLE)
@@ -97,15 +108,19 @@ def validate(
     return totals, samples
 
 
-def enter_losses(totals: Totals, losses: Losses, model: Enhancer, noisy: Tensor, clean: Tensor) -> None:
+def enter_losses(totals: Totals, losses: Losses, model: Enhancer, noisy: Tensor, clean: Tensor, index: int) -> None:
     """Enter the loss of one example, waves [T], and its parts; of a long one the mean over equal pieces."""
     device = next(model.parameters()).device
     pieces = max(1, math.ceil(len(noisy) / (LONGEST_SECONDS * model.sample_rate)))
     waves = (wave.unsqueeze(0).to(device).tensor_split(pieces, dim=1) for wave in (noisy, clean))
     values = [losses(model(noisy), noisy, clean) for noisy, clean in zip(*waves, strict=True)]
-    totals.add("loss", fmean(float(value.total) for value in values))
-    for name in values[0].parts:
-        totals.add(f"loss_{name}", fmean(float(value.parts[name]) for value in values))
+    means = {"loss": fmean(float(value.total) for value in values)}
+    means |= {f"loss_{name}": fmean(float(value.parts[name]) for value in values) for name in values[0].parts}
+    if not all(map(math.isfinite, means.values())):
+        totals.leave_out(f"example {index}: its loss is no finite number")
+        return
+    for name, value in means.items():
+        totals.add(name, value)
 
 
 @contextlib.contextmanager
