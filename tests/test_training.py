@@ -34,6 +34,7 @@ from frcrn.training.stages import stages_of
 from frcrn.training.validation import validate
 from tests.judge import judge_network
 from tests.made_audio import corpus
+from tests.marks import slow
 from tests.networks import noise, tiny
 from tests.training_runs import (
     MODEL,
@@ -762,3 +763,19 @@ def test_what_is_no_number_is_null_in_the_log(tmp_path: Path):
     with Tracker(tmp_path, step=-1, tensorboard=False) as tracker:
         tracker.record("eval", 1, {"loss": math.nan, "start": {"loss": math.inf, "si_snr": 1.0}})
     assert '"loss": null, "start": {"loss": null, "si_snr": 1.0}' in (tmp_path / "log.jsonl").read_text()
+
+
+@pytest.mark.parametrize("workers", [0, slow(1)])
+def test_examples_that_are_no_sound_are_counted_and_said_once(tmp_path: Path, workers: int):
+    trainer(tmp_path / "run", recipe(max_steps=6, workers=workers), train_data=Spoiled()).train()
+    said = " examples have samples that are no finite numbers, which are taken for silence"
+    assert (tmp_path / "run" / "train.log").read_text().count(said) == 1
+
+
+def test_a_set_in_which_nothing_is_a_sound_is_refused(tmp_path: Path):
+    class Silent(Tones):
+        def __getitem__(self, key: tuple[int, int]) -> dict[str, torch.Tensor]:
+            return {**super().__getitem__(key), "noisy": torch.full((SAMPLES,), math.nan)}
+
+    with pytest.raises(ValueError, match=r"recipe.data: all of the first 18 examples have samples that are no finite"):
+        trainer(tmp_path / "run", recipe(max_steps=12), train_data=Silent()).train()

@@ -71,12 +71,17 @@ class BatchOrder(Sampler[list[tuple[int, int]]]):
 
 
 def collate(examples: Sequence[dict[str, Tensor]]) -> Batch:
-    """Stack examples of equal length [T] into noisy and clean [B, T]; samples that are no numbers become silence."""
+    """Stack examples of equal length [T] into noisy and clean [B, T]; samples that are no numbers become silence.
+
+    `spoiled` [B] tells which examples had any.
+    """
     lengths = sorted({len(example[key]) for example in examples for key in ("noisy", "clean")})
     if len(lengths) > 1:
         raise ValueError(f"recipe.data: expected examples of one length, found {lengths[0]} and {lengths[-1]} samples")
     stacked = {key: torch.stack([_floats(example[key]) for example in examples]) for key in ("noisy", "clean")}
-    return {key: torch.nan_to_num(value, 0.0, 0.0, 0.0) for key, value in stacked.items()}
+    sound = {key: torch.nan_to_num(value, 0.0, 0.0, 0.0) for key, value in stacked.items()}
+    spoiled = [~value.isfinite().all(dim=1) for value in stacked.values()]
+    return {**sound, "spoiled": spoiled[0] | spoiled[1]}
 
 
 def _floats(wave: Any) -> Tensor:

@@ -47,6 +47,9 @@ logger = logging.getLogger("frcrn.training")
 PATIENCE = 8.0
 """Seconds to wait for the helpers of a run that was killed."""
 
+ENOUGH = 16
+"""Examples after which a set that has none without samples that are no numbers is refused."""
+
 PLACES = ("speech", "noise", "cache", "rooms", "folder", "path", "paths", "parts")
 """Settings of data that say where recordings lie; which these are is compared by themselves."""
 
@@ -100,6 +103,9 @@ class Trainer(Scoring):
         self.progress = Progress()
         self.shown: dict[str, float] = {}
         self.saved: int | None = None
+        self.spoiled = self.seen = 0
+        """Examples of this run so far that have samples which are no numbers, and all."""
+        self.said = False
         self.other_valid = False
         """Whether the validation set is another one than that of the run which is resumed."""
         self.tracker: Tracker | None = None
@@ -210,6 +216,26 @@ class Trainer(Scoring):
         progress.audio += everyone * sum(batch["noisy"].numel() for batch in parts) / self.model.sample_rate
         row = 0 if finite else progress.skipped_in_a_row + 1
         progress.learn((not finite, row), self.recipe.train.nonfinite_limit)
+        self.note_spoiled(parts)
+
+    def note_spoiled(self, parts: list[Batch]) -> None:
+        """Count examples with samples that are no numbers; a set that has nothing else is refused."""
+        self.seen += sum(len(batch["noisy"]) for batch in parts)
+        self.spoiled += sum(int(batch["spoiled"].sum()) for batch in parts)
+        if self.spoiled == self.seen >= ENOUGH:
+            raise ValueError(
+                f"recipe.data: all of the first {self.seen} examples have samples that are no finite numbers"
+            )
+
+    def warn_of_spoiled(self) -> None:
+        """Say once how many examples have samples that are no numbers."""
+        if self.spoiled and not self.said:
+            self.said = True
+            logger.warning(
+                "recipe.data: %d of %d examples have samples that are no finite numbers, which are taken for silence",
+                self.spoiled,
+                self.seen,
+            )
 
     def after_step(self) -> None:
         """Log, evaluate and save where they are due."""
@@ -225,6 +251,7 @@ class Trainer(Scoring):
 
     def log(self) -> None:
         """Record the means since the last record."""
+        self.warn_of_spoiled()
         self.progress.learn(self.stepper.left_out(), self.recipe.train.nonfinite_limit)
         progress, seconds = self.progress, time.monotonic() - self.started
         self.shown = self.stepper.means() | {
@@ -291,6 +318,7 @@ class Trainer(Scoring):
 
     def finish(self) -> None:
         """Evaluate the last step, unless a signal asks to be quick, and save it."""
+        self.warn_of_spoiled()
         scored = self.stop.number is None and self.valid_data is not None
         scored = scored and self.progress.evaluated != self.progress.step
         if scored:
