@@ -13,7 +13,7 @@ import soundfile
 import torch
 from torch.testing import assert_close
 
-from frcrn.data import StreamedRows, build
+from frcrn.data import HFRows, StreamedRows, build
 from frcrn.training.batches import BatchOrder, batches
 from tests.training_runs import recipe, trainer
 
@@ -77,7 +77,7 @@ def test_a_stream_goes_on_where_it_was() -> None:
     resumed = [batch for _, batch in zip(range(3), taken(12), strict=False)]
     assert_close(resumed, whole[3:], rtol=0, atol=0)
     halves = [next(taken(12, part, 2, 2)) for part in (0, 1)]
-    both = {key: torch.cat([half[key] for half in halves]) for key in ("noisy", "clean")}
+    both = {key: torch.cat([half[key] for half in halves]) for key in halves[0]}
     assert_close(both, whole[3], rtol=0, atol=0)
     assert not torch.equal(whole[0]["noisy"], whole[2]["noisy"])  # the next epoch is mixed anew
 
@@ -87,6 +87,13 @@ def test_a_stream_that_is_too_short_is_named() -> None:
     rows.length = 4
     with pytest.raises(ValueError, match="expected at least 4 rows in the stream, found 3"):
         rows[0, 3]
+
+
+def test_a_stream_in_place_of_rows_is_sent_to_its_own_class() -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = datasets.IterableDataset.from_generator(lambda: iter(pairs(2)))
+    with pytest.raises(ValueError, match="found a streaming one; give it to StreamedRows"):
+        HFRows(rows, sample_rate=16000)
 
 
 def test_a_trainer_takes_a_stream(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ from tests.plugin_parts import ROOT, TASK, closed_network, tiny_directory
 STEP = 1 / 32768
 Pipe = Callable[..., Any]
 
+MASKED = np.ma.masked_array(np.zeros(400, np.float32), [True] * 3 + [False] * 397)
+
 
 def pipeline(**options: Any) -> Any:
     from modelscope.pipelines import pipeline
@@ -221,6 +223,9 @@ def test_every_kind_of_input_says_the_same(with_network: Pipe, tmp_path: Path) -
         (memoryview(b"hello there")[::2], "found text|damaged|not recognised|cannot"),
         ({"path": {"path": "a.wav"}}, "expected a row with array"),
         (torch.eye(3).to_sparse(), "one after another"),
+        (MASKED, r"an array in which 3 are masked; its filled\(0\)"),
+        ((MASKED, 16000), "3 are masked"),
+        ({"array": MASKED, "sampling_rate": 16000}, "3 are masked"),
         (torch.empty(400, device="meta"), "one after another"),
         (SimpleNamespace(read=lambda size: "text"), "gives text"),
     ],

@@ -43,7 +43,7 @@ def as_floats(wave: NDArray[Any] | Tensor) -> NDArray[np.float32]:
 
 def samples_of(values: Any) -> NDArray[np.float32]:
     """Return the same of what may be a list, too."""
-    return as_floats(values if is_tensor(values) else np.asarray(values))
+    return as_floats(values if is_tensor(values) or isinstance(values, np.ndarray) else np.asarray(values))
 
 
 def like(wave: Wave, floats: NDArray[np.float32]) -> Wave:
@@ -76,6 +76,10 @@ def _kind(wave: NDArray[Any] | Tensor) -> str:
     """The dtype's name, where it is one that holds samples."""
     if not (isinstance(wave, np.ndarray) or is_tensor(wave)):
         raise AudioError(f"expected a numpy array or a torch tensor, found {type(wave).__name__}")
+    if isinstance(wave, np.ma.MaskedArray) and (count := int(np.ma.count_masked(wave))):
+        raise AudioError(
+            f"expected samples, found an array in which {count} are masked; its filled(0) has silence there"
+        )
     if is_tensor(wave) and (wave.is_meta or str(wave.layout) != "torch.strided"):
         raise AudioError(
             "expected a tensor that holds its values one after another, found a sparse one or none of them"

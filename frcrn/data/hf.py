@@ -21,6 +21,7 @@ from frcrn.data.segments import Segments, common_length
 from frcrn.data.speech_activity import Wave
 from frcrn.files import native
 
+STREAMING = "dataset: expected a dataset with a length, found a streaming one; give it to StreamedRows"
 COLUMNS = ("noisy", "clean")
 LOADERS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".json": "json", ".jsonl": "json"}
 
@@ -105,6 +106,8 @@ def bare(dataset: Any) -> Any:
     """Return a view of the dataset whose audio cells come undecoded and whose numbers come as numpy arrays."""
     names = getattr(dataset, "column_names", None)
     if names is None:
+        if hasattr(dataset, "__iter__") and not (hasattr(dataset, "__len__") or hasattr(dataset, "__next__")):
+            raise ValueError(STREAMING)
         if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
             raise ValueError(f"dataset: expected rows with the columns noisy and clean, found {type(dataset).__name__}")
         names = list(as_row(dataset[0])) if len(dataset) else None
@@ -116,7 +119,7 @@ def bare(dataset: Any) -> Any:
     if not hasattr(dataset, "features"):
         return dataset
     if not hasattr(dataset, "__len__"):
-        raise ValueError("dataset: expected a dataset with a length, found a streaming one; give it to StreamedRows")
+        raise ValueError(STREAMING)
     encoded = [column for column in COLUMNS if type(dataset.features[column]).__name__ == "Audio"]
     if not encoded:
         return dataset.with_format("numpy")

@@ -68,7 +68,7 @@ def of_pair(pair: tuple[Any, ...], repair: bool) -> Sound:
 def of_row(row: Mapping[str, Any], rate: int, repair: bool) -> Sound:
     """A cell of an audio column, decoded or not -> a clip."""
     if row.get("array") is not None:
-        return of_wave(np.asarray(row["array"]), checked_rate(row.get("sampling_rate") or rate), repair)
+        return of_wave(np.asanyarray(row["array"]), checked_rate(row.get("sampling_rate") or rate), repair)
     source = row["bytes"] if row.get("bytes") is not None else row.get("path")
     if source is None or isinstance(source, Mapping):
         names = ", ".join(map(str, row)) or "nothing"

@@ -52,7 +52,7 @@ class PipelineStream:
     def samples(self, chunk: Chunk) -> Samples:
         """A chunk -> [T]; half a sample at the end of bytes waits for its other half."""
         if isinstance(chunk, memoryview) and chunk.format not in BYTES:
-            chunk = np.asarray(chunk)
+            chunk = np.asanyarray(chunk)
         if isinstance(chunk, (np.ndarray, torch.Tensor)):
             return as_floats(chunk)
         if not isinstance(chunk, KINDS):
