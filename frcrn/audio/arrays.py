@@ -76,7 +76,7 @@ def _kind(wave: NDArray[Any] | Tensor) -> str:
     """The dtype's name, where it is one that holds samples."""
     if not (isinstance(wave, np.ndarray) or is_tensor(wave)):
         raise AudioError(f"expected a numpy array or a torch tensor, found {type(wave).__name__}")
-    if isinstance(wave, np.ma.MaskedArray) and (count := int(np.ma.count_masked(wave))):
+    if isinstance(wave, np.ma.MaskedArray) and (count := int(np.ma.getmaskarray(wave).sum())):
         raise AudioError(
             f"expected samples, found an array in which {count} are masked; its filled(0) has silence there"
         )
