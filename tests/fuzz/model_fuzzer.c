@@ -12,7 +12,7 @@
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);
 
-enum { STEPS = 2, HOPS = 100, MOST = 1 << 18, BIGGEST = 1 << 22 };
+enum { STEPS = 2, HOPS = 60, MOST = 1 << 18, BIGGEST = 1 << 22 };
 
 static const float ODD[] = {0, 1, -1, 3e38f, -3e38f, 1e-40f, INFINITY, -INFINITY, NAN, 0.1f};
 
@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (data[size / 3] & 1) frcrn_use_bfloat16(model);
     if (frcrn_state_size(model) + frcrn_scratch_size(model) < BIGGEST && frcrn_delay(model) > 0 && frcrn_sample_rate(model) > 0) {
         steps(model, (uint32_t)size * 2654435761u + data[size / 2]);
-        if (data[size / 4] % 16 == 0) blocks(model, (uint32_t)data[size / 2] * 2654435761u);
+        if (data[size / 4] % 64 == 0) blocks(model, (uint32_t)data[size / 2] * 2654435761u);
     }
     frcrn_close(model);
     return 0;
