@@ -45,12 +45,13 @@ class StopRequest:
     def wait_for(self, get: Callable[[], Value]) -> Value | None:
         """Return what `get` waits for, or None as soon as a signal asks to stop."""
         try:
-            self.waiting = True
-            return get() if self.number is None else None
+            try:
+                self.waiting = True
+                return get() if self.number is None else None
+            finally:
+                self.waiting = False  # where a signal comes even here, the outer one hears it
         except Asked:
             return None
-        finally:
-            self.waiting = False
 
 
 def _by_nohup(number: signal.Signals) -> bool:
