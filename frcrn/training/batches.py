@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -17,12 +18,18 @@ from torch.utils.data import DataLoader, Sampler
 from frcrn.audio.arrays import samples_of
 from frcrn.training.signals import ASKING
 
+logger = logging.getLogger("frcrn.training")
+
 Batch = dict[str, Tensor]
 
 NOT_HANDED_OVER = 75
 """How a loading process ends that has no room for its batch."""
 
 REMEDY = 'set fewer "workers" in recipe.train, or 0'
+
+
+ENOUGH = 16
+"""Examples after which a set that has none without samples that are no numbers is refused."""
 
 
 class LoadingFailed(OSError):
@@ -89,6 +96,33 @@ def _floats(wave: Any) -> Tensor:
     if isinstance(wave, Tensor) and wave.is_floating_point():
         return wave.float()
     return torch.from_numpy(samples_of(wave))
+
+
+class Spoiled:
+    """Counts the examples that have samples which are no numbers, of all that a run has heard by now."""
+
+    def __init__(self) -> None:
+        self.found = self.seen = 0
+        self.said = False
+
+    def count(self, parts: Sequence[Batch]) -> None:
+        """Count those of some batches; a set that has nothing else is refused."""
+        self.seen += sum(len(batch["noisy"]) for batch in parts)
+        self.found += sum(int(batch["spoiled"].sum()) for batch in parts)
+        if self.found == self.seen >= ENOUGH:
+            raise ValueError(
+                f"recipe.data: all of the first {self.seen} examples have samples that are no finite numbers"
+            )
+
+    def warn(self) -> None:
+        """Say once how many there are."""
+        if self.found and not self.said:
+            self.said = True
+            logger.warning(
+                "recipe.data: %d of %d examples have samples that are no finite numbers, which are taken for silence",
+                self.found,
+                self.seen,
+            )
 
 
 def prepare_worker(worker: int) -> None:

@@ -8,12 +8,11 @@ import logging
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from frcrn.data.identity import identity
 from frcrn.export.fixed.training import train_rounded
 from frcrn.files import held, refuse_links
 from frcrn.models.base import Enhancer
@@ -22,7 +21,7 @@ from frcrn.models.directories import CONFIGURATION
 from frcrn.models.weight_files import METADATA
 from frcrn.texts import read_json
 from frcrn.training import checkpoints, random_state
-from frcrn.training.batches import Batch, BatchOrder, batches
+from frcrn.training.batches import Batch, BatchOrder, Spoiled, batches
 from frcrn.training.build import (
     build_data,
     check_packages,
@@ -38,6 +37,7 @@ from frcrn.training.logs import Tracker, files_of, refuse_foreign, refuse_robbed
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.outcome import Held, Result, held_by, result_of, strays
 from frcrn.training.recipe import Recipe, differences, parse
+from frcrn.training.recordings import recordings_of, scores_differ, warn_of_others
 from frcrn.training.schedule import Progress, learning_rate, note_score, progress_of, seconds_left, share
 from frcrn.training.scoring import Scoring
 from frcrn.training.signals import StopRequest
@@ -46,12 +46,6 @@ logger = logging.getLogger("frcrn.training")
 
 PATIENCE = 8.0
 """Seconds to wait for the helpers of a run that was killed."""
-
-ENOUGH = 16
-"""Examples after which a set that has none without samples that are no numbers is refused."""
-
-PLACES = ("speech", "noise", "cache", "rooms", "folder", "path", "paths", "parts")
-"""Settings of data that say where recordings lie; which these are is compared by themselves."""
 
 Watcher = Callable[[int, float, Mapping[str, float]], None]
 """Called after every step with the step, the share of the budget that is used, and the last logged values."""
@@ -103,9 +97,7 @@ class Trainer(Scoring):
         self.progress = Progress()
         self.shown: dict[str, float] = {}
         self.saved: int | None = None
-        self.spoiled = self.seen = 0
-        """Examples of this run so far that have samples which are no numbers, and all."""
-        self.said = False
+        self.spoiled = Spoiled()
         self.other_valid = False
         """Whether the validation set is another one than that of the run which is resumed."""
         self.tracker: Tracker | None = None
@@ -216,26 +208,7 @@ class Trainer(Scoring):
         progress.audio += everyone * sum(batch["noisy"].numel() for batch in parts) / self.model.sample_rate
         row = 0 if finite else progress.skipped_in_a_row + 1
         progress.learn((not finite, row), self.recipe.train.nonfinite_limit)
-        self.note_spoiled(parts)
-
-    def note_spoiled(self, parts: list[Batch]) -> None:
-        """Count examples with samples that are no numbers; a set that has nothing else is refused."""
-        self.seen += sum(len(batch["noisy"]) for batch in parts)
-        self.spoiled += sum(int(batch["spoiled"].sum()) for batch in parts)
-        if self.spoiled == self.seen >= ENOUGH:
-            raise ValueError(
-                f"recipe.data: all of the first {self.seen} examples have samples that are no finite numbers"
-            )
-
-    def warn_of_spoiled(self) -> None:
-        """Say once how many examples have samples that are no numbers."""
-        if self.spoiled and not self.said:
-            self.said = True
-            logger.warning(
-                "recipe.data: %d of %d examples have samples that are no finite numbers, which are taken for silence",
-                self.spoiled,
-                self.seen,
-            )
+        self.spoiled.count(parts)
 
     def after_step(self) -> None:
         """Log, evaluate and save where they are due."""
@@ -251,7 +224,7 @@ class Trainer(Scoring):
 
     def log(self) -> None:
         """Record the means since the last record."""
-        self.warn_of_spoiled()
+        self.spoiled.warn()
         self.progress.learn(self.stepper.left_out(), self.recipe.train.nonfinite_limit)
         progress, seconds = self.progress, time.monotonic() - self.started
         self.shown = self.stepper.means() | {
@@ -318,7 +291,7 @@ class Trainer(Scoring):
 
     def finish(self) -> None:
         """Evaluate the last step, unless a signal asks to be quick, and save it."""
-        self.warn_of_spoiled()
+        self.spoiled.warn()
         scored = self.stop.number is None and self.valid_data is not None
         scored = scored and self.progress.evaluated != self.progress.step
         if scored:
@@ -351,8 +324,7 @@ class Trainer(Scoring):
     @functools.cached_property
     def recordings(self) -> dict[str, str]:
         """Return what tells the recordings of both sets from others."""
-        known = {"data": self.train_data, "valid": self.valid_data}
-        return {section: identity(data) for section, data in known.items() if data is not None}
+        return recordings_of(self.train_data, self.valid_data)
 
     def kept(self) -> Held:
         """Return which weights `output/` is to hold."""
@@ -414,18 +386,8 @@ class Trainer(Scoring):
         if self.kept() != "last" and self.written() not in ("start", "best"):
             logger.warning("%s/output: the best weights so far are not there; those after them are", self.folder)
             self.progress.best, self.progress.evaluated = None, -1
-        self.compare_recordings(saved.get("recordings"), changed)
+        others = warn_of_others(saved.get("recordings"), self.recordings)
+        best = self.recipe.evaluation.best
+        self.other_valid = self.valid_data is not None and scores_differ(others, changed, best)
         for name in changed:
             logger.warning("%s differs from the run that is resumed; what follows is not what it would have been", name)
-
-    def compare_recordings(self, before: Any, changed: Sequence[str]) -> None:
-        """Say whose recordings are others than before, and whether validation scores can be compared."""
-        now = self.recordings
-        known = before if isinstance(before, dict) else {}  # earlier checkpoints have none
-        others = [section for section in now if known.get(section, now[section]) != now[section]]
-        for section in others:
-            logger.warning("the recordings of recipe.%s are not those that the run began with", section)
-        best = self.recipe.evaluation.best
-        tables = ("recipe.valid.", "recipe.evaluation.examples") + (("recipe.loss.",) if best == "loss" else ())
-        settings = [name for name in changed if name.startswith(tables) and name.rpartition(".")[2] not in PLACES]
-        self.other_valid = self.valid_data is not None and ("valid" in others or bool(settings))
