@@ -25,6 +25,9 @@ Batch = dict[str, Tensor]
 NOT_HANDED_OVER = 75
 """How a loading process ends that has no room for its batch."""
 
+SOON = 0.5
+"""Seconds in which a process that broke off its connection has ended."""
+
 REMEDY = 'set fewer "workers" in recipe.train, or 0'
 
 
@@ -166,8 +169,8 @@ def from_workers(loader: DataLoader[Any]) -> Iterator[Batch]:
     try:
         while True:
             yield next(loaded)
-    except RuntimeError:
-        codes = [worker.exitcode for worker in workers_of(loaded) if worker.exitcode]
+    except (RuntimeError, OSError, EOFError):  # the last two where a batch was fetched from one that was gone
+        codes = [code for worker in workers_of(loaded) if (code := code_of(worker))]
         if not codes:
             raise
         raise LoadingFailed(ending(codes[0])) from None
@@ -178,6 +181,13 @@ def from_workers(loader: DataLoader[Any]) -> Iterator[Batch]:
 def workers_of(loaded: Any) -> Sequence[Any]:
     """Return the processes behind a loader's batches."""
     return getattr(loaded, "_workers", ())
+
+
+def code_of(worker: Any) -> int | None:
+    """Return how a loading process ended, None where it goes on."""
+    worker.join(SOON)
+    code: int | None = worker.exitcode
+    return code
 
 
 def end(loaded: Any) -> None:
