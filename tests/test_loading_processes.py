@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 import threading
 import time
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +90,7 @@ def test_a_signal_ends_the_wait_for_a_process_that_stands_still(
         (
             "have_no_room",
             1,
-            'no room to hand one over: give /dev/shm more (in Docker by --shm-size), or set fewer "wor',
+            "no room to hand one over: give /dev/shm more room (in Docker by --shm-size), or set f",
         ),
         slow("have_no_room", 2, "no room to hand one over"),
         ("be_killed", 1, "was killed, as by a system that runs out of memory"),
@@ -107,6 +110,41 @@ def test_the_end_of_a_process_ends_the_run_in_one_sentence_and_saves_it(
 
 
 def test_an_example_that_cannot_be_read_costs_no_step_before_it(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="it is gone"):
+    with pytest.raises(ValueError, match=r"^speech/a.wav: it is gone$"):
         start(tmp_path / "run", "fail")
     check_goes_on(tmp_path / "run", tmp_path / "whole", 6)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.EMFILE, "raise the limit of open files"), (errno.ENOSPC, "give /dev/shm more room")]
+)
+def test_where_not_all_processes_can_be_started_none_stays(
+    tmp_path: Path, number: int, said: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    start_one, begun = BaseProcess.start, []
+
+    def start_some(process: BaseProcess) -> None:
+        begun.append(process)
+        if len(begun) > 2:
+            raise OSError(number, os.strerror(number))
+        start_one(process)
+
+    monkeypatch.setattr(BaseProcess, "start", start_some)
+    with pytest.raises(LoadingFailed, match="the 4 processes that load batches cannot be started") as caught:
+        start(tmp_path / "run", workers=4)
+    assert said in str(caught.value)
+    assert not any(process.is_alive() for process in begun[:2]) and not active_children()
+    assert "ignored" not in capfd.readouterr().err
+
+
+def test_a_signal_while_they_start_ends_the_run_in_peace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start_one = BaseProcess.start
+
+    def start_and_signal(process: BaseProcess) -> None:
+        start_one(process)
+        os.kill(int(process.pid or 0), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(BaseProcess, "start", start_and_signal)
+    result = start(tmp_path / "run", workers=1)
+    assert (result.step, result.reason) == (0, "SIGINT")
