@@ -113,6 +113,21 @@ def test_a_length_of_zero_is_one_that_was_not_known(whole: int) -> None:
     assert trouble is None and len(result) == len(data)
 
 
+def test_sound_after_a_length_of_zero_is_heard_though_the_file_has_a_length() -> None:
+    data = bytearray(wav(noise(1, 400), 16000, "PCM_16"))
+    data[40:44] = bytes(4)
+    result, trouble = passed(bytes(data))
+    assert trouble is None and len(result) == len(data)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_less_than_a_sample_is_refused(size: int) -> None:
+    whole = bytearray(wav(noise(2, 0), 16000, "PCM_16") + bytes(size) + b"LIST\x0c\0\0\0INFOISFTtext")
+    whole[40:44] = struct.pack("<I", size)
+    with pytest.raises(AudioError, match=f"its {size} bytes are no whole sample"):
+        passed(bytes(whole))
+
+
 def test_what_follows_no_samples_is_none() -> None:
     whole = bytearray(wav(noise(1, 0), 16000, "PCM_16") + b"LIST\x0c\0\0\0INFOISFTtext")
     whole[4:8] = struct.pack("<I", len(whole) - 8)

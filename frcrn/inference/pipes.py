@@ -106,7 +106,7 @@ def layout_of(inlet: Inlet, form: str, rate: int | None, channels: int | None, m
     if form not in FORMATS:
         raise ValueError(f"format {form!r}: choose from {', '.join(FORMATS)}")
     if form == "wav" or (form == "auto" and _is_wav(inlet)):
-        return _bounded(_agreed(read_header(inlet), inlet, rate, channels))
+        return _agreed(read_header(inlet), inlet, rate, channels)
     layout = Layout("s16le" if form == "auto" else form, checked_rate(rate or model_rate), channels or 1)
     if form == "auto" and 1 <= layout.channels < 1 << 15:
         layout = layout._replace(fmt=_described_as(layout))  # so that whoever reads the pipe knows what comes
@@ -154,10 +154,12 @@ def read_header(inlet: Inlet) -> Layout:
         kind, size = head[:4], int.from_bytes(head[4:], "little")
         at += 8
         if kind == b"data" and layout is not None:
-            if not size and at < end < _PLACEHOLDER:  # other chunks follow, in a file of a length that is known
-                return layout._replace(size=0)
             known = size if 0 < size < _PLACEHOLDER else long
-            return layout._replace(size=known - known % layout.frame or None)
+            if 0 < known < _bounded(layout).frame:
+                raise AudioError(f"{inlet.name}: its {known} bytes are no whole sample ({layout.frame} bytes)")
+            if not known:
+                return layout._replace(size=0 if at < end < _PLACEHOLDER and _is_chunk(inlet, end - at) else None)
+            return layout._replace(size=known - known % layout.frame)
         if kind == b"fmt ":
             layout = _described(inlet.take(min(size, _MOST)), inlet.name)
             inlet.skip(size % 2)
@@ -168,6 +170,12 @@ def read_header(inlet: Inlet) -> Layout:
             inlet.skip(size + size % 2)
         at += size + size % 2
     raise AudioError(f"{inlet.name}: its wav header ends before the samples begin")
+
+
+def _is_chunk(inlet: Inlet, most: int) -> bool:
+    """Say whether a chunk of at most so many bytes comes next, and no sound."""
+    head = inlet.peek(8)
+    return len(head) == 8 and head[:4].isalnum() and int.from_bytes(head[4:], "little") <= most - 8
 
 
 def _described(fmt: bytes, name: str) -> Layout:
