@@ -194,7 +194,8 @@ def test_a_wav_that_ends_early_is_said() -> None:
 def test_a_header_of_thousands_of_channels_takes_no_memory() -> None:
     head = bytearray(wav(noise(1, 10), 16000, "PCM_16"))
     head[22:24], head[32:34] = struct.pack("<H", 30000), struct.pack("<H", 60000)
-    for data, options in ((bytes(head), {}), (b"", {"form": "s16le", "channels": 10**6})):
+    endless = bytes(head[:40]) + bytes(4) + bytes(head[44:])
+    for data, options in ((bytes(head), {}), (endless, {}), (b"", {"form": "s16le", "channels": 10**6})):
         with pytest.raises(ValueError, match="accepted are 1 to 1024"):
             passed(data, **options)
 

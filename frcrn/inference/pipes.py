@@ -154,8 +154,9 @@ def read_header(inlet: Inlet) -> Layout:
         kind, size = head[:4], int.from_bytes(head[4:], "little")
         at += 8
         if kind == b"data" and layout is not None:
+            layout = _bounded(layout)
             known = size if 0 < size < _PLACEHOLDER else long
-            if 0 < known < _bounded(layout).frame:
+            if 0 < known < layout.frame:
                 raise AudioError(f"{inlet.name}: its {known} bytes are no whole sample ({layout.frame} bytes)")
             if not known:
                 return layout._replace(size=0 if at < end < _PLACEHOLDER and _is_chunk(inlet, end - at) else None)
