@@ -350,7 +350,7 @@ def test_keys_switch_off_and_on_and_change_the_strength(sound: FakeSound, monkey
         strengths.append(live.stream.strength)
         return next(pressed)
 
-    command._watch(live, SimpleNamespace(active=True), 10, wait)  # type: ignore[arg-type]
+    command._watch(live, SimpleNamespace(active=True), 10, wait, [])  # type: ignore[arg-type]
     assert strengths == [0.8, 0, 0.8, 0.9, 1.0, 1.0, 0.9, 0.9, 0.9]
 
 
@@ -391,7 +391,7 @@ def test_ctrl_c_ends_both_and_keeps_what_was_heard(
 ) -> None:
     def press(*arguments: Any) -> None:
         if sound.opened and sound.opened[-1].active and arguments[0]:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(command, "_draw", press)
     assert main(["record", "2", "-o", str(tmp_path / "x.wav")]) == 0
@@ -453,6 +453,133 @@ def test_a_second_ctrl_c_ends_at_once_and_says_what_is_missing(
     assert main(["record", "3", "-o", str(tmp_path / "x.wav"), "--enhance"]) == 128 + signal.SIGINT
     assert 20 * RATE // 50 <= audio.read(tmp_path / "x.wav").samples.shape[1] <= 26 * RATE // 50
     assert re.search(r"^the last 0\.\d s are missing$", capsys.readouterr().err, re.M)
+
+
+def send(*numbers: int) -> None:
+    """Let signals come, one as soon as the other."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    for number in numbers:
+        os.kill(os.getpid(), number)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+
+
+def ended(arguments: list[str]) -> int:
+    """Run a command and return how its process would end."""
+    try:
+        return main(arguments)
+    except SystemExit as end:
+        return int(end.code or 0)
+
+
+def send_while_closing(monkeypatch: pytest.MonkeyPatch, *numbers: int) -> None:
+    """Let signals come when the first file is about to be closed."""
+    close, closing = SoundFile.close, iter([numbers])
+    monkeypatch.setattr(SoundFile, "close", lambda self: (send(*next(closing, ())), close(self)))
+
+
+@pytest.mark.parametrize("extension", ["wav", "flac", "ogg"])
+@pytest.mark.parametrize("enhance", [[], ["--enhance"]])
+@pytest.mark.parametrize(
+    ("first", "second", "code"),
+    [
+        (signal.SIGINT, signal.SIGTERM, 128 + signal.SIGTERM),
+        (signal.SIGTERM, signal.SIGINT, 128 + signal.SIGINT),
+        (signal.SIGINT, signal.SIGINT, 0),
+    ],
+)
+def test_a_signal_while_the_file_is_closed_leaves_it_whole(
+    first: int,
+    second: int,
+    code: int,
+    enhance: list[str],
+    extension: str,
+    sound: FakeSound,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(command, "load_model", lambda args: MODEL)
+    monkeypatch.setattr(command, "_draw", lambda text: send(first) if text else None)
+    file = tmp_path / f"x.{extension}"
+    send_while_closing(monkeypatch, second)
+    given: list[int] = []
+    hear = Recorder.hear
+    monkeypatch.setattr(Recorder, "hear", lambda self, block: (given.append(block.shape[1]), hear(self, block)))
+    assert main(["record", "3", "-o", str(file), *enhance]) == code
+    monkeypatch.undo()
+    with SoundFile(file) as written:
+        assert written.frames == written.read().size == sum(given)
+    assert list(tmp_path.iterdir()) == [file]
+    assert f"{file}: " in capsys.readouterr().err
+
+
+def test_a_signal_while_both_files_are_closed_leaves_them_whole(
+    sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "load_model", lambda args: MODEL)
+    send_while_closing(monkeypatch, signal.SIGINT, signal.SIGTERM)
+    arguments = ["live", "--seconds", "0.3", "--record", str(tmp_path / "x.flac")]
+    assert main(arguments) == 128 + signal.SIGTERM
+    monkeypatch.undo()
+    noisy, clean = (SoundFile(tmp_path / f"x.{side}.flac").read() for side in ("noisy", "clean"))
+    assert noisy.size == clean.size > 0
+
+
+def test_a_signal_while_it_waits_breaks_no_lock(
+    sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn: list[str] = []
+
+    def restored(condition: threading.Condition, state: object) -> None:
+        if threading.current_thread() is threading.main_thread() and len(drawn) == 1:
+            send(signal.SIGINT)
+        condition._lock.acquire()  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(command, "_draw", drawn.append)
+    monkeypatch.setattr(threading.Condition, "_acquire_restore", restored)
+    assert main(["record", "3", "-o", str(tmp_path / "x.wav")]) == 0
+    assert 0 < audio.read(tmp_path / "x.wav").samples.shape[1] < RATE
+    assert "missing" not in capsys.readouterr().err
+
+
+def test_two_signals_at_once_end_at_once_and_say_what_is_missing(
+    sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wait, given = Recorder.wait, threading.Event()
+
+    def interrupted(self: Recorder, patience: float) -> bool:
+        if self.taken:
+            given.wait(0.4)
+            send(signal.SIGINT, signal.SIGTERM)
+        return wait(self, patience)
+
+    monkeypatch.setattr(Recorder, "wait", interrupted)
+    assert main(["record", "3", "-o", str(tmp_path / "x.wav")]) == 128 + signal.SIGTERM
+    assert 0 < audio.read(tmp_path / "x.wav").samples.shape[1] <= 3 * RATE // 50
+    said = capsys.readouterr().err
+    assert re.search(r"^the last 0\.\d s are missing$", said, re.M) and "finishing" not in said
+
+
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGINT, "frcrn: interrupted\n"), (signal.SIGTERM, "")])
+def test_a_signal_before_the_first_sound_writes_nothing(
+    number: int, said: str, sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    sound.wave = sound.wave[:, :0]
+    monkeypatch.setattr(Recorder, "wait", lambda self, patience: bool(send(number)))
+    assert ended(["record", "1", "-o", str(tmp_path / "x.wav")]) == 128 + number
+    assert capsys.readouterr().err == said
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pipe_that_nobody_reads_is_waited_for_until_ctrl_c(sound: FakeSound, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    before = signal.signal(signal.SIGALRM, lambda number, frame: os.kill(os.getpid(), signal.SIGINT))
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        assert main(["record", "0.1", "-o", str(tmp_path / "pipe.wav")]) == 128 + signal.SIGINT
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_full_disk_keeps_what_was_heard(

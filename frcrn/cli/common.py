@@ -50,21 +50,21 @@ def place(text: str) -> Path:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C and the signals that end a command wait until a piece of work is whole."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def noted_signals() -> Iterator[list[int]]:
+    """Give a list to which Ctrl-C and the signals that end a command add their numbers; they end nothing by themselves.
+
+    A handler that raises does so anywhere: while a file is being closed, or a lock that another thread waits for.
+    """
     came: list[int] = []
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in numbers}
+    main = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if main and hasattr(signal, name)]
+    handled = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]  # as nohup has it
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in handled}
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    for number in came:  # one that is ignored, as a hang-up may be, hides none after it
-        signal.raise_signal(number)
 
 
 def show_help(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:

@@ -8,12 +8,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frcrn.cli.common import place, uninterrupted
+from frcrn.cli.common import noted_signals, place
 from frcrn.cli.stream import add_model, load_model
 
 if TYPE_CHECKING:
@@ -96,14 +96,14 @@ def run_live(args: argparse.Namespace) -> int:
     stream = model.stream(rate, args.channels, args.strength, args.band)
     block = max(1, round(model.hop * rate / model.sample_rate))
     sides = _sides(args.record, force=args.force) if args.record else []
-    with ExitStack() as stack:
+    with noted_signals() as came, ExitStack() as stack:
         tap = _both_sides(stack, sides, rate, args.channels) if sides else None
         live = stack.enter_context(Live(stream, block, cushion=round(args.cushion * rate / 1000), tap=tap))
         flow = stack.enter_context(duplex(source, target, rate, block, args.channels, live.exchange))
         print(f"{source.name} -> {target.name}, {rate} Hz, {args.channels} channels", file=sys.stderr)
         own = 1000 * live.delay / rate
         print(f"added latency {own:.0f} ms, and {1000 * flow.latency:.0f} ms of the devices", file=sys.stderr)
-        code = _until_stopped(live, flow, args.seconds)
+        _until_stopped(live, flow, args.seconds, came)
         stopped = not flow.active
     status = live.status()  # raises what stopped the network, now that the recordings are complete
     print(
@@ -111,7 +111,7 @@ def run_live(args: argparse.Namespace) -> int:
     )
     if stopped:
         raise DeviceError("the sound device stopped; was it pulled out?")
-    return code
+    return _code(came)
 
 
 def _list() -> int:
@@ -150,25 +150,20 @@ def _both_sides(stack: ExitStack, sides: Iterable[Path], rate: int, channels: in
     return tap
 
 
-def _until_stopped(live: Live, flow: Flow, seconds: float) -> int:
+def _until_stopped(live: Live, flow: Flow, seconds: float, came: Sequence[int]) -> None:
     """Show how it goes and obey keys; whoever ends it still wants what was recorded."""
     from frcrn.cli.keys import keys
 
     try:
         with keys() as wait:
-            _watch(live, flow, seconds, wait)
-    except KeyboardInterrupt:
-        return 0
-    except SystemExit as told:
-        return int(told.code or 0)
+            _watch(live, flow, seconds, wait, came)
     finally:
         _draw("")
-    return 0
 
 
-def _watch(live: Live, flow: Flow, seconds: float, wait: Wait) -> None:
+def _watch(live: Live, flow: Flow, seconds: float, wait: Wait, came: Sequence[int]) -> None:
     end, strength = time.monotonic() + seconds, live.stream.strength
-    while flow.active and live.error is None and (left := end - time.monotonic()) > 0:
+    while not came and flow.active and live.error is None and (left := end - time.monotonic()) > 0:
         key = wait(min(LOOK, left))
         if key == "q":
             return
@@ -219,56 +214,68 @@ def run_record(args: argparse.Namespace) -> int:
         raise ValueError(f"{args.seconds:g} seconds: expected a sample or more, of which there are {rate} in a second")
     stream = load_model(args).stream(rate, args.channels, args.strength, args.band) if args.enhance else None
     recorder = Recorder(length)
-    with writer(args.output, rate, args.channels, frames=recorder.length, keep=True) as append:
+    with ExitStack() as signals:
+        came = signals.enter_context(noted_signals())
+        with writer(args.output, rate, args.channels, frames=recorder.length, keep=True) as append:
 
-        def take() -> None:
-            with uninterrupted():
+            def take() -> None:
                 block = recorder.take()
                 append(stream.push(block) if stream else block)
 
-        with microphone(source, rate, rate // 50, args.channels, recorder.hear) as flow:
-            code = _hear(recorder, take, rate)
-        if code is not None:
-            code = _finish(recorder, take, rate, code)
-        if not recorder.taken:
-            raise DeviceError(f"{source.name} gave no sound; nothing is written")
-        if stream:
-            append(stream.flush().reshape(args.channels, -1))
+            with microphone(source, rate, rate // 50, args.channels, recorder.hear) as flow:
+                _hear(recorder, take, rate, came)
+            _finish(recorder, take, rate, came)
+            if not recorder.taken:
+                raise _unheard(source.name, came)
+            if stream:
+                append(stream.flush().reshape(args.channels, -1))
+            if args.output.exists() and not args.output.is_file():
+                signals.close()  # a pipe that nobody reads would be waited for without end
     recorded = recorder.taken
     print(f"{args.output}: {recorded / rate:.1f} s, {flow.lost} blocks lost by the device", file=sys.stderr)
-    if recorded < recorder.length and code is None:
+    if recorded < recorder.length and not came:
         raise DeviceError(f"{source.name} stopped after {recorded / rate:.1f} s; was it pulled out?")
-    return code or 0
+    return _code(came, missing=bool(recorder.waiting))
 
 
-def _hear(recorder: Recorder, take: Callable[[], None], rate: int) -> int | None:
-    """Take in what comes; return the exit code where a person or a signal ended it."""
+def _hear(recorder: Recorder, take: Callable[[], None], rate: int, came: Sequence[int]) -> None:
+    """Take in what comes, until all of it or a signal is there, or the device has stopped."""
     from frcrn.inference.live import dbfs
 
+    silent = 0.0
     try:
-        while recorder.wait(PATIENCE):
-            take()
-            _draw(f"{_meter(dbfs(recorder.peak))}  {recorder.taken / rate:.1f} s")
-    except KeyboardInterrupt:
-        return 0
-    except SystemExit as told:
-        return int(told.code or 0)
+        while not came and recorder.taken < recorder.length and silent < PATIENCE:
+            if recorder.wait(LOOK):
+                silent = 0.0
+                take()
+                _draw(f"{_meter(dbfs(recorder.peak))}  {recorder.taken / rate:.1f} s")
+            else:
+                silent += LOOK
     finally:
         _draw("")
-    return None
 
 
-def _finish(recorder: Recorder, take: Callable[[], None], rate: int, code: int) -> int:
+def _finish(recorder: Recorder, take: Callable[[], None], rate: int, came: Sequence[int]) -> None:
     """Take in what came before the end, for which the network had no time yet, unless told again to end."""
-    try:
-        if recorder.waiting > LOOK * rate:
-            print(f"finishing {recorder.waiting / rate:.1f} s; Ctrl-C leaves them out", file=sys.stderr)
-        while recorder.waiting:
-            take()
-    except KeyboardInterrupt:
-        code = 128 + signal.SIGINT
-    except SystemExit as told:
-        code = int(told.code or 0)
+    if recorder.waiting > LOOK * rate and len(came) < 2:
+        print(f"finishing {recorder.waiting / rate:.1f} s; Ctrl-C leaves them out", file=sys.stderr)
+    while recorder.waiting and len(came) < 2:
+        take()
     if recorder.waiting:
         print(f"the last {recorder.waiting / rate:.1f} s are missing", file=sys.stderr)
-    return code
+
+
+def _unheard(name: str, came: Sequence[int]) -> BaseException:
+    """Return what ends a recording of nothing."""
+    from frcrn.audio.devices import DeviceError
+
+    if not came:
+        return DeviceError(f"{name} gave no sound; nothing is written")
+    return KeyboardInterrupt() if came[-1] == signal.SIGINT else SystemExit(128 + came[-1])
+
+
+def _code(came: Sequence[int], *, missing: bool = False) -> int:
+    """Return the exit code after these signals; Ctrl-C is how one ends, and no failure where nothing is missing."""
+    if not missing and all(number == signal.SIGINT for number in came):
+        return 0
+    return 128 + came[-1]
