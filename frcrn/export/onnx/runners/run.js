@@ -51,7 +51,7 @@ function soundIn(file, rate) { // where a wav file's 16-bit samples begin, their
   const this_one = `format ${kind} of ${bits} bits at ${found} Hz with ${channels} channels`;
   if (!plain || !channels || channels > 1024) throw `${expected}, found ${this_one}`;
   const here = file.length - chunks.data, end = 8 + file.readUInt32LE(4);
-  if (size >= 0x7FFFE000 || (size === 0 && !(chunks.data < end && end < 0x7FFFE000))) size = here; // of a pipe
+  if (size >= 0x7FFF0000 || (size === 0 && !(chunks.data < end && end < 0x7FFF0000))) size = here; // of a pipe
   if (here < size) throw `truncated: its header announces ${size} bytes, ${here} are there`;
   if (size < 2 * channels) throw "it holds no samples; at least one is needed";
   return { start: chunks.data, size, channels };

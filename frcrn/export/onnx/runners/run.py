@@ -55,7 +55,7 @@ def sound_in(file: bytearray, rate: int) -> tuple[slice, int, int]:
     this = f"format {kind} of {bits} bits at {found} Hz with {channels} channels"
     require(fits, f"expected 16-bit PCM at {rate} Hz with 1 to 1024 channels, found {this}")
     start, here, end = chunks[b"data"], len(file) - chunks[b"data"], 8 + int.from_bytes(file[4:8], "little")
-    size = here if size >= 0x7FFFE000 or (not size and not start < end < 0x7FFFE000) else size  # of a pipe
+    size = here if size >= 0x7FFF0000 or (not size and not start < end < 0x7FFF0000) else size  # of a pipe
     require(size <= here, f"truncated: its header announces {size} bytes, {here} are there")
     require(size >= 2 * channels, "it holds no samples; at least one is needed")
     return slice(start, start + size - size % (2 * channels)), size, channels
