@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tarfile
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 from torch import Tensor
 
-from frcrn.data import build
+from frcrn.data import HFRows, build
 from frcrn.data.identity import identity
-from frcrn.training import Result, Trainer, train
+from frcrn.training import Result, Trainer, train, trainer
+from frcrn.training.recipe import differences
+from frcrn.training.recordings import scores_differ
 from tests.made_audio import save, speech
 from tests.training_runs import Tones, last_state, recipe, same
 
@@ -149,7 +153,7 @@ def test_changed_recordings_are_said_and_scores_of_others_are_forgotten(
 
 
 def test_a_checkpoint_that_knows_no_recordings_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Trainer, "recordings", None)
+    monkeypatch.setattr(trainer, "recordings_of", lambda *_: None)
     known(tmp_path / "run", "ours", "ours", max_steps=4)
     monkeypatch.undo()
     assert known(tmp_path / "run", "ours", "others", max_steps=6).progress.step == 6
@@ -177,3 +181,108 @@ def test_what_tells_recordings_apart_is_their_sound_and_not_their_place(tmp_path
     assert opened(moved) == before
     save(moved / "clean" / "1.wav", 0.5 * speech(1.2, 9))
     assert opened(moved) != before
+
+
+def test_a_clip_of_many_that_differs_in_its_middle_alone_is_another(tmp_path: Path) -> None:
+    def heard() -> str:
+        return identity(build({"kind": "dns", "folder": str(tmp_path)}, sample_rate=16000, seed=0))
+
+    lead = np.zeros(8000, np.float32)
+    for number, part in product(range(150), ("noisy", "clean")):
+        save(tmp_path / part / f"{number}.wav", np.concatenate([lead, 0.1 * np.ones(800, np.float32), lead]))
+    before = heard()
+    for number in range(1, 150, 2):
+        save(tmp_path / "noisy" / f"{number}.wav", np.concatenate([lead, -0.1 * np.ones(800, np.float32), lead]))
+    assert heard() != before
+
+
+@pytest.mark.parametrize("kind", ["saved", "in memory", "paths"])
+def test_rows_of_equal_lengths_are_told_apart_by_their_sound(tmp_path: Path, kind: str) -> None:
+    datasets = pytest.importorskip("datasets")
+
+    def heard(name: str, first: int) -> str:
+        waves = [speech(0.5, first + number) for number in range(3)]
+        rows = [{"noisy": wave, "clean": wave} for wave in waves]
+        if kind == "in memory":
+            return identity(HFRows(rows, seconds=0.5))
+        if kind == "saved":
+            datasets.Dataset.from_list(rows).save_to_disk(str(tmp_path / name))
+            return identity(build({"kind": "hf", "path": str(tmp_path / name)}, sample_rate=16000, seed=0))
+        paths = [save(tmp_path / name / f"{number}.wav", wave).name for number, wave in enumerate(waves)]
+        table = tmp_path / name / "table.csv"
+        table.write_text("noisy,clean\n" + "".join(f"{path},{path}\n" for path in paths))
+        return identity(build({"kind": "hf", "path": str(table)}, sample_rate=16000, seed=0))
+
+    assert heard("a", 0) == heard("b", 0) != heard("c", 5)
+
+
+def test_recorded_rooms_are_recordings(tmp_path: Path) -> None:
+    def heard(rooms: list[str], share: float = 0.5) -> str:
+        table: dict[str, Any] = {"kind": "mixing", "speech": [f"{tmp_path}/speech"], "cache": f"{tmp_path}/cache"}
+        table |= {"room_share": share, "rooms": rooms, "length": 3, "split": "all", "speech_range_db": 0.0}
+        return identity(build(table, sample_rate=16000, seed=0))
+
+    rng = np.random.default_rng(0)
+    save(tmp_path / "speech" / "0.wav", speech(1.2, 0))
+    for folder in ("a", "b"):
+        save(tmp_path / folder / "room.wav", rng.normal(size=4000).astype(np.float32) / 9)
+    shutil.copytree(tmp_path / "a", tmp_path / "moved")
+    a, b, moved = ([f"{tmp_path}/{name}"] for name in ("a", "b", "moved"))
+    assert heard(a) == heard(moved) != heard(b)
+    assert heard(a, 0.0) == heard(b, 0.0)
+    before = heard(a)
+    save(tmp_path / "a" / "room.wav", rng.normal(size=4000).astype(np.float32) / 9)
+    assert heard(a) != before
+
+
+def test_only_another_place_of_a_blend_s_part_leaves_its_scores_as_they_are() -> None:
+    def differ(*parts: dict[str, Any]) -> bool:
+        before = [{"kind": "mixing", "speech": ["a"], "snr_db": [10, 12]}, {"kind": "dns", "folder": "b"}]
+        changed = differences({"valid": {"parts": before}}, {"valid": {"parts": [*parts]}})
+        return scores_differ((), changed, "si_snr")
+
+    mixing, dns = {"kind": "mixing", "speech": ["c"], "snr_db": [10, 12]}, {"kind": "dns", "folder": "d"}
+    assert not differ(mixing, dns)
+    assert differ({**mixing, "snr_db": [0, 5]}, dns) and differ(mixing) and differ(dns, mixing)
+
+
+class Going(Tones):
+    """Tones whose recordings are gone after some examples, with nothing left to know them by."""
+
+    left = 20
+
+    def identity(self) -> str:
+        if self.left < 1:
+            raise FileNotFoundError("gone")
+        return "ours"
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        self.left -= 1
+        self.identity()
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize("valid", [Tones(2), None], ids=["valid", "no valid"])
+def test_what_was_learnt_outlasts_recordings_that_go_before_the_first_checkpoint(
+    tmp_path: Path, valid: Tones | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    values = recipe({"every": 100}, max_steps=100, save_every=100, workers=0, ema_decay=0.5)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        train(values, work_dir=tmp_path / "run", train_data=Going(), valid_data=valid)
+    state = last_state(tmp_path / "run")
+    assert state["progress"]["step"] > 1 and state["recordings"]["data"] == "ours"
+    assert "saved, before an error ends the run" in caplog.text
+    assert "output/ could not be saved: gone" in caplog.text
+
+
+def test_what_could_not_be_saved_before_an_error_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(trainer.checkpoints, "save", full)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        train(recipe(max_steps=100, save_every=100, workers=0), work_dir=tmp_path / "run", train_data=Going())
+    assert "what was learnt since step 0 could not be saved: no space left" in caplog.text

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -44,6 +44,8 @@ class Listed(NamedTuple):
     folder: int
     source: str
     name: str
+    inside: str
+    """Its path from there on."""
 
 
 def list_folders(folders: Sequence[str | Path]) -> list[Listed]:
@@ -65,7 +67,8 @@ def _list_folder(folder: Path, number: int) -> Iterator[Listed]:
     for path in paths:
         parts = path.relative_to(folder).parts
         source = parts[0] if len(parts) > 1 else folder.resolve().name
-        yield Listed(path, number, source, f"{source}/{'/'.join(parts[-1:] if len(parts) == 1 else parts[1:])}")
+        inside = "/".join(parts)
+        yield Listed(path, number, source, inside if len(parts) > 1 else f"{source}/{inside}", inside)
 
 
 def fingerprint(listing: Sequence[Listed], rate: int) -> str:
@@ -88,11 +91,12 @@ class AudioCache:
 
     `names`, `sources`, `folders` (place in the list of folders), `lengths` in samples, `levels` in dBFS where
     active, `ranges` in dB from there down to the quietest frames, `clipped` as the share of samples at full scale.
+    `files` are those that were decoded: the path of each in its folder, and the path that it was found at.
     """
 
-    def __init__(self, path: str | Path, fingerprint: str | None = None) -> None:
+    def __init__(self, path: str | Path, fingerprint: str | None = None, files: Sequence[tuple[str, str]] = ()) -> None:
         """Map an existing cache file; ValueError where it is none, or not that of these folders."""
-        self.path = str(path)
+        self.path, self.files = str(path), files
         try:
             self._map(_read_index(Path(path)))
         except (ValueError, LookupError, TypeError, ArithmeticError) as error:
@@ -127,20 +131,13 @@ class AudioCache:
         """Return the number of files."""
         return len(self.names)
 
-    def __getstate__(self) -> dict[str, str]:
+    def __getstate__(self) -> dict[str, Any]:
         """Send the path to another process and what is there; the samples stay in the shared file."""
-        return {"path": self.path, "fingerprint": self.fingerprint}
+        return {"path": self.path, "fingerprint": self.fingerprint, "files": self.files}
 
-    def __setstate__(self, state: dict[str, str]) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         """Map the same file again."""
         self.__init__(**state)  # type: ignore[misc]
-
-    def facts(self, files: Iterable[int]) -> list[tuple[str, int, float, float]]:
-        """Return the name, length, level and range of some files, which tell recordings apart wherever they lie."""
-        return [
-            (self.names[f], int(self.lengths[f]), round(float(self.levels[f]), 2), round(float(self.ranges[f]), 2))
-            for f in files
-        ]
 
     def wave(self, file: int, start: int = 0, stop: int | None = None) -> Wave:
         """Return samples start to stop of one file, float32 in -1..1."""
@@ -189,12 +186,13 @@ def open_cache(
     """
     listing = list_folders(folders)
     key = fingerprint(listing, rate)
+    files = [(item.inside, str(item.path)) for item in listing]
     if Path(path).exists():
         if _read_index(Path(path))["fingerprint"] == key:
-            return AudioCache(path, key)
+            return AudioCache(path, key, files)
         logger.info("%s: the audio files have changed, decoding them again", path)
     _build(Path(path), listing, rate, key, threads or min(os.cpu_count() or 1, 16), progress)
-    return AudioCache(path, key)
+    return AudioCache(path, key, files)
 
 
 def _build(

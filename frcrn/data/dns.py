@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from frcrn.audio import AudioError, read, resample
 from frcrn.audio.resampling import resampled_length
 from frcrn.config import require
-from frcrn.data.cache import AudioCache, list_folders, open_cache
-from frcrn.data.identity import BEGINNING, digest, some
+from frcrn.data.cache import AudioCache, open_cache
+from frcrn.data.identity import digest, of_files
 from frcrn.data.pairs import match
 from frcrn.data.sampling import groups_of, held_out
 from frcrn.data.segments import Segments
@@ -88,10 +89,8 @@ class FileRows:
         self.lengths = _shorter([self._length(p.other) for p in pairs], [self._length(p.clean) for p in pairs])
 
     def identity(self) -> str:
-        """Return a hash of the names and of how some files begin."""
-        some_files = (path for number in some(len(self.pairs)) for path in self.pairs[number][1:])
-        contents = (path.open("rb").read(BEGINNING) for path in some_files)
-        return digest((item.name for item in self.pairs), contents)
+        """Return a hash of the files."""
+        return _identity([*(item.other for item in self.pairs), *(item.clean for item in self.pairs)], self.adds_noise)
 
     def _length(self, path: Path) -> int:
         try:
@@ -127,13 +126,17 @@ class CachedRows:
         self.lengths = _shorter(cache.lengths[list(others)], cache.lengths[list(cleans)])
 
     def identity(self) -> str:
-        """Return a hash of what the cache knows of them."""
-        return digest(self.cache.facts([*self.others, *self.cleans]))
+        """Return a hash of the files that were decoded."""
+        return _identity([self.cache.files[number][1] for number in (*self.others, *self.cleans)], self.adds_noise)
 
     def pair(self, row: int, start: int, stop: int) -> tuple[Wave, Wave]:
         """Return noisy and clean samples start to stop."""
         other = self.cache.wave(self.others[row], start, stop)
         return _noisy_and_clean(other, self.cache.wave(self.cleans[row], start, stop), self.adds_noise)
+
+
+def _identity(paths: Sequence[str | Path], adds_noise: bool) -> str:
+    return digest([adds_noise, of_files([(os.path.basename(path), path) for path in paths])])
 
 
 def _shorter(others: ArrayLike, cleans: ArrayLike) -> NDArray[np.int64]:
@@ -162,9 +165,9 @@ def open_dns(config: DnsConfig, sample_rate: int, seed: int) -> Segments:
     root = Path(config.folder)
     folders = [root / ("noise" if found.adds_noise else "noisy"), root / "clean"]
     cache = open_cache(config.cache, folders, sample_rate)
-    number = {item.path: place for place, item in enumerate(list_folders(folders))}
+    number = {path: place for place, (_, path) in enumerate(cache.files)}
     others, cleans = (
-        [number[path] for path in paths] for paths in zip(*((p.other, p.clean) for p in pairs), strict=True)
+        [number[str(path)] for path in paths] for paths in zip(*((p.other, p.clean) for p in pairs), strict=True)
     )
     return Segments(CachedRows(cache, others, cleans, found.adds_noise), samples, seed)
 

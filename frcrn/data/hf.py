@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
@@ -16,7 +16,7 @@ from frcrn.audio import MissingPackage, read, resample
 from frcrn.audio.arrays import samples_of
 from frcrn.audio.resampling import resampled_length
 from frcrn.config import require
-from frcrn.data.identity import digest
+from frcrn.data.identity import of_recordings
 from frcrn.data.segments import Segments, common_length
 from frcrn.data.speech_activity import Wave
 from frcrn.files import native
@@ -150,8 +150,16 @@ class _Rows:
         return common_length(noisy, clean, f"dataset: row {number}")
 
     def identity(self) -> str:
-        """Return a hash of the columns; Segments adds the lengths."""
-        return digest(sorted(getattr(self.dataset, "column_names", None) or ()))
+        """Return a hash of the lengths and of what some cells hold."""
+        cells = [(length, column) for length in self.lengths.tolist() for column in COLUMNS]
+        return of_recordings(cells, self._opened)
+
+    def _opened(self, number: int) -> BinaryIO:
+        row, column = divmod(number, len(COLUMNS))
+        content, _ = _unwrapped(self.dataset[row][COLUMNS[column]], self.folder)
+        if isinstance(content, Path):
+            return content.open("rb")
+        return io.BytesIO(content if isinstance(content, bytes | bytearray) else samples_of(content).tobytes())
 
     def pair(self, row: int, start: int, stop: int) -> tuple[Wave, Wave]:
         cells = self.dataset[row]

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 from frcrn.config import fits, require
 from frcrn.data import degrade, events, noises, rooms, spectrum
 from frcrn.data.cache import AudioCache, list_folders, open_cache
-from frcrn.data.identity import digest
+from frcrn.data.identity import digest, of_files
 from frcrn.data.sampling import Shelf, groups_of, held_out
 from frcrn.data.speech import babble, faded, talk
 from frcrn.data.speech_activity import Wave, active_power, power
@@ -153,14 +153,16 @@ class Mixing(Dataset[dict[str, Tensor]]):
 
     def recordings(self) -> set[Path]:
         """Return the files that examples are made of, speech and noise."""
-        drawn = {*self.speech.files.tolist(), *(self.noise.files.tolist() if self.noise else ())}
-        listing = list_folders([*self.config.speech, *self.config.noise])
-        return {item.path.resolve() for number, item in enumerate(listing) if number in drawn}
+        return {Path(path).resolve() for files in self._files() for _, path in files}
 
     def identity(self) -> str:
-        """Return a hash of the recordings that examples are made of."""
+        """Return a hash of the recordings that examples are made of, those of rooms too."""
+        listing = list_folders(self.config.rooms) if self.config.room_share else []
+        return digest([*map(of_files, self._files()), of_files([(item.inside, item.path) for item in listing])])
+
+    def _files(self) -> list[list[tuple[str, str]]]:
         shelves = [shelf for shelf in (self.speech, self.noise) if shelf is not None]
-        return digest(fact for shelf in shelves for fact in shelf.cache.facts(shelf.files.tolist()))
+        return [[shelf.cache.files[number] for number in shelf.files.tolist()] for shelf in shelves]
 
     def __getitem__(self, key: tuple[int, int] | int) -> dict[str, Tensor]:
         """Mix example (epoch, index); a bare index is of epoch 0."""

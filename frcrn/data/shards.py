@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 
 from frcrn.config import require
 from frcrn.data.hf import COLUMNS, cell_length, cell_wave
-from frcrn.data.identity import BEGINNING, digest, some
+from frcrn.data.identity import of_recordings
 from frcrn.data.segments import Segments
 from frcrn.data.speech_activity import Wave
 from frcrn.data.tar import opened
@@ -119,10 +120,9 @@ class ShardRows:
         self.lengths = np.array(lengths, np.int64)
 
     def identity(self) -> str:
-        """Return a hash of the members' sizes and of how some begin."""
-        some_members = (member for number in some(len(self.pairs)) for member in self.pairs[number])
-        contents = (member._replace(size=min(member.size, BEGINNING)).read() for member in some_members)
-        return digest(([member.size for member in pair] for pair in self.pairs), contents)
+        """Return a hash of the members' sizes and of what some hold."""
+        members = [member for pair in self.pairs for member in pair]
+        return of_recordings((member.size for member in members), lambda number: io.BytesIO(members[number].read()))
 
     def pair(self, row: int, start: int, stop: int) -> tuple[Wave, Wave]:
         """Return noisy and clean samples start to stop."""

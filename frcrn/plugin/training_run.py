@@ -120,9 +120,9 @@ class Run(Trainer):
         averaged = self.average.model.state_dict()
         return {"state_dict": averaged, METADATA: arguments_of(self.model), "meta": position}
 
-    def save(self) -> None:
+    def write(self, state: dict[str, Any]) -> None:
         """Give the checkpoint of a whole epoch (or of a number of steps) the framework's name too."""
-        super().save()
+        super().write(state)
         period, step = self.owner.plan.train.checkpoint.period, self.progress.step
         number, rest = divmod(step, self.owner.iters_per_epoch) if period.by_epoch else (step, 0)
         if self.processes.first and not rest:

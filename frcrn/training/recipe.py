@@ -229,7 +229,15 @@ def differences(old: Any, new: Any, place: str = "recipe") -> list[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(old.keys() | new.keys())
         return [name for key in keys for name in differences(old.get(key), new.get(key), f"{place}.{key}")]
+    if are_tables(old) and are_tables(new) and len(old) == len(new):
+        both = enumerate(zip(old, new, strict=True))
+        return [name for number, (was, now) in both for name in differences(was, now, f"{place}[{number}]")]
     return [] if old == new or place in FREE else [place]
+
+
+def are_tables(values: Any) -> bool:
+    """Tell whether this is a list of tables."""
+    return isinstance(values, list) and all(isinstance(item, dict) for item in values)
 
 
 def build_model(values: Mapping[str, Any]) -> Enhancer:

@@ -10,7 +10,7 @@ from frcrn.data.identity import identity
 
 logger = logging.getLogger("frcrn.training")
 
-PLACES = ("speech", "noise", "cache", "rooms", "folder", "path", "paths", "parts")
+PLACES = ("speech", "noise", "cache", "rooms", "folder", "path", "paths")
 """Settings of data that say where recordings lie; which these are is compared by themselves."""
 
 

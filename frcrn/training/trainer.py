@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import math
 import signal
@@ -101,6 +100,8 @@ class Trainer(Scoring):
         self.other_valid = False
         """Whether the validation set is another one than that of the run which is resumed."""
         self.tracker: Tracker | None = None
+        self.recordings: dict[str, str] = {}
+        """What tells the recordings of both sets from others, as they were when the run began."""
 
     def train(self, resume: bool = False) -> Result:
         """Run until the budget is used, nothing improves any more, or a signal asks to stop; return how it ended.
@@ -123,6 +124,7 @@ class Trainer(Scoring):
         plan = self.recipe.train
         self.stepper = build_stepper(self.model.train(), self.average, self.losses, plan, self.processes)
         random_state.seed_everything(plan.seed + 7919 * (1 + self.processes.rank))
+        self.recordings = recordings_of(self.train_data, self.valid_data)  # first: they may go on the way
         if saved is not None:
             self.restore(saved)
         with contextlib.ExitStack() as stack:
@@ -181,11 +183,18 @@ class Trainer(Scoring):
             raise
 
     def save_before_error(self) -> None:
-        """Save what was learnt since the last checkpoint, if that is possible still."""
-        if self.saved != self.progress.step > 0:
-            with contextlib.suppress(Exception):
-                self.save()
-                logger.info("step %d: saved, before an error ends the run", self.progress.step)
+        """Save what was learnt since the last checkpoint, if that is possible still, else say that it is not."""
+        step = self.progress.step
+        if self.saved == step or step == 0:
+            return
+        try:
+            self.write(self.state())  # alone at first: the output may need recordings that are gone
+            logger.info("step %d: saved, before an error ends the run", step)
+            if self.kept() == "last":
+                self.export("last")
+        except Exception as error:
+            what = "output/" if self.saved == step else f"what was learnt since step {self.saved or 0}"
+            logger.warning("step %d: %s could not be saved: %s", step, what, error or repr(error))
 
     def reason_to_stop(self) -> str | None:
         """Return why the run is over, the same in every process, or None."""
@@ -302,10 +311,16 @@ class Trainer(Scoring):
 
     def save(self) -> None:
         """Write a checkpoint; without a validation set the output follows the newest weights."""
+        state = self.state()
+        if self.kept() == "last":
+            self.export("last")
+        self.write(state)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
         self.progress.learn(self.stepper.left_out(), self.recipe.train.nonfinite_limit)
         self.progress.elapsed = time.monotonic() - self.started
-        self.saved = self.progress.step
-        state = {
+        return {
             **self.stepper.state(),
             "progress": asdict(self.progress),
             "generators": self.processes.all(random_state.capture()),
@@ -315,16 +330,12 @@ class Trainer(Scoring):
             METADATA: arguments_of(self.model),
             **self.besides(),
         }
-        if not self.processes.first:
-            return
-        if self.kept() == "last":
-            self.export("last")
-        checkpoints.save(self.folder / "checkpoints", self.progress.step, state, self.recipe.train.keep)
 
-    @functools.cached_property
-    def recordings(self) -> dict[str, str]:
-        """Return what tells the recordings of both sets from others."""
-        return recordings_of(self.train_data, self.valid_data)
+    def write(self, state: dict[str, Any]) -> None:
+        """Write a checkpoint, and nothing else."""
+        if self.processes.first:
+            checkpoints.save(self.folder / "checkpoints", self.progress.step, state, self.recipe.train.keep)
+        self.saved = self.progress.step
 
     def kept(self) -> Held:
         """Return which weights `output/` is to hold."""
