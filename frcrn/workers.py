@@ -12,12 +12,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from queue import Empty, SimpleQueue
+from typing import Any, BinaryIO, Generic, TypeVar, cast
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 READY = "ready"
+PATIENCE = 5.0
+"""Seconds that a thread has for what it was doing with a process that has ended."""
 
 Answer = TypeVar("Answer")
 
@@ -71,20 +75,71 @@ def helper(module: str, function: str, *, threads: int = 1) -> Helper:
     return Helper(program(module, function), str(Path(__file__).resolve().parents[1]), threads=threads)
 
 
+class Promised(Generic[Answer]):
+    """What a thread will have found.
+
+    Waiting for it may be interrupted anywhere, which can leave the lock of a Future, or of an Event, taken for ever.
+    """
+
+    def __init__(self) -> None:
+        self._came: SimpleQueue[tuple[Answer | None, BaseException | None]] = SimpleQueue()
+
+    def keep(self, work: Callable[..., Answer], *arguments: Any) -> None:
+        """Work, and be what comes of it."""
+        try:
+            self._came.put((work(*arguments), None))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            self._came.put((None, error))
+
+    def drop(self) -> None:
+        """Come to nothing."""
+        self._came.put((None, CancelledError()))
+
+    def result(self) -> Answer:
+        """Wait for what was found, or raise what went wrong."""
+        found, error = came = self._came.get()
+        self._came.put(came)  # for whoever asks again
+        if error is not None:
+            raise error
+        return cast(Answer, found)
+
+
 class Pool:
     """Threads that each keep one process, started at its first question and again after one that died."""
 
     def __init__(self, count: int, start: Callable[[], Helper], *, name: str, grace: float = 0.0) -> None:
         """Start no process yet; `grace` is how many seconds one has for removing what is half-written."""
-        self._start, self._grace = start, grace
+        self._count, self._start, self._name, self._grace = count, start, name, grace
         self._local = threading.local()
         self.processes: list[subprocess.Popen[bytes]] = []
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self._queue: SimpleQueue[tuple[Promised[Any], Callable[[], object]] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
         self.closed = False
 
-    def submit(self, work: Callable[..., Answer], *arguments: Any) -> Future[Answer]:
-        """Queue work that calls `ask`."""
-        return self._threads.submit(work, *arguments)
+    def submit(
+        self,
+        work: Callable[..., Answer],
+        *arguments: Any,
+        done: SimpleQueue[Promised[Answer]] | None = None,
+    ) -> Promised[Answer]:
+        """Queue work that calls `ask`; what it came to goes into `done`, too, as soon as it is there."""
+        promised: Promised[Answer] = Promised()
+
+        def act() -> None:
+            promised.keep(work, *arguments)
+            if done is not None:
+                done.put(promised)
+
+        self._queue.put((promised, act))
+        if len(self._threads) < self._count:
+            # one that is interrupted as it starts is not waited for at the end
+            self._threads.append(threading.Thread(target=self._work, name=self._name, daemon=True))
+            self._threads[-1].start()
+        return promised
+
+    def _work(self) -> None:
+        while (task := self._queue.get()) is not None:
+            task[1]()
 
     def ask(self, question: object) -> Any:
         """Return the answer of this thread's process, or raise how it died; the next question starts another."""
@@ -97,9 +152,17 @@ class Pool:
     def close(self) -> None:
         """Drop what is queued and end the processes."""
         self.closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        with suppress(Empty):
+            while True:
+                if (task := self._queue.get_nowait()) is not None:
+                    task[0].drop()
+        for _ in self._threads:
+            self._queue.put(None)
         end(self.processes, grace=self._grace)
-        self._threads.shutdown()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(PATIENCE)
+        end([process for process in self.processes if process.poll() is None])  # of one that was just starting it
 
     def _helper(self) -> Helper:
         helper: Helper | None = getattr(self._local, "helper", None)

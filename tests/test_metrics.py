@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from frcrn.evaluation.metrics import distortion, dnsmos
 from frcrn.evaluation.metrics.pool import Scorers
 from frcrn.evaluation.metrics.ratios import LIMIT_DB
 from frcrn.evaluation.metrics.scores import METRICS, Scores, score, si_sdr, si_snr, snr
+from frcrn.workers import Promised
 from frcrn.workers import program as program_of
 from tests.made_audio import RATE, noise, speech
 
@@ -289,7 +291,8 @@ def test_processes_score_as_this_one_does_and_outlive_a_crash() -> None:
     with Scorers(("pesq", "si_sdr"), workers=1) as scorers:
         first, crash, after = (scorers.submit(*pair) for pair in ((CLEAN, NOISY), (bursts, bursts), (CLEAN, NOISY)))
         here = score(CLEAN, NOISY, RATE, ("pesq", "si_sdr"))
-        assert first.result() == after.result() == here
+        for scores in (first.result(), after.result()):  # where its arrays begin may change the last bits of a sum
+            assert scores.values == pytest.approx(here.values, rel=1e-12) and not scores.failures
         assert "signal" in crash.result().failures["pesq"]  # 60 utterances overrun a table of 50 in PESQ's own code
         assert crash.result().values == {"si_sdr": LIMIT_DB}
     assert all(process.poll() is not None for process in scorers._pool.processes)
@@ -317,11 +320,19 @@ def test_a_scoring_process_whose_parent_was_killed_ends_without_a_word() -> None
     assert process.stderr.read() == b"" and process.wait() == 1
 
 
+def is_dropped(promised: Promised[Scores]) -> bool:
+    try:
+        promised.result()
+    except CancelledError:
+        return True
+    return False
+
+
 def test_closing_drops_what_waits() -> None:
     with Scorers(("pesq",), workers=1) as scorers:
         waiting = [scorers.submit(CLEAN, NOISY) for _ in range(50)]
         waiting[0].result()
-    assert sum(not future.cancelled() for future in waiting) < 10
+    assert sum(not is_dropped(promised) for promised in waiting) < 10
     assert all(process.poll() is not None for process in scorers._pool.processes)
 
 

@@ -1,13 +1,21 @@
-"""Processes that answer through a pipe end without a word when nobody is left to hear one."""
+"""Processes behind a pipe end without a word when nobody hears it; the threads before them can always be closed."""
 
 from __future__ import annotations
 
 import pickle
+import random
+import signal
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import CancelledError
 from contextlib import suppress
+from queue import SimpleQueue
 
 import pytest
+
+from frcrn.workers import Helper, Pool, Promised
 
 SERVE = "from frcrn.workers import serve\nserve(lambda question: question)\n"
 
@@ -25,3 +33,60 @@ def test_a_process_whose_parent_was_killed_says_nothing(sent: bytes, heard: bool
             process.stdin.close()
         assert process.stderr.read() == b""
     assert process.returncode == (0 if heard else 1)
+
+
+def no_process() -> Helper:
+    raise AssertionError("nothing is asked")
+
+
+def test_what_is_found_or_goes_wrong_comes_back_as_often_as_it_is_asked_for() -> None:
+    pool = Pool(2, no_process, name="test")
+    found, failed = pool.submit(divmod, 7, 2), pool.submit(divmod, 7, 0)
+    assert found.result() == found.result() == (3, 1)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            failed.result()
+    pool.close()
+
+
+def test_what_waits_at_the_end_comes_to_nothing() -> None:
+    pool, begun, go_on = Pool(1, no_process, name="test"), threading.Event(), threading.Event()
+
+    def work() -> int:
+        begun.set()
+        go_on.wait(10)
+        return 1
+
+    first, second = pool.submit(work), pool.submit(work)
+    assert begun.wait(10)
+    threading.Timer(0.1, go_on.set).start()
+    pool.close()
+    assert first.result() == 1
+    with pytest.raises(CancelledError):
+        second.result()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers")
+def test_an_interrupt_at_any_moment_leaves_nothing_locked() -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before, moments = signal.signal(signal.SIGALRM, interrupt), random.Random(0)
+    try:
+        for _ in range(300):
+            pool, done = Pool(4, no_process, name="test"), SimpleQueue[Promised[int]]()
+            try:
+                signal.setitimer(signal.ITIMER_REAL, moments.uniform(1e-4, 1e-2))
+                for number in range(400):
+                    pool.submit(abs, -number, done=done)
+                for _ in range(400):
+                    done.get().result()
+                time.sleep(1)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                pool.close()
+            assert not any(thread.is_alive() for thread in pool._threads)
+    finally:
+        signal.signal(signal.SIGALRM, before)

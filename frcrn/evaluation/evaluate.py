@@ -7,7 +7,6 @@ import platform
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import metadata
@@ -30,6 +29,7 @@ from frcrn.evaluation.systems import Network, System, Unprocessed
 from frcrn.files import refuse_links, refuse_others, write_json
 from frcrn.models.base import Enhancer
 from frcrn.texts import read_json
+from frcrn.workers import Promised
 
 __all__ = ["ALWAYS", "NAMES", "Options", "Progress", "Report", "evaluate", "open_pairs", "run"]
 
@@ -184,7 +184,7 @@ class Started(NamedTuple):
     """A clip that is being scored."""
 
     row: Row
-    scores: Future[Scores] | None
+    scores: Promised[Scores] | None
 
 
 def _start(work: ClipWork, name: str, noisy: Samples, clean: Samples) -> Started:

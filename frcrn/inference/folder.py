@@ -9,10 +9,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from frcrn import workers
@@ -22,7 +22,7 @@ from frcrn.inference.manifest import Manifest, refuse_made_elsewhere, sweep
 from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one, is_kept
 from frcrn.inference.paths import Job, Place, plan
 from frcrn.machine import available_cores
-from frcrn.workers import Died, Helper, Pool, helper
+from frcrn.workers import Died, Helper, Pool, Promised, helper
 
 _log = logging.getLogger(__name__)
 
@@ -176,11 +176,10 @@ def _in_processes(work: Sequence[Task], settings: Settings, count: int) -> Itera
     """Give the longest files out first, so that none is left to one process at the end."""
     crew = Crew(settings, count)
     try:
-        waiting = {crew.submit(task) for task in sorted(work, key=_size, reverse=True)}
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
+        for task in sorted(work, key=_size, reverse=True):
+            crew.submit(task)
+        for _ in work:
+            yield crew.done.get().result()
     finally:
         crew.close()
 
@@ -199,10 +198,12 @@ class Crew:
         self.settings, self.share = settings, max(1, available_cores() // count)
         self._pool = Pool(count, self._start, name="frcrn-enhance", grace=GRACE)
         self.close = self._pool.close
+        self.done: SimpleQueue[Promised[Outcome]] = SimpleQueue()
+        """What became of files, as they come."""
 
-    def submit(self, task: Task) -> Future[Outcome]:
+    def submit(self, task: Task) -> None:
         """Queue one file."""
-        return self._pool.submit(self._ask, task)
+        self._pool.submit(self._ask, task, done=self.done)
 
     def _ask(self, task: Task) -> Outcome:
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from concurrent.futures import Future
 from importlib.util import find_spec
 from typing import Any
 
@@ -13,6 +12,7 @@ from modelscope.metrics.base import Metric
 
 from frcrn.evaluation.metrics.pool import Scorers
 from frcrn.evaluation.metrics.scores import Scores, check_names
+from frcrn.workers import Promised
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class FRCRNMetric(Metric):  # type: ignore[misc]
     def __init__(self, rate: int = 16000) -> None:
         """Start with no clips; `rate` is that of the waves."""
         self.rate = rate
-        self.waiting: list[Future[Scores]] = []
+        self.waiting: list[Promised[Scores]] = []
         self.done: list[Scores] = []
         self.losses: list[tuple[float, int]] = []
         self.scorers: Scorers | None = None
@@ -43,15 +43,15 @@ class FRCRNMetric(Metric):  # type: ignore[misc]
         for estimate, target in zip(enhanced, clean, strict=True):
             self.waiting.append(self.scores_of(estimate, target))
 
-    def scores_of(self, estimate: np.ndarray[Any, Any], target: np.ndarray[Any, Any]) -> Future[Scores]:
+    def scores_of(self, estimate: np.ndarray[Any, Any], target: np.ndarray[Any, Any]) -> Promised[Scores]:
         """Have one clip measured; networks that know whole frames alone may make less than one more or less of it."""
         length, wanted = len(estimate), len(target)
         if abs(length - wanted) < FRAME_SECONDS * self.rate:
             shared = min(length, wanted)
             return self.pool().submit(target[:shared], estimate[:shared])
         reason = f"the enhanced clip has {length} samples, the clean one {wanted}"
-        failed: Future[Scores] = Future()
-        failed.set_result(Scores(failures=dict.fromkeys(NAMES, reason)))
+        failed: Promised[Scores] = Promised()
+        failed.keep(Scores, {}, dict.fromkeys(NAMES, reason))
         return failed
 
     def evaluate(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, cast
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from frcrn.evaluation.metrics.scores import Scores, Wave, check_names, score
 from frcrn.machine import available_cores
-from frcrn.workers import Died, Helper, Pool, helper
+from frcrn.workers import Died, Helper, Pool, Promised, helper
 from frcrn.workers import serve as answer_questions
 
 
@@ -29,7 +28,7 @@ class Scorers:
         self._pool = Pool(self.workers, _start, name="frcrn-scorer")
         self.close = self._pool.close
 
-    def submit(self, clean: Wave, enhanced: Wave, names: Iterable[str] | None = None) -> Future[Scores]:
+    def submit(self, clean: Wave, enhanced: Wave, names: Iterable[str] | None = None) -> Promised[Scores]:
         """Queue one pair [T], [T]; `names` in place of the pool's."""
         chosen = self.names if names is None else check_names(names)
         return self._pool.submit(self._score, np.asarray(clean), np.asarray(enhanced), chosen)
