@@ -5,13 +5,16 @@ A fresh interpreter and a pipe, not `multiprocessing`: that would run the caller
 
 from __future__ import annotations
 
+import _thread
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
@@ -104,17 +107,24 @@ class Promised(Generic[Answer]):
         return cast(Answer, found)
 
 
-class Pool:
-    """Threads that each keep one process, started at its first question and again after one that died."""
+Waiting = SimpleQueue[tuple[Promised[Any], Callable[[], object]] | None]
 
-    def __init__(self, count: int, start: Callable[[], Helper], *, name: str, grace: float = 0.0) -> None:
-        """Start no process yet; `grace` is how many seconds one has for removing what is half-written."""
-        self._count, self._start, self._name, self._grace = count, start, name, grace
-        self._local = threading.local()
-        self.processes: list[subprocess.Popen[bytes]] = []
-        self._queue: SimpleQueue[tuple[Promised[Any], Callable[[], object]] | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self.closed = False
+
+class Threads:
+    """Up to `count` threads that work side by side, begun as they are needed; a context closes them at its end.
+
+    They are begun below `threading`, whose own way waits at an Event (see `Promised`).
+    """
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process, self._begun = os.getpid(), 0
+        self._queue: Waiting = SimpleQueue()
+        self._ended: SimpleQueue[None] = SimpleQueue()
+        weakref.finalize(self, _end_threads, self._queue, self._count)
 
     def submit(
         self,
@@ -122,7 +132,7 @@ class Pool:
         *arguments: Any,
         done: SimpleQueue[Promised[Answer]] | None = None,
     ) -> Promised[Answer]:
-        """Queue work that calls `ask`; what it came to goes into `done`, too, as soon as it is there."""
+        """Queue work; what it came to goes into `done`, too, as soon as it is there."""
         promised: Promised[Answer] = Promised()
 
         def act() -> None:
@@ -130,16 +140,69 @@ class Pool:
             if done is not None:
                 done.put(promised)
 
+        if self._process != os.getpid():  # a fork, which has none of the threads
+            self._begin()
         self._queue.put((promised, act))
-        if len(self._threads) < self._count:
-            # one that is interrupted as it starts is not waited for at the end
-            self._threads.append(threading.Thread(target=self._work, name=self._name, daemon=True))
-            self._threads[-1].start()
+        if self._begun < self._count:
+            _thread.start_new_thread(_work, (self._queue, self._ended))
+            self._begun += 1
         return promised
 
-    def _work(self) -> None:
-        while (task := self._queue.get()) is not None:
-            task[1]()
+    @property
+    def running(self) -> int:
+        """How many threads there are."""
+        return max(0, self._begun - self._ended.qsize())  # one may have begun uncounted, as an interrupt came
+
+    def map(self, work: Callable[[Any], Answer], values: Iterable[Any]) -> Iterator[Answer]:
+        """Yield what comes of each value, in their order."""
+        for promised in [self.submit(work, value) for value in values]:
+            yield promised.result()
+
+    def drop(self) -> None:
+        """Let what waits come to nothing, and threads end once they have nothing to do."""
+        with suppress(Empty):
+            while True:
+                if (task := self._queue.get_nowait()) is not None:
+                    task[0].drop()
+        _end_threads(self._queue, self._count)
+
+    def close(self) -> None:
+        """Drop what waits, and wait for the threads, within reason."""
+        self.drop()
+        end = time.monotonic() + PATIENCE
+        while self.running and time.monotonic() < end:
+            time.sleep(0.001)
+
+    def __enter__(self) -> Threads:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def _work(queue: Waiting, ended: SimpleQueue[None]) -> None:
+    while (task := queue.get()) is not None:
+        task[1]()
+        del task  # and what it holds
+    ended.put(None)
+
+
+def _end_threads(queue: Waiting, count: int) -> None:
+    for _ in range(count):
+        queue.put(None)
+
+
+class Pool:
+    """Threads that each keep one process, started at its first question and again after one that died."""
+
+    def __init__(self, count: int, start: Callable[[], Helper], *, grace: float = 0.0) -> None:
+        """Start no process yet; `grace` is how many seconds one has for removing what is half-written."""
+        self._start, self._grace = start, grace
+        self._local = threading.local()
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._threads = Threads(count)
+        self.submit = self._threads.submit
+        self.closed = False
 
     def ask(self, question: object) -> Any:
         """Return the answer of this thread's process, or raise how it died; the next question starts another."""
@@ -152,16 +215,9 @@ class Pool:
     def close(self) -> None:
         """Drop what is queued and end the processes."""
         self.closed = True
-        with suppress(Empty):
-            while True:
-                if (task := self._queue.get_nowait()) is not None:
-                    task[0].drop()
-        for _ in self._threads:
-            self._queue.put(None)
+        self._threads.drop()
         end(self.processes, grace=self._grace)
-        for thread in self._threads:
-            if thread.ident is not None:
-                thread.join(PATIENCE)
+        self._threads.close()
         end([process for process in self.processes if process.poll() is None])  # of one that was just starting it
 
     def _helper(self) -> Helper:

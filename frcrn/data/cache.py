@@ -12,7 +12,6 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from frcrn.audio import ACCEPTED, AudioError, find, read, replacing, resample
 from frcrn.data.speech_activity import Frames, Wave, active_frames, decibels, frame_length, frame_powers
 from frcrn.texts import NAMES, from_json
+from frcrn.workers import Threads
 
 logger = logging.getLogger(__name__)
 
@@ -214,7 +214,7 @@ def _write(
     decoded: list[Decoded] = []
     activity: list[Frames] = []
     file.write(HEAD)
-    with ThreadPoolExecutor(threads) as pool:
+    with Threads(threads) as pool:
         for first in range(0, len(listing), BATCH):
             batch = [item.path for item in listing[first : first + BATCH]]
             for samples, active, facts in pool.map(lambda p: _decode(p, rate), batch):

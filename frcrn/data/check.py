@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from frcrn.audio import AudioError, find, read
 from frcrn.data.fingerprints import Bits, fingerprint, matches
 from frcrn.data.pairs import match
 from frcrn.data.speech_activity import Wave, active_power, decibels, power
+from frcrn.workers import Threads
 
 SILENT_DBFS = -70.0
 FULL_SCALE = 0.99
@@ -116,7 +116,7 @@ def _files(folders: Iterable[Path]) -> list[Path]:
 
 def _inspect_all(paths: list[Path], limits: Limits, progress: Progress | None) -> list[Inspected]:
     found: list[Inspected] = []
-    with ThreadPoolExecutor(2) as pool:
+    with Threads(2) as pool:
         for start in range(0, len(paths), 64):
             found += pool.map(lambda path: inspect(path, limits), paths[start : start + 64])
             if progress:

@@ -196,7 +196,7 @@ class Crew:
 
     def __init__(self, settings: Settings, count: int) -> None:
         self.settings, self.share = settings, max(1, available_cores() // count)
-        self._pool = Pool(count, self._start, name="frcrn-enhance", grace=GRACE)
+        self._pool = Pool(count, self._start, grace=GRACE)
         self.close = self._pool.close
         self.done: SimpleQueue[Promised[Outcome]] = SimpleQueue()
         """What became of files, as they come."""

@@ -25,7 +25,7 @@ class Scorers:
         """Score `names` at `rate`; `options` are those of `frcrn.evaluation.metrics.scores.score`."""
         self.names, self.rate, self.options = check_names(names), rate, options
         self.workers = workers or available_cores()
-        self._pool = Pool(self.workers, _start, name="frcrn-scorer")
+        self._pool = Pool(self.workers, _start)
         self.close = self._pool.close
 
     def submit(self, clean: Wave, enhanced: Wave, names: Iterable[str] | None = None) -> Promised[Scores]:

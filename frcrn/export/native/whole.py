@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from frcrn.export.native.library import NoBfloat16, library
 from frcrn.export.native.program import aligned, number, placed
 from frcrn.export.native.structs import Operation
 from frcrn.models.masking import MaskEnhancer
+from frcrn.workers import Threads
 
 
 class Part(ctypes.Structure):
@@ -75,7 +76,7 @@ class NativeMasks:
         self._precision = precision
         self._pairs = self._paired() if precision == "bf16" else None
         self._mine = threading.local()
-        self._pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+        self._pool = Threads(self.threads) if self.threads > 1 else None
 
     def __reduce__(self) -> tuple[type[NativeMasks], tuple[MaskEnhancer, int, str]]:
         """Copies, and those in other processes, write the program again."""
@@ -128,7 +129,7 @@ class NativeMasks:
             if self._pool is None:
                 some(0, ready)
             else:
-                list(self._pool.map(lambda share, ready=ready: some(share, ready), range(len(shares))))
+                list(self._pool.map(partial(some, ready=ready), range(len(shares))))
 
     def _memory(self, room: int) -> tuple[Tensor, Tensor]:
         """This thread's memory for images of so many frames, which is kept, and scratch for each thread of ours."""
