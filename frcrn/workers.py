@@ -117,7 +117,7 @@ class Threads:
     """
 
     def __init__(self, count: int) -> None:
-        self._count = count
+        self._count, self._dropped = count, False
         self._begin()
 
     def _begin(self) -> None:
@@ -133,6 +133,8 @@ class Threads:
         done: SimpleQueue[Promised[Answer]] | None = None,
     ) -> Promised[Answer]:
         """Queue work; what it came to goes into `done`, too, as soon as it is there."""
+        if self._dropped:
+            raise RuntimeError("these threads were ended; nothing more can be submitted")
         promised: Promised[Answer] = Promised()
 
         def act() -> None:
@@ -160,6 +162,7 @@ class Threads:
 
     def drop(self) -> None:
         """Let what waits come to nothing, and threads end once they have nothing to do."""
+        self._dropped = True
         with suppress(Empty):
             while True:
                 if (task := self._queue.get_nowait()) is not None:

@@ -66,6 +66,8 @@ def test_what_waits_at_the_end_comes_to_nothing() -> None:
     assert first.result() == 1
     with pytest.raises(CancelledError):
         second.result()
+    with pytest.raises(RuntimeError, match="nothing more can be submitted"):
+        pool.submit(work)
 
 
 def test_threads_keep_the_order_end_with_their_owner_and_begin_again_in_a_fork() -> None:
