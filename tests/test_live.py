@@ -85,16 +85,21 @@ def blocks(wave: np.ndarray) -> list[np.ndarray]:
     return [wave[:, start : start + BLOCK] for start in range(0, wave.shape[1], BLOCK)]
 
 
+def played_in_time(live: Step, wave: np.ndarray) -> np.ndarray:
+    """What is played where the network has done each block before the next comes."""
+    played = []
+    with live:
+        for number, block in enumerate(blocks(wave)):
+            played.append(live.exchange(block))
+            settled(live, number + 1)
+    return np.concatenate(played, axis=1)
+
+
 @pytest.mark.parametrize(("rate", "channels", "cushion"), [(16000, 1, 0), (16000, 2, 100), (48000, 1, 7)])
 def test_what_is_played_is_the_stream_late_by_the_delay(rate: int, channels: int, cushion: int) -> None:
     wave = noise(channels, 30 * BLOCK)
     live = Step(MODEL.stream(rate, channels), BLOCK, cushion=cushion, slow=lambda done: False)
-    with live:
-        played = []
-        for number, block in enumerate(blocks(wave)):
-            played.append(live.exchange(block))
-            settled(live, number + 1)
-    whole = np.concatenate(played, axis=1)
+    whole = played_in_time(live, wave)
     assert live.delay == live.stream.latency + BLOCK + cushion
     assert_array_equal(whole[:, : live.delay], 0)
     assert_allclose(whole[:, live.delay :], expected(wave, rate)[:, : -live.delay], atol=1e-5)
@@ -104,12 +109,7 @@ def test_what_is_played_is_the_stream_late_by_the_delay(rate: int, channels: int
 def test_a_network_that_looks_ahead_plays_later_and_in_time() -> None:
     wave, late = noise(1, 60 * BLOCK), 42 * 320
     live = Step(LateGain(0.5, lookahead=late).stream(), BLOCK, slow=lambda done: False)
-    with live:
-        played = []
-        for number, block in enumerate(blocks(wave)):
-            played.append(live.exchange(block))
-            settled(live, number + 1)
-    whole = np.concatenate(played, axis=1)
+    whole = played_in_time(live, wave)
     assert live.delay == MODEL.window + late + BLOCK
     assert_array_equal(whole[:, : live.delay], 0)
     assert_allclose(whole[:, live.delay :], 0.5 * wave[:, : -live.delay], atol=1e-6)

@@ -36,7 +36,6 @@ REMEDY = 'set fewer "workers" in recipe.train, or 0'
 ROOM = f"give /dev/shm more room (in Docker by --shm-size), or {REMEDY}"
 FILES = f"raise the limit of open files (ulimit -n), or {REMEDY}"
 
-
 ENOUGH = 16
 """Examples after which a set that has none without samples that are no numbers is refused."""
 

@@ -52,7 +52,7 @@ class Tracker:
         """Enter one record, kind "train" or "eval"; the scores of the start in it are shown beside the others."""
         self.lines.write(json.dumps(finite({"kind": kind, "step": step, **values}), allow_nan=False) + "\n")
         self.lines.flush()
-        numbers = {key: value for key, value in values.items() if isinstance(value, (int, float))}
+        numbers = numbers_in(values)
         logger.info("%s step %d: %s", kind, step, in_words(numbers, values.get("start") or {}))
         if self.board is not None:
             for key, value in numbers.items():
@@ -65,6 +65,11 @@ class Tracker:
         for name, wave in waves.items():
             self.board.add_audio(f"{group}/{name}", wave.clamp(-1, 1).unsqueeze(0), step, sample_rate=rate)
             self.board.add_image(f"{group}/{name}", picture(wave), step)
+
+
+def numbers_in(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return those of some values that are numbers."""
+    return {name: float(value) for name, value in values.items() if isinstance(value, (int, float))}
 
 
 def finite(value: Any) -> Any:

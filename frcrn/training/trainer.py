@@ -32,7 +32,7 @@ from frcrn.training.build import (
 from frcrn.training.distributed import Processes
 from frcrn.training.ema import Average
 from frcrn.training.graphed import build_stepper, check_graph
-from frcrn.training.logs import Tracker, files_of, refuse_foreign, refuse_robbed, write_recipe
+from frcrn.training.logs import Tracker, files_of, numbers_in, refuse_foreign, refuse_robbed, write_recipe
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.outcome import Held, Result, held_by, result_of, strays
 from frcrn.training.recipe import Recipe, differences, parse
@@ -259,7 +259,7 @@ class Trainer(Scoring):
             return
         logger.info("step 0: scoring the starting weights")
         scores = self.evaluate()
-        progress.start = {name: float(value) for name, value in scores.items() if isinstance(value, (int, float))}
+        progress.start = numbers_in(scores)
         note_score(self.recipe.train, progress, self.value_of(scores))
         if self.tracker is not None:
             self.tracker.record("eval", 0, scores)
@@ -278,7 +278,7 @@ class Trainer(Scoring):
         value = self.value_of(scores)
         progress.best = value if math.isfinite(value) else None
         if held == "start":
-            progress.start = {name: float(score) for name, score in scores.items() if isinstance(score, (int, float))}
+            progress.start = numbers_in(scores)
 
     def score_average(self) -> None:
         """Evaluate the averaged weights; the best ones become the output, where they are no worse than the start."""
