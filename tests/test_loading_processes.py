@@ -17,7 +17,7 @@ import pytest
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from frcrn.training.batches import LoadingFailed
+from frcrn.training.loading import LoadingFailed
 from tests.marks import slow
 from tests.training_runs import Tones, last_state, network, recipe, same, trainer
 
