@@ -27,6 +27,7 @@ TAKEN = (
     "cli/enhance_log.py",
     "cli/keys.py",
     "cli/live.py",
+    "cli/signals.py",
     "cli/stream.py",
     "export/__init__.py",
     "export/native/*.py",

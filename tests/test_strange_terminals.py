@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from frcrn import audio
-from frcrn.cli import main, terminable
+from frcrn.cli import main
 from frcrn.cli.common import Bar
+from frcrn.cli.signals import terminable
 from tests.made_audio import save, speech
 from tests.strange_audio import made
 
@@ -55,6 +56,33 @@ def test_a_terminal_that_closes_is_left_in_order(number: signal.Signals) -> None
         assert left.value.code == 128 + number and signal.getsignal(number) == signal.SIG_DFL
     finally:
         signal.signal(number, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("swallows", [True, False])
+def test_an_import_that_swallows_an_interrupt_is_waited_for(
+    number: signal.Signals, swallows: bool, tmp_path: Path
+) -> None:
+    """As the start of numpy.random does, at some moments."""
+    pause = "try:\n    time.sleep(0.5)\nexcept BaseException:\n    pass\n" if swallows else "time.sleep(0.5)\n"
+    (tmp_path / "deaf.py").write_text(f"import time\nprint('importing', flush=True)\n{pause}")
+    work = "def run(args):\n    import deaf, queue\n    print('imported', flush=True)\n    queue.SimpleQueue().get()\n"
+    program = f"import argparse, sys\nfrom frcrn import cli\n{work}"
+    program += "cli.build_parser = lambda: argparse.ArgumentParser()\n"
+    program += "argparse.ArgumentParser.parse_args = lambda *_: argparse.Namespace(run=run)\nsys.exit(cli.main([]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "importing\n"
+            process.send_signal(number)
+            assert process.wait(60) == 128 + number
+        finally:
+            process.kill()
 
 
 def test_what_is_to_survive_its_terminal_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,10 @@ import importlib.util
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 
 from frcrn.cli.common import report_error, show_help
+from frcrn.cli.signals import terminable
 
 GROUPS = {
     "enhance": ["enhance"],
@@ -95,23 +93,3 @@ def _add_missing(commands: argparse._SubParsersAction[argparse.ArgumentParser], 
         raise ImportError(f"frcrn {name} needs the full package, and this is frcrn-runtime: pip install frcrn")
 
     parser.set_defaults(run=run)
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Leave by an exception when told to end, or when the terminal closes, so that nothing half-written stays."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    handled = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]  # as nohup has it
-    before = [signal.signal(number, leave) for number in handled]
-    try:
-        yield
-    finally:
-        for number, handler in zip(handled, before, strict=True):
-            signal.signal(number, handler)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,24 +45,6 @@ def named(text: str) -> str:
 def place(text: str) -> Path:
     """Take the name of a file or folder as a path."""
     return Path(named(text))
-
-
-@contextmanager
-def noted_signals() -> Iterator[list[int]]:
-    """Give a list to which Ctrl-C and the signals that end a command add their numbers; they end nothing by themselves.
-
-    A handler that raises does so anywhere: while a file is being closed, or a lock that another thread waits for.
-    """
-    came: list[int] = []
-    main = threading.current_thread() is threading.main_thread()
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if main and hasattr(signal, name)]
-    handled = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]  # as nohup has it
-    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in handled}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def show_help(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:

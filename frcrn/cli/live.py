@@ -13,7 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frcrn.cli.common import noted_signals, place
+from frcrn.cli.common import place
+from frcrn.cli.signals import noted_signals
 from frcrn.cli.stream import add_model, load_model
 
 if TYPE_CHECKING:

@@ -1,0 +1,87 @@
+"""Signals that end a command: an exception where it can do no harm, or a note of what came."""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+PAUSE = 0.05
+"""Seconds until a signal that came within an import is tried again."""
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Leave by an exception at Ctrl-C, when told to end, or when the terminal closes: nothing half-written stays.
+
+    Not within an import: there are packages whose import swallows the exception, and the command would go on.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    outside = _imports(sys._getframe())
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        if _imports(frame) > outside:
+            _thread.start_new_thread(again, (number,))
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+        else:
+            sys.exit(128 + number)
+
+    def again(number: int) -> None:
+        time.sleep(PAUSE)
+        if signal.getsignal(number) is leave:
+            _send_to_main(number)
+
+    own = signal.getsignal(signal.SIGINT) != signal.default_int_handler  # of whoever calls us
+    before = {number: signal.signal(number, leave) for number in _ending() if not (own and number == signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def noted_signals() -> Iterator[list[int]]:
+    """Give a list to which Ctrl-C and the signals that end a command add their numbers; they end nothing by themselves.
+
+    A handler that raises does so anywhere: while a file is being closed, or a lock that another thread waits for.
+    """
+    came: list[int] = []
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in _ending() if main}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ending() -> list[signal.Signals]:
+    """Return the signals that end a command, but for those that it was started to outlive, as by nohup."""
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+
+
+def _imports(frame: FrameType | None) -> int:
+    """Return how many calls of Python's import are under way."""
+    count = 0
+    while frame is not None:
+        count += frame.f_code.co_filename.startswith("<frozen importlib")
+        frame = frame.f_back
+    return count
+
+
+def _send_to_main(number: int) -> None:
+    """Send a signal to the main thread, which may be waiting for another."""
+    if hasattr(signal, "pthread_kill"):
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+    else:
+        signal.raise_signal(number)
