@@ -14,7 +14,8 @@ MAP = ROOT / "CONTRIBUTING.md"
 BEGIN, END = "<!-- rooms: begin -->\n", "<!-- rooms: end -->\n"
 
 FLOORS = (
-    "_copies config files texts visible workers",
+    "_copies config files texts threads visible",
+    "workers",
     "machine audio models.layers",
     "models export.weights export.parity export.backend export.rows",
     "data export.onnx export.native evaluation.metrics",

@@ -21,7 +21,7 @@ from frcrn.evaluation.metrics import distortion, dnsmos
 from frcrn.evaluation.metrics.pool import Scorers
 from frcrn.evaluation.metrics.ratios import LIMIT_DB
 from frcrn.evaluation.metrics.scores import METRICS, Scores, score, si_sdr, si_snr, snr
-from frcrn.workers import Promised
+from frcrn.threads import Promised
 from frcrn.workers import program as program_of
 from tests.made_audio import RATE, noise, speech
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from frcrn.audio import ACCEPTED, AudioError, find, read, replacing, resample
 from frcrn.data.speech_activity import Frames, Wave, active_frames, decibels, frame_length, frame_powers
 from frcrn.texts import NAMES, from_json
-from frcrn.workers import Threads
+from frcrn.threads import Threads
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from frcrn.audio import AudioError, find, read
 from frcrn.data.fingerprints import Bits, fingerprint, matches
 from frcrn.data.pairs import match
 from frcrn.data.speech_activity import Wave, active_power, decibels, power
-from frcrn.workers import Threads
+from frcrn.threads import Threads
 
 SILENT_DBFS = -70.0
 FULL_SCALE = 0.99

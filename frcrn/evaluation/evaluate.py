@@ -29,7 +29,7 @@ from frcrn.evaluation.systems import Network, System, Unprocessed
 from frcrn.files import refuse_links, refuse_others, write_json
 from frcrn.models.base import Enhancer
 from frcrn.texts import read_json
-from frcrn.workers import Promised
+from frcrn.threads import Promised
 
 __all__ = ["ALWAYS", "NAMES", "Options", "Progress", "Report", "evaluate", "open_pairs", "run"]
 

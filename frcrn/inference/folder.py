@@ -22,7 +22,8 @@ from frcrn.inference.manifest import Manifest, refuse_made_elsewhere, sweep
 from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one, is_kept
 from frcrn.inference.paths import Job, Place, plan
 from frcrn.machine import available_cores
-from frcrn.workers import Died, Helper, Pool, Promised, helper
+from frcrn.threads import Promised
+from frcrn.workers import Died, Helper, Pool, helper
 
 _log = logging.getLogger(__name__)
 

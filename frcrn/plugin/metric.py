@@ -12,7 +12,7 @@ from modelscope.metrics.base import Metric
 
 from frcrn.evaluation.metrics.pool import Scorers
 from frcrn.evaluation.metrics.scores import Scores, check_names
-from frcrn.workers import Promised
+from frcrn.threads import Promised
 
 logger = logging.getLogger(__name__)
 

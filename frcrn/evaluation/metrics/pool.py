@@ -10,7 +10,8 @@ import numpy as np
 
 from frcrn.evaluation.metrics.scores import Scores, Wave, check_names, score
 from frcrn.machine import available_cores
-from frcrn.workers import Died, Helper, Pool, Promised, helper
+from frcrn.threads import Promised
+from frcrn.workers import Died, Helper, Pool, helper
 from frcrn.workers import serve as answer_questions
 
 

@@ -19,7 +19,7 @@ from frcrn.export.native.library import NoBfloat16, library
 from frcrn.export.native.program import aligned, number, placed
 from frcrn.export.native.structs import Operation
 from frcrn.models.masking import MaskEnhancer
-from frcrn.workers import Threads
+from frcrn.threads import Threads
 
 
 class Part(ctypes.Structure):
