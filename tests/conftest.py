@@ -12,6 +12,9 @@ from hypothesis import HealthCheck, settings
 # bf16 is computed where matrix units are announced and not there, and alike where they are
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16")
 
+# what is computed in two processes, one of them this one, is the same only on as many threads
+torch.set_num_threads(int(os.environ.setdefault("OMP_NUM_THREADS", "1")))
+
 # nohup has all processes ignore a hang-up, and a shell's & an interrupt, which is kept, and which some tests send
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):

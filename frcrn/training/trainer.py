@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,10 +14,8 @@ from typing import Any
 from frcrn.export.fixed.training import train_rounded
 from frcrn.files import held, refuse_links
 from frcrn.models.base import Enhancer
-from frcrn.models.checkpoint import arguments_of, save_directory
-from frcrn.models.directories import CONFIGURATION
+from frcrn.models.checkpoint import arguments_of
 from frcrn.models.weight_files import METADATA
-from frcrn.texts import read_json
 from frcrn.training import checkpoints, random_state
 from frcrn.training.batches import Batch, BatchOrder, Spoiled, batches
 from frcrn.training.build import (
@@ -32,13 +29,13 @@ from frcrn.training.build import (
 from frcrn.training.distributed import Processes
 from frcrn.training.ema import Average
 from frcrn.training.graphed import build_stepper, check_graph
-from frcrn.training.logs import Tracker, files_of, numbers_in, refuse_foreign, refuse_robbed, write_recipe
+from frcrn.training.keeping import Keeping
+from frcrn.training.logs import Tracker, files_of, refuse_foreign, refuse_robbed, write_recipe
 from frcrn.training.losses.objective import build_losses
-from frcrn.training.outcome import Held, Result, held_by, result_of, strays
+from frcrn.training.outcome import Result, result_of
 from frcrn.training.recipe import Recipe, differences, parse
 from frcrn.training.recordings import recordings_of, scores_differ, warn_of_others
-from frcrn.training.schedule import Progress, learning_rate, note_score, progress_of, seconds_left, share
-from frcrn.training.scoring import Scoring
+from frcrn.training.schedule import Progress, learning_rate, progress_of, seconds_left, share
 from frcrn.training.signals import StopRequest
 
 logger = logging.getLogger("frcrn.training")
@@ -50,7 +47,7 @@ Watcher = Callable[[int, float, Mapping[str, float]], None]
 """Called after every step with the step, the share of the budget that is used, and the last logged values."""
 
 
-class Trainer(Scoring):
+class Trainer(Keeping):
     """One training run in a folder; each part of the recipe can be replaced by an object.
 
     Args:
@@ -249,55 +246,6 @@ class Trainer(Scoring):
         if self.tracker is not None:
             self.tracker.record("train", progress.step, self.shown)
 
-    def score_start(self) -> None:
-        """Score the weights that the run starts from; until others score better, they are the output."""
-        progress = self.progress
-        if self.recipe.train.init_from is None:
-            return
-        if self.valid_data is None:
-            logger.info("step 0: without a validation set, later weights cannot be compared with the starting ones")
-            return
-        logger.info("step 0: scoring the starting weights")
-        scores = self.evaluate()
-        progress.start = numbers_in(scores)
-        note_score(self.recipe.train, progress, self.value_of(scores))
-        if self.tracker is not None:
-            self.tracker.record("eval", 0, scores)
-        self.export("start")
-
-    def score_again(self) -> None:
-        """Score the best weights so far on a validation set that was changed: other scores tell nothing there."""
-        progress, held = self.progress, self.written()
-        progress.stale = progress.stale_rate = 0
-        progress.evaluated, progress.score, progress.start = -1, None, None
-        if progress.best is None or held not in ("start", "best"):
-            progress.best = None
-            return
-        logger.info("step %d: scoring the weights in output/ on the changed validation set", progress.step)
-        scores = self.evaluate("best")
-        value = self.value_of(scores)
-        progress.best = value if math.isfinite(value) else None
-        if held == "start":
-            progress.start = numbers_in(scores)
-
-    def score_average(self) -> None:
-        """Evaluate the averaged weights; the best ones become the output, where they are no worse than the start."""
-        scores, start = self.evaluate(samples=True), self.progress.start
-        if self.tracker is not None:
-            self.tracker.record("eval", self.progress.step, scores | ({"start": start} if start else {}))
-        if stray := strays(scores, start):
-            logger.info("step %d: not kept, as the level of speech is too far from the start's", self.progress.step)
-        better = note_score(self.recipe.train, self.progress, self.value_of(scores), eligible=not stray)
-        if better and not self.recipe.train.keep_last:
-            self.export("best")
-
-    def value_of(self, scores: Mapping[str, Any]) -> float:
-        """Return what the best weights are chosen by; more is better."""
-        best = self.recipe.evaluation.best
-        if best not in scores:
-            raise ValueError(f"recipe.evaluation.best: no validation example has a value for {best}")
-        return -float(scores[best]) if best == "loss" else float(scores[best])
-
     def finish(self) -> None:
         """Evaluate the last step, unless a signal asks to be quick, and save it."""
         self.spoiled.warn()
@@ -337,24 +285,9 @@ class Trainer(Scoring):
             checkpoints.save(self.folder / "checkpoints", self.progress.step, state, self.recipe.train.keep)
         self.saved = self.progress.step
 
-    def kept(self) -> Held:
-        """Return which weights `output/` is to hold."""
-        return held_by(self.recipe, self.progress, has_valid=self.valid_data is not None)
-
-    def written(self) -> Any:
-        """Return which weights `output/` says that it holds, None where it is none, as the first process sees it."""
-        about = read_json(self.folder / "output" / CONFIGURATION).get("training")
-        return self.processes.all(about.get("weights") if isinstance(about, dict) else None)[0]
-
     def besides(self) -> dict[str, Any]:
         """Return what else a checkpoint holds, for other readers of it."""
         return {}
-
-    def export(self, held: Held) -> None:
-        """Make `output/` a complete model directory with the averaged weights, and say in it which these are."""
-        if self.processes.first:
-            seen = {"step": self.progress.step, "hours": round(self.progress.audio / 3600, 4), "weights": held}
-            save_directory(self.settled(), self.folder / "output", extra={"training": seen})
 
     def claim_folder(self, resume: bool) -> dict[str, Any] | None:
         """Return the checkpoint to go on from; refuse a folder that holds another run."""
