@@ -309,7 +309,42 @@ def test_a_row_s_own_recording_is_not_overwritten(more: dict[str, Any], with_net
     for given in (row, [row], iter([row])):
         with pytest.raises(AudioError, match="a.wav: would be overwritten by its own result"):
             ans(given, output_path=tmp_path)
+    with pytest.raises(AudioError, match="a.wav: would be overwritten by its own result"):
+        ans(row, output_path=path)
     assert path.read_bytes() == before
+
+
+def test_a_recording_is_not_replaced_by_its_own_result(with_network: Pipe, tmp_path: Path) -> None:
+    ans, path = with_network(Gain(0.5)), save(tmp_path / "a.wav", speech(0.1, seed=1))
+    (tmp_path / "link.wav").symlink_to(path)
+    before = path.read_bytes()
+    with path.open("rb") as file:
+        for given in (path, str(path), tmp_path / "link.wav", file):
+            for written in (path, tmp_path / "link.wav"):
+                with pytest.raises(AudioError, match="wav: would be overwritten by its own result; .* name"):
+                    ans(given, output_path=written)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["list", "array", "series", "column", "rows"])
+def test_all_that_can_be_seen_twice_is_looked_at_before_anything_is_written(
+    kind: str, with_network: Pipe, tmp_path: Path
+) -> None:
+    ans, names = with_network(Gain(0.5)), [str(tmp_path / "monday" / "a.wav"), str(tmp_path / "a.wav")]
+    for seed, name in enumerate(names):
+        save(Path(name), speech(0.1, seed=seed))
+    before = Path(names[1]).read_bytes()
+    given: Any = names
+    if kind == "array":
+        given = np.array(names, dtype=object)
+    elif kind == "series":
+        given = pytest.importorskip("pandas").Series(names)
+    elif kind in ("column", "rows"):
+        rows = pytest.importorskip("datasets").Dataset.from_list([{"path": name, "bytes": None} for name in names])
+        given = rows["path"] if kind == "column" else rows
+    with pytest.raises(AudioError, match="a.wav is an input, too"):
+        ans(given, output_path=tmp_path)
+    assert Path(names[1]).read_bytes() == before
 
 
 def test_a_result_does_not_take_the_place_of_another_input(with_network: Pipe, tmp_path: Path) -> None:
@@ -317,6 +352,12 @@ def test_a_result_does_not_take_the_place_of_another_input(with_network: Pipe, t
     before = path.read_bytes()
     with path.open("rb") as file, pytest.raises(AudioError, match="0000.wav: would be overwritten by its own result"):
         ans([file], output_path=tmp_path)
+    latest = tmp_path / "today" / "latest.wav"
+    latest.parent.mkdir()
+    latest.symlink_to(path)
+    monday = save(tmp_path / "monday" / "0000.wav", speech(0.1, seed=2))
+    with pytest.raises(AudioError, match="0000.wav is an input, too"):
+        ans(iter([latest, monday]), output_path=tmp_path)
     with pytest.raises(AudioError, match="0000.wav is an input, too"):
         ans([before, (np.zeros(1600, np.float32), 16000), {"path": str(path), "bytes": before}], output_path=tmp_path)
     assert path.read_bytes() == before

@@ -228,7 +228,7 @@ def is_many(given: Any) -> bool:
     """Tell whether an input is a list, a generator, a column or a dataset of inputs; an array of numbers is none."""
     if isinstance(given, (str, bytes, bytearray, memoryview, tuple, set, frozenset, Mapping)) or hasattr(given, "read"):
         return False
-    if hasattr(given, "__array__") and getattr(getattr(given, "dtype", None), "kind", None) != "O":
+    if hasattr(given, "__array__") and (getattr(getattr(given, "dtype", None), "kind", None) != "O" or not given.shape):
         return False
     indexed = hasattr(given, "__getitem__") and hasattr(given, "__len__")
     return indexed or isinstance(given, (Iterable, MsDataset))

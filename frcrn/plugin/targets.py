@@ -17,19 +17,23 @@ from frcrn.plugin.sources import name_of
 class Target:
     """A file for one input, a folder for many, or nothing."""
 
-    def __init__(self, output_path: str | os.PathLike[str] | None, inputs: Iterable[Any], *, many: bool) -> None:
+    def __init__(self, output_path: str | os.PathLike[str] | None, inputs: Any, *, many: bool) -> None:
         """Refuse what cannot work before anything is computed: a file for many inputs, two inputs of one name."""
         if output_path is not None and not path_text(output_path, "output_path"):
             raise ValueError("output_path: expected a file or folder, found an empty name")
         self.path = None if output_path is None else Path(output_path)
         self.folder = self.path is not None and (many or self.path.is_dir())
-        if self.path is None or not self.folder:
+        if self.path is None:
+            return
+        if not self.folder:
+            if (there := inode_of(self.path)) and there == inode_of(file_of(inputs)):
+                raise AudioError(f"{self.path}: would be overwritten by its own result; choose another name")
             return
         if self.path.exists() and not self.path.is_dir() or not self.path.exists() and audio.is_audio_name(self.path):
             raise AudioError(f"{self.path}: is the name of a file; many inputs need a folder")
-        self.names = Names(self.path, inputs if isinstance(inputs, list) else ())
-        if isinstance(inputs, list):
-            Names(self.path, inputs).of_all(inputs)
+        known = inputs if many and can_be_walked_twice(inputs) else ()
+        self.names = Names(self.path, known)
+        Names(self.path, known).of_all(known)
 
     def path_of(self, source: Any) -> Path | None:
         """Return where the next input's result is to be written, None where nowhere."""
@@ -45,9 +49,9 @@ class Names:
     def __init__(self, folder: Path, inputs: Iterable[Any] = ()) -> None:
         self.folder, self.key = folder, key_in(folder)
         self.sources: dict[str, Any] = {}
-        self.inputs = {mark for source in inputs if (mark := inode_of(file_of(source)))}
+        self.inputs = {inode_of(file_of(source)) for source in inputs} - {None}
 
-    def of_all(self, sources: list[Any]) -> None:
+    def of_all(self, sources: Iterable[Any]) -> None:
         """Name all, to see whether it can be done."""
         for source in sources:
             self.of(source)
@@ -60,15 +64,22 @@ class Names:
         shown = source if isinstance(source, (str, os.PathLike)) else name
         if (other := self.sources.get(self.key(name))) is not None:
             raise AudioError(f"{shown}: would be written to the same file as {other}, {self.folder / name}")
+        own = inode_of(file_of(source))
         if there := inode_of(self.folder / name):
-            if there == inode_of(file_of(source)):
+            if there == own:
                 raise AudioError(f"{shown}: would be overwritten by its own result; choose another folder")
             if there in self.inputs:
                 raise AudioError(f"{shown}: {self.folder / name} is an input, too; choose another folder")
         if problem := led_out(self.folder, self.folder / name):
             raise AudioError(f"{shown}: {problem}")
+        self.inputs |= {own} - {None}
         self.sources[self.key(name)] = source if isinstance(source, (str, os.PathLike)) else "another input"
         return name
+
+
+def can_be_walked_twice(inputs: Any) -> bool:
+    """Tell a list, column, series, array or dataset from a generator, whose inputs are gone once they were seen."""
+    return hasattr(inputs, "__len__") and iter(inputs) is not inputs
 
 
 def file_of(source: Any) -> Any:
