@@ -8,6 +8,8 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from frcrn.evaluation.evaluate import Options, digest_of, evaluate, open_pairs, 
 from frcrn.evaluation.metrics import word_errors
 from frcrn.evaluation.metrics.pool import Scorers
 from frcrn.evaluation.metrics.scores import Scores, score, si_sdr
+from frcrn.evaluation.metrics.word_errors import Recogniser
 from frcrn.evaluation.scores_csv import Journal
 from frcrn.evaluation.statistics import Row, describe, interval, paired_difference, summarise
 from frcrn.evaluation.systems import EnhancedFolder, Network, Unprocessed, open_system
@@ -482,11 +485,77 @@ def test_transcripts_are_those_of_the_clips(
 
 
 def test_a_recogniser_is_opened_by_name() -> None:
-    assert word_errors.open_recogniser("os.path:basename")("a/b") == "b"
+    assert word_errors.open_recogniser("os.path:basename") == word_errors.Named("os.path:basename", os.path.basename)
     with pytest.raises(ValueError, match="accepted are pocketsphinx and module:function"):
         word_errors.open_recogniser("whisperer")
     with pytest.raises(ValueError, match="nowhere"):
         word_errors.open_recogniser("nowhere:function")
+
+
+class Says:
+    """Hears the same in every clip."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __call__(self, wave: np.ndarray, rate: int) -> str:
+        return self.text
+
+
+def says(text: str, wave: object = None, rate: int = 0) -> str:
+    return text
+
+
+def saying(text: str) -> Recogniser:
+    return lambda wave, rate: text
+
+
+def says_word(wave: np.ndarray, rate: int) -> str:
+    return "word"
+
+
+def says_words(wave: np.ndarray, rate: int) -> str:
+    return "two words"
+
+
+def named(text: str) -> Recogniser:
+    recogniser = partial(says, text)
+    recogniser.name = text
+    return recogniser
+
+
+SMALL, LARGE = Says("word"), Says("two words")
+
+
+def test_recognisers_of_the_command_line_are_known_by_what_was_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for side in ("noisy", "clean"):
+        save(tmp_path / "pairs" / side / "a.wav", CLEAN[0])
+    (tmp_path / "said.csv").write_text("clip,text\na,word\n")
+    rest = ["--metrics", "snr", "--workers", "1", "--probes", "0", "--transcripts", str(tmp_path / "said.csv")]
+    begin = ["evaluate", "-m", "noisy", "-d", str(tmp_path / "pairs"), "-o", str(tmp_path / "out"), *rest, "--wer"]
+    assert main([*begin, f"{__name__}:SMALL"]) == main([*begin, f"{__name__}:SMALL"]) == 0
+    assert main([*begin, f"{__name__}:LARGE"]) == 2
+    assert f"its recogniser is {__name__}:SMALL, this one's is {__name__}:LARGE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recogniser", [says_word, named("a"), word_errors.Named("b", SMALL)])
+def test_a_recogniser_that_is_known_goes_on(recogniser: Recogniser, tmp_path: Path) -> None:
+    for _ in range(2):
+        quick(Counting(), PAIRS[:2], tmp_path, recogniser=recogniser)
+    with pytest.raises(ValueError, match="its recogniser is .*, this one's is .*says_words;"):
+        quick(Counting(), PAIRS[:2], tmp_path, recogniser=says_words)
+
+
+@pytest.mark.parametrize("make", [Says, saying, lambda text: partial(says, text), lambda text: Says(text).__call__])
+def test_a_recogniser_without_a_name_is_never_taken_for_another(
+    make: Callable[[str], Recogniser], tmp_path: Path
+) -> None:
+    quick(Counting(), PAIRS[:2], tmp_path, recogniser=make("word"))
+    with pytest.raises(ValueError, match="has no attribute `name` to be known by; choose another folder or start"):
+        quick(Counting(), PAIRS[:2], tmp_path, recogniser=make("two words"))
 
 
 def test_summaries_hold_plain_numbers() -> None:

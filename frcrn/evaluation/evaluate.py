@@ -53,6 +53,7 @@ class Options:
     """Scoring processes; None = one a core."""
     dnsmos_folder: Path | None = None
     recogniser: Recogniser | None = None
+    """Known again, where a run goes on, by its `name`, or else as a function that its module holds."""
     transcripts: Mapping[str, str] | None = None
     """Clip -> what is said in it; where it has none, what the recogniser hears in the clean clip."""
     probes: int = 0
@@ -78,7 +79,7 @@ class Options:
             "metrics": list(self.columns),
             "rate": self.rate,
             "dnsmos": dnsmos.fingerprint(self.dnsmos_folder) if self.dnsmos_folder else None,
-            "recogniser": word_errors.name_of(self.recogniser) if self.recogniser else None,
+            "recogniser": word_errors.identity_of(self.recogniser) if self.recogniser else None,
             "transcripts": hashlib.sha256(repr(said).encode()).hexdigest()[:16] if said else None,
         }
 

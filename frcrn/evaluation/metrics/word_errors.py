@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import secrets
+import sys
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,10 +25,22 @@ SPACELESS = ("CJK ", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 """How names of letters begin whose scripts have no spaces between words; their errors are counted by letters."""
 
 
-def open_recogniser(name: str) -> Recogniser:
+@dataclass(frozen=True)
+class Named:
+    """A recogniser, and the name that it is known by."""
+
+    name: str
+    recognise: Recogniser
+
+    def __call__(self, samples: Samples, rate: int) -> str:
+        """Samples [T] and their rate -> text."""
+        return self.recognise(samples, rate)
+
+
+def open_recogniser(name: str) -> Named:
     """Return the function `module:function`, or the installed recogniser `pocketsphinx`."""
     if name == POCKETSPHINX:
-        return _pocketsphinx()
+        return Named(name, _pocketsphinx())
     module, sign, function = name.partition(":")
     if not sign:
         raise ValueError(f"recogniser {name!r}: accepted are {POCKETSPHINX} and module:function")
@@ -33,7 +48,7 @@ def open_recogniser(name: str) -> Recogniser:
         found: Recogniser = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"recogniser {name!r}: {error}") from error
-    return found
+    return Named(name, found)
 
 
 def _pocketsphinx() -> Recogniser:
@@ -54,9 +69,26 @@ def _pocketsphinx() -> Recogniser:
     return recognise
 
 
-def name_of(recogniser: Recogniser) -> str:
-    """Return what tells a recogniser from another."""
-    return f"{recogniser.__module__}.{getattr(recogniser, '__qualname__', type(recogniser).__qualname__)}"
+def identity_of(recogniser: Recogniser) -> str:
+    """Return what tells a recogniser from all others; one without a name is not known again, not even as itself."""
+    name = _name_of(recogniser)
+    return name or f"{_title(recogniser)} {secrets.token_hex(4)}, which has no attribute `name` to be known by"
+
+
+def _title(recogniser: Recogniser) -> str:
+    return _name_of(recogniser) or str(getattr(recogniser, "__qualname__", type(recogniser).__qualname__))
+
+
+def _name_of(recogniser: Recogniser) -> str | None:
+    """Return its `name`, or else where its module holds it: an instance, a closure or a part of one is held nowhere."""
+    name = getattr(recogniser, "name", None)
+    if isinstance(name, str):
+        return name
+    module, path = getattr(recogniser, "__module__", None), getattr(recogniser, "__qualname__", "")
+    found: Any = sys.modules.get(str(module))
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return f"{module}:{path}" if found is recogniser else None
 
 
 def words(text: str) -> list[str]:
