@@ -558,6 +558,47 @@ def test_a_recogniser_without_a_name_is_never_taken_for_another(
         quick(Counting(), PAIRS[:2], tmp_path, recogniser=make("two words"))
 
 
+def fails(error: BaseException) -> Recogniser:
+    def recognise(wave: np.ndarray, rate: int) -> str:
+        raise error
+
+    return recognise
+
+
+@pytest.mark.parametrize(
+    ("recognise", "said"),
+    [
+        (lambda wave, rate: None, "expected text, found None"),
+        (lambda wave, rate: b"word", "expected text, found b'word'"),
+        (lambda wave, rate: ["two", "words"], r"expected text, found \['two', 'words'\]"),
+        (fails(RuntimeError("out of memory")), "failed with RuntimeError: out of memory"),
+        (fails(ValueError("odd")), "failed with ValueError: odd"),
+        (fails(SystemExit(0)), "failed with SystemExit: 0"),
+    ],
+)
+def test_a_recogniser_that_finds_no_text_is_named_with_the_clip(
+    recognise: Recogniser, said: str, tmp_path: Path
+) -> None:
+    """And what was scored before stays."""
+    calls = iter([says_word] * 10 + [recognise])
+    recogniser = word_errors.Named("mine", lambda wave, rate: next(calls)(wave, rate))
+    with pytest.raises(ValueError, match=f"^clip 5: recogniser mine:? {said}$"):
+        quick(Counting(), PAIRS, tmp_path, recogniser=recogniser)
+    assert [line.split(",")[0] for line in (tmp_path / "scores.csv").read_text().splitlines()] == ["clip", "clip 0"]
+
+
+def test_what_is_no_recogniser_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="recogniser: expected a function of samples and their rate, found 5"):
+        evaluate(Unprocessed(), PAIRS[:1], names=NAMES, recogniser=5)
+    with pytest.raises(ValueError, match="recogniser 'math:pi': expected a function of samples and their rate"):
+        word_errors.open_recogniser("math:pi")
+
+
+def test_a_signal_while_a_recogniser_works_ends_the_command() -> None:
+    with pytest.raises(SystemExit):
+        quick(Counting(), PAIRS[:1], recogniser=fails(SystemExit(143)))
+
+
 def test_summaries_hold_plain_numbers() -> None:
     rows = [
         Row("a", 1.0, "x", math.nan, 0.5, Scores({"snr": 1.0})),

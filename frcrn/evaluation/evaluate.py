@@ -61,6 +61,10 @@ class Options:
     fresh: bool = False
     """Throw away the scores that an earlier run left in the folder."""
 
+    def __post_init__(self) -> None:
+        if self.recogniser is not None:
+            word_errors.checked_recogniser(self.recogniser)
+
     @property
     def measured(self) -> tuple[str, ...]:
         """The metrics of the scoring processes."""
@@ -208,7 +212,7 @@ def _start(work: ClipWork, name: str, noisy: Samples, clean: Samples) -> Started
     row = row._replace(processing=time.perf_counter() - begin)
     if work.options.recogniser:
         said = (work.options.transcripts or {}).get(name)
-        found = word_errors.word_scores(work.options.recogniser, enhanced, clean, work.options.rate, said)
+        found = word_errors.word_scores(name, work.options.recogniser, enhanced, clean, work.options.rate, said)
         row = row._replace(scores=found)
     return Started(row, work.scorers.submit(clean, enhanced))
 

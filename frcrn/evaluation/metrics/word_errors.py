@@ -8,11 +8,12 @@ import sys
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from frcrn.audio import MissingPackage, Samples, resample
+from frcrn.config import shown
 from frcrn.evaluation.metrics.scores import Scores
 
 Recogniser = Callable[[Samples, int], str]
@@ -45,10 +46,17 @@ def open_recogniser(name: str) -> Named:
     if not sign:
         raise ValueError(f"recogniser {name!r}: accepted are {POCKETSPHINX} and module:function")
     try:
-        found: Recogniser = getattr(importlib.import_module(module), function)
+        found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"recogniser {name!r}: {error}") from error
-    return Named(name, found)
+    return Named(name, checked_recogniser(found, f" {name!r}"))
+
+
+def checked_recogniser(found: Any, named: str = "") -> Recogniser:
+    """Return a recogniser, or refuse what is none."""
+    if not callable(found):
+        raise ValueError(f"recogniser{named}: expected a function of samples and their rate, found {shown(found)}")
+    return cast(Recogniser, found)
 
 
 def _pocketsphinx() -> Recogniser:
@@ -120,10 +128,26 @@ def word_errors(reference: Sequence[str], recognised: Sequence[str]) -> int:
     return int(distances[-1])
 
 
-def word_scores(recogniser: Recogniser, enhanced: Samples, clean: Samples, rate: int, said: str | None) -> Scores:
+def word_scores(
+    clip: str, recogniser: Recogniser, enhanced: Samples, clean: Samples, rate: int, said: str | None
+) -> Scores:
     """Return the word error rate of an enhanced clip against `said`, or else the clean clip's words."""
-    reference = words(recogniser(clean, rate) if said is None else said)
+    reference = words(_heard(clip, recogniser, clean, rate) if said is None else said)
     if not reference:
         return Scores(failures=dict.fromkeys(COLUMNS, "there are no words to compare with"))
-    wrong = word_errors(reference, words(recogniser(enhanced, rate)))
+    wrong = word_errors(reference, words(_heard(clip, recogniser, enhanced, rate)))
     return Scores({"wer": wrong / len(reference), "words": float(len(reference))})
+
+
+def _heard(clip: str, recogniser: Recogniser, samples: Samples, rate: int) -> str:
+    """Return the text, or say who found none, and in which clip."""
+    try:
+        text = recogniser(samples, rate)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code:  # it may be a signal that came
+            raise
+        failed = f"failed with {type(error).__name__}: {error}"
+        raise ValueError(f"{clip}: recogniser {_title(recogniser)} {failed}") from error
+    if not isinstance(text, str):
+        raise ValueError(f"{clip}: recogniser {_title(recogniser)}: expected text, found {shown(text)}")
+    return text
