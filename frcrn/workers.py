@@ -24,6 +24,18 @@ READY = "ready"
 class Died(RuntimeError):
     """A process ended instead of answering; the message says how."""
 
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"signal {signal.Signals(-self.code).name}" if self.code < 0 else f"exit code {self.code}"
+
+    @property
+    def killed(self) -> bool:
+        """Whether it was ended from outside, such as by the system where memory ran out; no crash has these signals."""
+        return self.code in (-9, -15)
+
 
 class Helper:
     """One process that runs `program`, which calls `serve`."""
@@ -43,7 +55,7 @@ class Helper:
         try:
             send(cast(BinaryIO, self.process.stdin), question)
         except OSError as error:
-            raise Died(self._ending()) from error
+            raise Died(self.process.wait()) from error
         answer = self._receive()
         if isinstance(answer, Exception):
             raise answer
@@ -53,11 +65,7 @@ class Helper:
         try:
             return pickle.load(cast(BinaryIO, self.process.stdout))
         except (EOFError, OSError, pickle.UnpicklingError) as error:
-            raise Died(self._ending()) from error
-
-    def _ending(self) -> str:
-        code = self.process.wait()
-        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            raise Died(self.process.wait()) from error
 
 
 def program(module: str, function: str) -> str:

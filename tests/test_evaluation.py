@@ -22,7 +22,7 @@ from frcrn.cli import main
 from frcrn.evaluation import side_effects
 from frcrn.evaluation.evaluate import Options, digest_of, evaluate, open_pairs, run
 from frcrn.evaluation.metrics import word_errors
-from frcrn.evaluation.metrics.pool import Scorers
+from frcrn.evaluation.metrics.pool import KILLED, Scorers
 from frcrn.evaluation.metrics.scores import Scores, score, si_sdr
 from frcrn.evaluation.metrics.word_errors import Recogniser
 from frcrn.evaluation.scores_csv import Journal
@@ -429,6 +429,16 @@ def test_word_errors_count_insertions_deletions_and_substitutions(said: str, hea
 )
 def test_words_are_those_of_their_script(text: str, found: str) -> None:
     assert word_errors.words(text) == found.split()
+
+
+def test_a_clip_whose_scoring_was_killed_is_scored_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        killed = lambda self, clean, enhanced, names: Scores(failures=dict.fromkeys(names, KILLED))  # noqa: E731
+        patch.setattr(Scorers, "_score", killed)
+        assert quick(Counting(), PAIRS[:2], tmp_path).summary["failed_clips"] == 2
+    system = Counting()
+    assert quick(system, PAIRS[:2], tmp_path).summary["failed_clips"] == 0
+    assert system.seen == [name for name, _, _ in PAIRS[:2]]
 
 
 def distance(one: list[str], other: list[str]) -> int:

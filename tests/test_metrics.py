@@ -17,11 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frcrn.audio import MissingPackage
-from frcrn.evaluation.metrics import distortion, dnsmos
+from frcrn.evaluation.metrics import distortion, dnsmos, pool
 from frcrn.evaluation.metrics.pool import Scorers
 from frcrn.evaluation.metrics.ratios import LIMIT_DB
 from frcrn.evaluation.metrics.scores import METRICS, Scores, score, si_sdr, si_snr, snr
 from frcrn.threads import Promised
+from frcrn.workers import Helper
 from frcrn.workers import program as program_of
 from tests.made_audio import RATE, noise, speech
 
@@ -296,6 +297,40 @@ def test_processes_score_as_this_one_does_and_outlive_a_crash() -> None:
         assert "signal" in crash.result().failures["pesq"]  # 60 utterances overrun a table of 50 in PESQ's own code
         assert crash.result().values == {"si_sdr": LIMIT_DB}
     assert all(process.poll() is not None for process in scorers._pool.processes)
+
+
+KILLS_ITSELF = """
+import os, sys
+sys.path[0] = sys.argv[1]
+from frcrn.evaluation.metrics.pool import score
+from frcrn.workers import serve
+
+def answer(question):
+    with open(sys.argv[2], "a") as asked:
+        asked.write("?")
+    if os.path.getsize(sys.argv[2]) <= int(sys.argv[3]):
+        os.kill(os.getpid(), 9)
+    return score(*question[0], **question[1])
+
+serve(answer)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals")
+@pytest.mark.parametrize(
+    ("deaths", "scored", "reason"),
+    [(2, {"snr", "si_snr"}, None), (pool.ATTEMPTS, {"snr", "si_snr"}, None), (99, set(), pool.KILLED)],
+)
+def test_a_scoring_process_that_is_killed_is_no_fault_of_a_metric(
+    deaths: int, scored: set[str], reason: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [str(Path(distortion.__file__).parents[3]), str(tmp_path / "asked"), str(deaths)]
+    monkeypatch.setattr(pool, "_start", lambda: Helper(KILLS_ITSELF, *arguments))
+    with Scorers(("snr", "si_snr"), workers=1) as scorers:
+        found = scorers.submit(CLEAN, NOISY).result()
+    assert found.values.keys() == scored
+    assert {*found.failures.values()} == ({reason} if reason else set())
+    assert (tmp_path / "asked").stat().st_size <= 3 * pool.ATTEMPTS
 
 
 def test_a_scoring_process_does_without_torch() -> None:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from frcrn.config import shown
+from frcrn.evaluation.metrics.pool import KILLED
 from frcrn.evaluation.metrics.scores import Scores
 from frcrn.evaluation.statistics import Row
 from frcrn.files import held, refuse_links, write_json, write_text
@@ -98,8 +99,12 @@ def _read(path: Path, columns: Sequence[str]) -> list[Row]:
         rows = [_row(values, columns) for values in cells if values.get(FAILURES) is not None]
     except (ValueError, LookupError, TypeError) as error:
         raise ValueError(f"{path}: not a table of scores ({error}); choose another folder or start fresh") from None
-    # what lacks a score without a reason is scored again
-    return [row for row in rows if {*columns} <= {*row.scores.values, *row.scores.failures}]
+    return [row for row in rows if {*columns} <= _settled(row.scores)]
+
+
+def _settled(scores: Scores) -> set[str]:
+    """Return what has a score, or a reason to have none that stays; all else is scored again."""
+    return {*scores.values, *(name for name, reason in scores.failures.items() if reason != KILLED)}
 
 
 def _row(cells: Mapping[str, str], columns: Sequence[str]) -> Row:

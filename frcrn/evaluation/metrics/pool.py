@@ -14,6 +14,10 @@ from frcrn.threads import Promised
 from frcrn.workers import Died, Helper, Pool, helper
 from frcrn.workers import serve as answer_questions
 
+ATTEMPTS = 3
+"""How often a question is asked whose process is killed from outside."""
+KILLED = f"the scoring process was killed {ATTEMPTS} times, as where memory runs out; the next run tries again"
+
 
 class ScorerError(RuntimeError):
     """A scoring process could not start or failed outside any one clip."""
@@ -34,16 +38,18 @@ class Scorers:
         chosen = self.names if names is None else check_names(names)
         return self._pool.submit(self._score, np.asarray(clean), np.asarray(enhanced), chosen)
 
-    def _score(self, clean: Wave, enhanced: Wave, names: tuple[str, ...]) -> Scores:
+    def _score(self, clean: Wave, enhanced: Wave, names: tuple[str, ...], attempts: int = ATTEMPTS) -> Scores:
         try:
             return cast(Scores, self._pool.ask(((clean, enhanced, self.rate, names), self.options)))
         except Died as death:
-            return self._without_the_cause(clean, enhanced, names, str(death))
+            if death.killed and attempts > 1 and not self._pool.closed:
+                return self._score(clean, enhanced, names, attempts - 1)
+            return self._without_the_cause(clean, enhanced, names, death)
 
-    def _without_the_cause(self, clean: Wave, enhanced: Wave, names: tuple[str, ...], ending: str) -> Scores:
+    def _without_the_cause(self, clean: Wave, enhanced: Wave, names: tuple[str, ...], death: Died) -> Scores:
         """Score one metric at a time after a process died, so that only the one at fault fails."""
         if len(names) == 1:
-            return Scores(failures={names[0]: f"the metric's own code ended with {ending}"})
+            return Scores(failures={names[0]: KILLED if death.killed else f"the metric's own code ended with {death}"})
         found = Scores()
         for name in () if self._pool.closed else names:
             alone = self._score(clean, enhanced, (name,))
