@@ -29,6 +29,7 @@ from frcrn.inference.one_file import Outcome, Settings
 from frcrn.inference.paths import Job, plan
 from frcrn.models import checkpoint
 from frcrn.texts import digest
+from frcrn.threads import Threads
 from tests.marks import slow
 
 ROOT = Path(__file__).parent.parent
@@ -296,6 +297,26 @@ def test_a_process_that_dies_costs_one_file(tmp_path: Path, model: Path) -> None
     assert len(errors) == 2 and len(audio_in(out)) == 8
     assert {type(error) for error in errors} == {RuntimeError, AudioError}
     assert len(said) == 1 and "bad.wav: found text; accepted are" in said.pop()
+
+
+@pytest.mark.parametrize("noted", [True, slow(False)])
+def test_what_a_killed_process_left_is_removed(noted: bool, tmp_path: Path, model: Path) -> None:
+    sources = [store(tmp_path / f"in/{name}.wav", seconds=120) for name in "ab"]
+    work = tasks(plan(sources, tmp_path / "out"), "", Manifest(tmp_path / "out") if noted else None)
+    killed: list[str] = []
+
+    def kill() -> None:
+        while not leftovers(tmp_path):
+            time.sleep(0.01)
+        killed.extend(leftovers(tmp_path))
+        for child in psutil.Process().children():
+            child.kill()
+
+    with Threads(1) as threads:
+        threads.submit(kill)
+        outcomes = list(run(work, Settings(str(model)), count=2))
+    assert killed and any("SIGKILL" in str(outcome.error) for outcome in outcomes)
+    assert leftovers(tmp_path) == []
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:

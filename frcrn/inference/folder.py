@@ -210,6 +210,7 @@ class Crew:
         try:
             outcome: Outcome = self._pool.ask(task)
         except Died as death:
+            sweep([task.job.target])
             return Outcome(task.job, RuntimeError(f"the process that enhanced it ended with {death}"))
         return outcome
 
