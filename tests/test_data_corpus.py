@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
+import shutil
 from collections import defaultdict
 
 import numpy as np
@@ -95,6 +97,30 @@ def test_a_mix_grows_and_other_settings_need_force(mix, tmp_path, capsys):
     assert contents(tmp_path / "out") == before
     assert mix("--seed", "1", "--force", count=1) == 0
     assert len(rows(tmp_path / "out" / "manifest.csv")) == 1 and len(contents(tmp_path / "out")) == 5
+
+
+def test_a_folder_is_the_same_by_every_name(folder, tmp_path, monkeypatch, capsys):
+    def mix(root: str, count: int, end: str = "") -> int:
+        places = ["--speech", f"{root}speech{end}", "--noise", f"{root}noise{end}", "-o", str(tmp_path / "out")]
+        quick = ["--seconds", "0.5", "--cache", str(folder / "k"), "--set", f'rooms=["{root}rooms{end}"]']
+        return main(["data", "mix", *places, *quick, "--count", str(count)])
+
+    save(folder / "rooms" / "a.wav", noise(0.2, 1))
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(folder)
+    names = [("", ""), (f"{folder}/", ""), ("./", "/"), ("speech/..//", ""), (f"{tmp_path}/link/", "/")]
+    assert [mix(root, number, end) for number, (root, end) in enumerate(names, 1)] == [0] * 5
+    assert len(rows(tmp_path / "out" / "manifest.csv")) == 5
+
+    noted = json.loads((tmp_path / "out" / "mix.json").read_text())
+    given = {"speech": ["speech"], "noise": ["noise"], "rooms": ["rooms"]}  # as earlier versions noted them
+    (tmp_path / "out" / "mix.json").write_text(json.dumps(noted | given))
+    assert mix("", 6) == 0
+
+    shutil.copytree(folder, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    assert mix("", 7) == 2
+    assert "other settings or recordings" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("force", [[], ["--force"]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from frcrn.texts import from_csv, read_json
 PARTS = ("clean", "noise", "noisy")
 MANIFEST, SETTINGS = "manifest.csv", "mix.json"
 FULL_SCALE = 32767 / 32768
+FOLDERS = ("speech", "noise", "rooms")
 COLUMNS = ("fileid", *PARTS, "seconds", "snr_db", "level_dbfs", "damaged")
 
 
@@ -69,7 +71,13 @@ def _settings(mixing: Mixing) -> dict[str, Any]:
     table = asdict(mixing.config) | {"seed": mixing.seed, "sample_rate": mixing.sample_rate}
     table["recordings"] = mixing.fingerprint
     settings: dict[str, Any] = json.loads(json.dumps({k: v for k, v in table.items() if k not in ("length", "cache")}))
-    return settings
+    return _by_full_names(settings)
+
+
+def _by_full_names(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings in which each folder has the one name that it has from everywhere."""
+    lists = {key: settings[key] for key in FOLDERS if isinstance(settings.get(key), list)}
+    return settings | {key: [os.path.realpath(str(name)) for name in names] for key, names in lists.items()}
 
 
 def _prepare(root: Path, settings: dict[str, Any], force: bool) -> set[int]:
@@ -78,7 +86,7 @@ def _prepare(root: Path, settings: dict[str, Any], force: bool) -> set[int]:
     before = read_json(root / SETTINGS)
     if any(root.iterdir()) and not before.keys() >= {"seed", "sample_rate"}:
         raise ValueError(f"{root}: expected an empty folder or one written by `frcrn data mix`, found other files")
-    if before and before != settings:
+    if before and _by_full_names(before) != settings:  # earlier sets noted the names as they were given
         if not force:
             raise ValueError(f"{root}: holds a set mixed with other settings or recordings; --force replaces it")
         _clear(root)
