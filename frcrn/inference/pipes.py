@@ -289,8 +289,8 @@ def pass_through(
 ) -> str | None:
     """Enhance everything that comes; return what was wrong with the end of the input, None where nothing was.
 
-    Interrupted while it waits for input, it writes what is still inside before it ends. `vad` names a table to write at
-    the end that tells where speech is.
+    Interrupted or told to end while it waits for input, it writes what is still inside before it ends. `vad` names a
+    table to write at the end that tells where speech is.
     """
     inlet = Inlet(source, name)
     layout = layout_of(inlet, form, rate, channels, model.sample_rate)
@@ -303,9 +303,9 @@ def pass_through(
 
 
 def _next(pieces: Iterator[bytes], passage: Passage) -> bytes:
-    """Wait for input; interrupted while it waits, what is inside still goes out."""
+    """Wait for input; interrupted or told to end while it waits, what is inside still goes out."""
     try:
         return next(pieces, b"")
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         passage.finish()
         raise
