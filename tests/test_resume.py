@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from frcrn.training import checkpoints
+from frcrn.training import Trainer, checkpoints
 from tests.marks import slow
 from tests.training_runs import Dropping, Tones, elsewhere, last_state, network, recipe, records, same, trainer
 
@@ -72,6 +73,25 @@ def test_cut_off_at_some_steps_and_resumed_it_is_the_same_run(tmp_path: Path, wh
         with pytest.raises(Cut):
             start(folder, cut_at(step), resume=bool(resume))
     start(folder, resume=True)
+    check_equal(folder, whole)
+
+
+def test_killed_between_a_checkpoint_and_the_output_that_it_knows(
+    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+):
+    export = Trainer.export
+    folder, cut = tmp_path / "run", 0
+
+    def deadly(run: Trainer, held: Any) -> None:
+        if held == "best" and run.progress.step > cut:
+            raise Cut
+        export(run, held)
+
+    monkeypatch.setattr(Trainer, "export", deadly)
+    for resume in range(2 + STEPS // EVALUATION["every"]):
+        with contextlib.suppress(Cut):
+            start(folder, resume=bool(resume))
+        cut = last_state(folder)["progress"]["step"]
     check_equal(folder, whole)
 
 

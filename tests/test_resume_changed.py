@@ -77,6 +77,65 @@ def test_weights_that_are_gone_are_not_said_to_be_there(run: Path) -> None:
     assert held(run)["weights"] == "best" and held(run)["step"] == 8
 
 
+class Cut(Exception):
+    """Stands for a power cut: nothing of the trainer runs after it."""
+
+
+def cut_run(folder: Path, step: int, *, resume: bool = False, **plan: Any) -> tuple[Result, float]:
+    """Run up to a step, or to the end; return what is said at the end, and what the weights in `output/` score."""
+
+    def watch(now: int, *_: Any) -> None:
+        if now == step:
+            raise Cut
+
+    values = recipe({"every": 2}, **{"max_steps": 9, "save_every": 3, **plan})
+    run = Trainer(values, work_dir=folder, watcher=watch, **PARTS)
+    result = run.train(resume=resume)
+    return result, run.evaluate("best")["si_snr"]
+
+
+def check_said(folder: Path, step: int, result: Result, score: float) -> None:
+    """Check that the weights of a step are in `output/`, with their own score."""
+    assert (held(folder)["step"], held(folder)["weights"]) == (step, "best")
+    assert result.held == "best" and result.score == pytest.approx(score)
+
+
+def test_a_shorter_run_after_a_kill_claims_no_other_weights_score(tmp_path: Path) -> None:
+    with pytest.raises(Cut):
+        cut_run(tmp_path, 5)
+    check_said(tmp_path, 4, *cut_run(tmp_path, 0, resume=True, max_steps=3))
+
+
+def test_weights_that_no_whole_checkpoint_knows_are_scored_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(Cut):
+        cut_run(tmp_path, 5)
+    for path in (tmp_path / "checkpoints").glob("*4.ckpt"):
+        path.write_bytes(b"")
+    check_said(tmp_path, 4, *cut_run(tmp_path, 0, resume=True, max_steps=3))
+    assert "scoring the weights in output/ on the validation set" in caplog.text
+    assert last_state(tmp_path)["progress"]["best_step"] == 4
+
+
+def test_killed_before_the_better_weights_are_in_the_output_they_are_written_after_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export = Trainer.export
+
+    def deadly(run: Trainer, held: Any) -> None:
+        if run.progress.step == 4:
+            raise Cut
+        export(run, held)
+
+    monkeypatch.setattr(Trainer, "export", deadly)
+    with pytest.raises(Cut):
+        cut_run(tmp_path, 0)
+    monkeypatch.undo()
+    assert held(tmp_path)["step"] == 2
+    check_said(tmp_path, 4, *cut_run(tmp_path, 0, resume=True, max_steps=3))
+
+
 @pytest.mark.parametrize(("first", "then", "kept"), [(False, True, "last"), (True, False, "best")])
 def test_the_output_holds_what_is_said_when_nothing_is_left_to_train(
     first: bool, then: bool, kept: str, tmp_path: Path

@@ -1,25 +1,36 @@
-"""Which weights a run keeps: the best averaged ones where they can be compared, else the newest."""
+"""What a run keeps: checkpoints, and in `output/` its best averaged weights, or the newest where none compare."""
 
 from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
-from frcrn.models.checkpoint import save_directory
+from frcrn.models.checkpoint import arguments_of, save_directory
 from frcrn.models.directories import CONFIGURATION
+from frcrn.models.weight_files import METADATA
 from frcrn.texts import read_json
+from frcrn.training import checkpoints, random_state
 from frcrn.training.logs import numbers_in
 from frcrn.training.outcome import Held, held_by, strays
 from frcrn.training.schedule import note_score
 from frcrn.training.scoring import Scoring
+from frcrn.training.step import Stepper
 
 logger = logging.getLogger("frcrn.training")
 
 
 class Keeping(Scoring):
-    """The part of a trainer that scores weights and writes `output/`."""
+    """The part of a trainer that scores weights and writes checkpoints and `output/`."""
+
+    stepper: Stepper
+    recordings: dict[str, str]
+    started: float
+    saved: int | None
+    other_valid: bool
 
     def score_start(self) -> None:
         """Score the weights that the run starts from; until others score better, they are the output."""
@@ -37,18 +48,38 @@ class Keeping(Scoring):
             self.tracker.record("eval", 0, scores)
         self.export("start")
 
+    def take_up_output(self) -> None:
+        """After a resume, make `output/` and what is known of it agree: it may be another one than the checkpoint's."""
+        progress, wanted, other = self.progress, self.kept(), False
+        if wanted != "last":
+            held, step = self.written()
+            other = (held, step) != (wanted, progress.best_step)
+            if other and progress.best_step == progress.step:  # cut off between the checkpoint and the output
+                self.export(wanted)
+                self.processes.wait()
+                other = False
+            elif held not in ("start", "best"):
+                logger.warning("%s/output: the best weights so far are not there; those after them are", self.folder)
+                progress.best, progress.evaluated = None, -1
+        if self.other_valid:
+            progress.stale = progress.stale_rate = 0
+            progress.evaluated, progress.score = -1, None
+        if other or self.other_valid:
+            self.score_again()
+
     def score_again(self) -> None:
-        """Score the best weights so far on a validation set that was changed: other scores tell nothing there."""
-        progress, held = self.progress, self.written()
-        progress.stale = progress.stale_rate = 0
-        progress.evaluated, progress.score, progress.start = -1, None, None
+        """Score the weights in `output/`: other scores tell nothing of them, or nothing on a changed validation set."""
+        progress, (held, step) = self.progress, self.written()
+        if self.other_valid:
+            progress.start = None
         if progress.best is None or held not in ("start", "best"):
             progress.best = None
             return
-        logger.info("step %d: scoring the weights in output/ on the changed validation set", progress.step)
+        which = "changed " * self.other_valid
+        logger.info("step %d: scoring the weights in output/ on the %svalidation set", progress.step, which)
         scores = self.evaluate("best")
         value = self.value_of(scores)
-        progress.best = value if math.isfinite(value) else None
+        progress.best, progress.best_step = value if math.isfinite(value) else None, step
         if held == "start":
             progress.start = numbers_in(scores)
 
@@ -61,6 +92,7 @@ class Keeping(Scoring):
             logger.info("step %d: not kept, as the level of speech is too far from the start's", self.progress.step)
         better = note_score(self.recipe.train, self.progress, self.value_of(scores), eligible=not stray)
         if better and not self.recipe.train.keep_last:
+            self.write(self.state())  # first: a run that is killed before the output is there writes it from this
             self.export("best")
 
     def value_of(self, scores: Mapping[str, Any]) -> float:
@@ -74,13 +106,50 @@ class Keeping(Scoring):
         """Return which weights `output/` is to hold."""
         return held_by(self.recipe, self.progress, has_valid=self.valid_data is not None)
 
-    def written(self) -> Any:
-        """Return which weights `output/` says that it holds, None where it is none, as the first process sees it."""
+    def written(self) -> tuple[Any, int]:
+        """Return which weights `output/` says that it holds, None where it is none, and of which step.
+
+        It is as the first process sees it.
+        """
         about = read_json(self.folder / "output" / CONFIGURATION).get("training")
-        return self.processes.all(about.get("weights") if isinstance(about, dict) else None)[0]
+        if not isinstance(about, dict) or type(about.get("step")) is not int:
+            about = {"step": 0}
+        return self.processes.all((about.get("weights"), about["step"]))[0]
 
     def export(self, held: Held) -> None:
         """Make `output/` a complete model directory with the averaged weights, and say in it which these are."""
         if self.processes.first:
             seen = {"step": self.progress.step, "hours": round(self.progress.audio / 3600, 4), "weights": held}
             save_directory(self.settled(), self.folder / "output", extra={"training": seen})
+
+    def save(self) -> None:
+        """Write a checkpoint; without a validation set the output follows the newest weights."""
+        state = self.state()
+        if self.kept() == "last":
+            self.export("last")
+        self.write(state)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        self.progress.learn(self.stepper.left_out(), self.recipe.train.nonfinite_limit)
+        self.progress.elapsed = time.monotonic() - self.started
+        return {
+            **self.stepper.state(),
+            "progress": asdict(self.progress),
+            "generators": self.processes.all(random_state.capture()),
+            "recipe": self.recipe.to_dict(),
+            "recordings": self.recordings,
+            "network": self.model.config.to_dict(),
+            METADATA: arguments_of(self.model),
+            **self.besides(),
+        }
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Write a checkpoint, and nothing else."""
+        if self.processes.first:
+            checkpoints.save(self.folder / "checkpoints", self.progress.step, state, self.recipe.train.keep)
+        self.saved = self.progress.step
+
+    def besides(self) -> dict[str, Any]:
+        """Return what else a checkpoint holds, for other readers of it."""
+        return {}

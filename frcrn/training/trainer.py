@@ -7,15 +7,12 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from frcrn.export.fixed.training import train_rounded
 from frcrn.files import held, refuse_links
 from frcrn.models.base import Enhancer
-from frcrn.models.checkpoint import arguments_of
-from frcrn.models.weight_files import METADATA
 from frcrn.training import checkpoints, random_state
 from frcrn.training.batches import Batch, BatchOrder, Spoiled, batches
 from frcrn.training.build import (
@@ -135,8 +132,8 @@ class Trainer(Keeping):
             self.started = time.monotonic() - self.progress.elapsed
             if saved is None:
                 self.score_start()
-            elif self.other_valid:
-                self.score_again()
+            else:
+                self.take_up_output()
             logger.info("step %d: training on %d examples", self.progress.step, len(self.train_data))
             reason = self.run()
             self.finish()
@@ -223,7 +220,7 @@ class Trainer(Keeping):
             self.log()
         if self.valid_data is not None and step % self.recipe.evaluation.every == 0:
             self.score_average()
-        if step % plan.save_every == 0:
+        if step % plan.save_every == 0 and self.saved != step:
             self.save()
         if self.watcher is not None and self.processes.first:
             self.watcher(step, share(plan, self.progress), self.shown)
@@ -254,40 +251,9 @@ class Trainer(Keeping):
         if scored:
             logger.info("step %d: the last one; scoring its weights", self.progress.step)
             self.score_average()
-        if scored or self.saved != self.progress.step or self.kept() == "last" != self.written():
+        last = "last", self.progress.step
+        if scored or self.saved != self.progress.step or (self.kept() == "last" and self.written() != last):
             self.save()
-
-    def save(self) -> None:
-        """Write a checkpoint; without a validation set the output follows the newest weights."""
-        state = self.state()
-        if self.kept() == "last":
-            self.export("last")
-        self.write(state)
-
-    def state(self) -> dict[str, Any]:
-        """Return what a checkpoint holds."""
-        self.progress.learn(self.stepper.left_out(), self.recipe.train.nonfinite_limit)
-        self.progress.elapsed = time.monotonic() - self.started
-        return {
-            **self.stepper.state(),
-            "progress": asdict(self.progress),
-            "generators": self.processes.all(random_state.capture()),
-            "recipe": self.recipe.to_dict(),
-            "recordings": self.recordings,
-            "network": self.model.config.to_dict(),
-            METADATA: arguments_of(self.model),
-            **self.besides(),
-        }
-
-    def write(self, state: dict[str, Any]) -> None:
-        """Write a checkpoint, and nothing else."""
-        if self.processes.first:
-            checkpoints.save(self.folder / "checkpoints", self.progress.step, state, self.recipe.train.keep)
-        self.saved = self.progress.step
-
-    def besides(self) -> dict[str, Any]:
-        """Return what else a checkpoint holds, for other readers of it."""
-        return {}
 
     def claim_folder(self, resume: bool) -> dict[str, Any] | None:
         """Return the checkpoint to go on from; refuse a folder that holds another run."""
@@ -327,9 +293,6 @@ class Trainer(Keeping):
             why = error if isinstance(error, ValueError) else f"its checkpoint is not one of this version ({error!r})"
             raise ValueError(f"{self.folder}: {why}") from None
         self.saved = self.progress.step
-        if self.kept() != "last" and self.written() not in ("start", "best"):
-            logger.warning("%s/output: the best weights so far are not there; those after them are", self.folder)
-            self.progress.best, self.progress.evaluated = None, -1
         others = warn_of_others(saved.get("recordings"), self.recordings)
         best = self.recipe.evaluation.best
         self.other_valid = self.valid_data is not None and scores_differ(others, changed, best)
