@@ -494,12 +494,16 @@ def test_transcripts_are_those_of_the_clips(
     assert said in error if said else "frcrn:" not in error
 
 
-def test_a_recogniser_is_opened_by_name() -> None:
+def test_a_recogniser_is_opened_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert word_errors.open_recogniser("os.path:basename") == word_errors.Named("os.path:basename", os.path.basename)
     with pytest.raises(ValueError, match="accepted are pocketsphinx and module:function"):
         word_errors.open_recogniser("whisperer")
     with pytest.raises(ValueError, match="nowhere"):
         word_errors.open_recogniser("nowhere:function")
+    (tmp_path / "half_written.py").write_text("def recognise(wave, rate)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValueError, match="half_written:recognise.*SyntaxError"):
+        word_errors.open_recogniser("half_written:recognise")
 
 
 class Says:

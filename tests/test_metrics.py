@@ -22,7 +22,7 @@ from frcrn.evaluation.metrics.pool import Scorers
 from frcrn.evaluation.metrics.ratios import LIMIT_DB
 from frcrn.evaluation.metrics.scores import METRICS, Scores, score, si_sdr, si_snr, snr
 from frcrn.threads import Promised
-from frcrn.workers import Helper
+from frcrn.workers import Died, Helper
 from frcrn.workers import program as program_of
 from tests.made_audio import RATE, noise, speech
 
@@ -418,3 +418,12 @@ def test_a_pipe_is_no_model_of_dnsmos(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "sig_bak_ovr.onnx")
     with pytest.raises(ValueError, match="expected the DNSMOS models"):
         dnsmos.available(tmp_path)
+
+
+def test_scoring_processes_that_cannot_start_are_an_error_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_start(*_: object, **__: object) -> None:
+        raise Died(-9)
+
+    monkeypatch.setattr("frcrn.evaluation.metrics.pool.helper", no_start)
+    with Scorers(("si_sdr",), workers=1) as scorers, pytest.raises(OSError, match="did not start.*SIGKILL"):
+        scorers.submit(np.ones(16000), np.ones(16000)).result()

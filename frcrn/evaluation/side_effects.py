@@ -9,7 +9,7 @@ import numpy as np
 
 from frcrn import config
 from frcrn.audio import Samples
-from frcrn.evaluation.metrics.pool import Scorers
+from frcrn.evaluation.metrics.pool import KILLED, Scorers
 from frcrn.evaluation.metrics.scores import energy, ratio_db
 from frcrn.evaluation.statistics import describe
 from frcrn.evaluation.systems import System
@@ -35,13 +35,17 @@ def measure(
         noise = np.asarray(noisy - clean)
         try:
             kept = system.enhance(name, clean, rate)
-            pending.append(scorers.submit(clean, kept, names))
+            pending.append((name, scorers.submit(clean, kept, names)))
             removed.append(ratio_db(energy(clean - kept), energy(clean)))
             if ratio_db(energy(noise), energy(clean)) > QUIET_DB:
                 remaining.append(ratio_db(energy(system.enhance(name, noise, rate)), energy(noise)))
         except ValueError as error:
             failed.append(f"{name}: {error}")
-    scores = [future.result() for future in pending]
+    scores = []
+    for name, promised in pending:
+        scores.append(promised.result())
+        if KILLED in scores[-1].failures.values():
+            failed.append(f"{name}: {KILLED}")
     speech = {name: describe([each.values[name] for each in scores if name in each.values]) for name in names}
     return {
         "clips": len(scores),

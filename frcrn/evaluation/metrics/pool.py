@@ -19,7 +19,7 @@ ATTEMPTS = 3
 KILLED = f"the scoring process was killed {ATTEMPTS} times, as where memory runs out; the next run tries again"
 
 
-class ScorerError(RuntimeError):
+class ScorerError(OSError):
     """A scoring process could not start or failed outside any one clip."""
 
 

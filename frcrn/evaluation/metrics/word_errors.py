@@ -47,8 +47,9 @@ def open_recogniser(name: str) -> Named:
         raise ValueError(f"recogniser {name!r}: accepted are {POCKETSPHINX} and module:function")
     try:
         found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"recogniser {name!r}: {error}") from error
+    except Exception as error:
+        said = str(error) if isinstance(error, (ImportError, AttributeError)) else repr(error)
+        raise ValueError(f"recogniser {name!r}: {said}") from error
     return Named(name, checked_recogniser(found, f" {name!r}"))
 
 
