@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
@@ -176,6 +177,23 @@ def test_a_signal_saves_and_stops_and_resume_goes_on(tmp_path: Path, whole: Path
     assert checkpoints.found(folder / "checkpoints")[0].name == "step_000000007.ckpt"
     start(folder, resume=True)
     check_equal(folder, whole)
+
+
+def test_a_signal_s_checkpoint_does_not_wait_for_the_output_which_a_resumed_run_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def killed(run: Trainer, held: Any) -> None:
+        raise Cut
+
+    values, folder = recipe(**PLAN), tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        run = trainer(folder, values, watcher=signal_at(2, signal.SIGTERM))
+        patch.setattr(Trainer, "export", killed)
+        run.train()
+    assert last_state(folder)["progress"]["step"] == 2
+    assert "step 2: saved, as SIGTERM asked" in caplog.text
+    assert trainer(folder, recipe(**{**PLAN, "max_steps": 2})).train(resume=True).held == "last"
+    assert json.loads((folder / "output" / "configuration.json").read_text())["training"]["step"] == 2
 
 
 def test_a_second_ctrl_c_interrupts_at_once(tmp_path: Path):

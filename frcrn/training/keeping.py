@@ -122,12 +122,13 @@ class Keeping(Scoring):
             seen = {"step": self.progress.step, "hours": round(self.progress.audio / 3600, 4), "weights": held}
             save_directory(self.settled(), self.folder / "output", extra={"training": seen})
 
-    def save(self) -> None:
+    def save(self, why: str = "") -> None:
         """Write a checkpoint; without a validation set the output follows the newest weights."""
-        state = self.state()
+        self.write(self.state())  # first: what is learnt may not wait for the output, which a resumed run writes
+        if why:
+            logger.info("step %d: saved, %s", self.progress.step, why)
         if self.kept() == "last":
             self.export("last")
-        self.write(state)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""

@@ -182,10 +182,7 @@ class Trainer(Keeping):
         if self.saved == step or step == 0:
             return
         try:
-            self.write(self.state())  # alone at first: the output may need recordings that are gone
-            logger.info("step %d: saved, before an error ends the run", step)
-            if self.kept() == "last":
-                self.export("last")
+            self.save("before an error ends the run")
         except Exception as error:
             what = "output/" if self.saved == step else f"what was learnt since step {self.saved or 0}"
             logger.warning("step %d: %s could not be saved: %s", step, what, error or repr(error))
@@ -253,7 +250,7 @@ class Trainer(Keeping):
             self.score_average()
         last = "last", self.progress.step
         if scored or self.saved != self.progress.step or (self.kept() == "last" and self.written() != last):
-            self.save()
+            self.save(f"as {signal.Signals(self.stop.number).name} asked" if self.stop.number else "")
 
     def claim_folder(self, resume: bool) -> dict[str, Any] | None:
         """Return the checkpoint to go on from; refuse a folder that holds another run."""
