@@ -370,6 +370,25 @@ def test_record(
     assert f"{file}: 0.3 s, 0 blocks lost" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("extension", ["m4a", "mp4", "mov", "mkv", "mka", "webm", "aac"])
+def test_containers_hold_what_is_recorded_and_made(
+    extension: str, sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "load_model", lambda args: MODEL)
+    file = tmp_path / f"x.{extension}"
+    assert main(["record", "0.3", "-o", str(file), "--enhance"]) == 0
+    assert 0.3 <= length(file) < 0.4
+    assert main(["live", "--seconds", "0.3", "--record", str(file)]) == 0
+    noisy, clean = (tmp_path / f"x.{side}.{extension}" for side in ("noisy", "clean"))
+    assert 0.2 < length(noisy) < 1
+    assert abs(length(noisy) - length(clean)) < 0.1
+
+
+def length(file: Path) -> float:
+    found = audio.read(file)
+    return found.samples.shape[1] / found.rate
+
+
 def test_a_device_that_stops_is_said_and_what_was_heard_is_kept(
     sound: FakeSound, saved: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

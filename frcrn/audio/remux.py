@@ -95,6 +95,8 @@ class MediaEncoder:
         import av
 
         block = finite(samples, str(self.path), self.rate, start=self.written)
+        if not block.shape[1]:  # a stream's first block; PyAV makes no frame of nothing
+            return
         with spoken_of(str(self.path)):
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(np.clip(block, -1, 1)), "fltp", self._layout)
             frame.sample_rate, frame.time_base = self.rate, Fraction(1, self.rate)
