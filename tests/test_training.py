@@ -6,7 +6,6 @@ import json
 import logging
 import math
 import os
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,12 +40,13 @@ from tests.training_runs import (
     SAMPLES,
     Frozen,
     Tones,
-    elsewhere,
+    free_port,
     last_state,
     network,
     recipe,
     records,
     same,
+    together,
     trainer,
 )
 
@@ -417,34 +417,15 @@ def test_tensorboard_gets_numbers_sound_and_spectrograms(tmp_path: Path):
 # several processes
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def train_frozen(folder: Path, batch_size: int, accumulate: int = 1) -> None:
     """Batch norm is frozen here: over processes its statistics would be those of each process's own share."""
     values = recipe({"every": 2}, max_steps=5, batch_size=batch_size, accumulate=accumulate, save_every=2)
     trainer(folder, values, model=network(Frozen), valid_data=Tones(3)).train()
 
 
-def environment(rank: int, count: int, port: int) -> dict[str, str]:
-    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT")
-    values = dict(zip(names, (rank, rank, count, count, port), strict=True))
-    return {name: str(value) for name, value in values.items()} | {"MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
-
-
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_two_processes_are_one_with_the_doubled_batch(tmp_path: Path, accumulate: int):
-    port = free_port()
-    pair = [
-        elsewhere(train_frozen, tmp_path / "two", 2, accumulate, environment=environment(rank, 2, port))
-        for rank in (0, 1)
-    ]
-    for process in pair:
-        process.join()
-        assert process.exitcode == 0
+    assert together(train_frozen, tmp_path / "two", 2, accumulate) == [0, 0]
     train_frozen(tmp_path / "one", 4, accumulate)
     one, two = (records(tmp_path / name) for name in ("one", "two"))
     for a, b in zip(one, two, strict=True):

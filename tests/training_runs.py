@@ -6,6 +6,7 @@ import json
 import math
 import multiprocessing
 import os
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from frcrn.training import Trainer, checkpoints
 SAMPLES = 640
 LEVELS = [Level(2, stride=4, padding=1, se=False)._asdict(), Level(2, stride=4, padding=1)._asdict()]
 MODEL = {"preset": "tiny", "window": 64, "hop": 32, "bands": 32, "stages": 1, "levels": LEVELS}
+LONGEST = 100
+"""Seconds that several processes may take."""
 TIMING = ("seconds", "seconds_left", "audio_per_second")
 
 
@@ -115,6 +118,26 @@ def elsewhere(act: Callable[..., None], *arguments: Any, environment: Mapping[st
     process = context.Process(target=within, args=(act, arguments, dict(environment or {})))
     process.start()
     return process
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def together(act: Callable[..., None], *arguments: Any, count: int = 2) -> list[int | None]:
+    """Run a function in the processes of one training, as torchrun would; return how each ended."""
+    common = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    ranks = [{**common, "RANK": rank, "LOCAL_RANK": rank, "OMP_NUM_THREADS": 1} for rank in range(count)]
+    processes = [
+        elsewhere(act, *arguments, environment={name: str(value) for name, value in rank.items()}) for rank in ranks
+    ]
+    for process in processes:
+        process.join(LONGEST)
+        process.kill()
+        process.join()
+    return [process.exitcode for process in processes]
 
 
 def within(act: Callable[..., None], arguments: tuple[Any, ...], environment: dict[str, str]) -> None:

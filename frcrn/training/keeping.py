@@ -56,7 +56,6 @@ class Keeping(Scoring):
             other = (held, step) != (wanted, progress.best_step)
             if other and progress.best_step == progress.step:  # cut off between the checkpoint and the output
                 self.export(wanted)
-                self.processes.wait()
                 other = False
             elif held not in ("start", "best"):
                 logger.warning("%s/output: the best weights so far are not there; those after them are", self.folder)
@@ -117,10 +116,14 @@ class Keeping(Scoring):
         return self.processes.all((about.get("weights"), about["step"]))[0]
 
     def export(self, held: Held) -> None:
-        """Make `output/` a complete model directory with the averaged weights, and say in it which these are."""
+        """Make `output/` a complete model directory with the averaged weights, and say in it which these are.
+
+        Every process must call it; it is there for all.
+        """
         if self.processes.first:
             seen = {"step": self.progress.step, "hours": round(self.progress.audio / 3600, 4), "weights": held}
             save_directory(self.settled(), self.folder / "output", extra={"training": seen})
+        self.processes.wait()
 
     def save(self, why: str = "") -> None:
         """Write a checkpoint; without a validation set the output follows the newest weights."""

@@ -251,6 +251,7 @@ class Trainer(Keeping):
         last = "last", self.progress.step
         if scored or self.saved != self.progress.step or (self.kept() == "last" and self.written() != last):
             self.save(f"as {signal.Signals(self.stop.number).name} asked" if self.stop.number else "")
+        self.processes.wait()
 
     def claim_folder(self, resume: bool) -> dict[str, Any] | None:
         """Return the checkpoint to go on from; refuse a folder that holds another run."""
