@@ -76,6 +76,7 @@ def test_all_of_the_runtime_is_imported_without_the_rest(runtime: Path, tmp_path
 @needs_compiler
 def test_the_runtime_alone_enhances_streams_and_says_what_it_is_not(runtime: Path, tmp_path: Path) -> None:
     (tmp_path / "raw.s16").write_bytes(bytes(16_000))
+    (tmp_path / "x.m4a").write_bytes(b"\0\0\0\x1cftypM4A " + bytes(500))
     program = f"""
 import contextlib, io, numpy as np, frcrn
 from frcrn.cli import main
@@ -89,6 +90,10 @@ assert main([]) == 0
 for command in ("train --recipe x", "info", "export -o x", "enhance raw.s16 --runtime torch"):
     assert main(command.split()) == 2
 assert main(["enhance", {str(NOISY)!r}, "-o", "other.flac", "--model", "mine"]) == 2
+sys.modules["av"] = sys.modules["sounddevice"] = None
+assert main(["live"]) == main(["enhance", "x.m4a", "-o", "x.wav"]) == 2
+assert main(["enhance", {str(NOISY)!r}, "-o", "y.m4a"]) == 2
+assert main(["enhance", {str(NOISY)!r}, "-o", "x.wav", "--normalise", "-16"]) == 2
 try:
     frcrn.FRCRN
 except ImportError as error:
@@ -99,6 +104,8 @@ except ImportError as error:
     assert "frcrn.FRCRN needs the full package: pip install frcrn" in done.stdout
     assert "frcrn: frcrn train needs the full package, and this is frcrn-runtime: pip install frcrn" in done.stderr
     assert "mine: frcrn-runtime runs, in C, the bundled models (default, offline)" in done.stderr
+    assert done.stderr.count('pip install "frcrn-runtime[media]"') == 3
+    assert 'pip install "frcrn-runtime[live]"' in done.stderr
     assert "Traceback" not in done.stderr
     assert main(["enhance", str(NOISY), "-o", str(tmp_path / "whole.flac"), "-q"]) == 0
     assert_allclose(read(tmp_path / "clean.flac").samples, read(tmp_path / "whole.flac").samples, atol=1e-4)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from frcrn.audio import MissingPackage, Samples
+from frcrn.audio.formats import installing
 
 Exchange = Callable[[Samples], Samples]
 """[C, n] recorded -> [C, n] to play, at once."""
@@ -67,7 +68,7 @@ def portaudio() -> Any:
     try:
         import sounddevice
     except ImportError as error:
-        raise MissingPackage('live sound needs sounddevice: pip install "frcrn[live]"') from error
+        raise MissingPackage(f"live sound needs sounddevice: {installing('live')}") from error
     except OSError as error:
         raise DeviceError(
             "live sound needs the PortAudio library, which is not installed here "

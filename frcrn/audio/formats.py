@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,12 @@ class AudioError(ValueError):
 
 class MissingPackage(ImportError):
     """An optional package that is needed and not installed; the message says how to install it."""
+
+
+def installing(extra: str) -> str:
+    """Say how to install an extra of what is installed here, the full package or the runtime alone."""
+    name = "frcrn" if find_spec("frcrn.models") else "frcrn-runtime"
+    return f'pip install "{name}[{extra}]"'
 
 
 class AudioFormat(NamedTuple):
@@ -162,7 +169,7 @@ def is_media_name(path: str | os.PathLike[str]) -> bool:
 
 def needs_media(name: str, kind: str) -> str:
     """Say that PyAV is missing."""
-    return f'{name}: found {kind}; accepted are {ACCEPTED}, and with pip install "frcrn[media]" also {MEDIA_NAMES}'
+    return f"{name}: found {kind}; accepted are {ACCEPTED}, and with {installing('media')} also {MEDIA_NAMES}"
 
 
 def format_for(path: str | os.PathLike[str], source: AudioFormat | None = None) -> AudioFormat:

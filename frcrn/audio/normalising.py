@@ -11,7 +11,7 @@ from typing import IO
 
 import numpy as np
 
-from frcrn.audio.formats import MissingPackage
+from frcrn.audio.formats import MissingPackage, installing
 from frcrn.audio.loudness import CEILING, bounded
 from frcrn.audio.reading import BLOCK, Samples
 from frcrn.audio.resampling import resampled
@@ -41,7 +41,7 @@ def integrated(blocks: Iterable[Samples], rate: int, channels: int) -> float:
         import av
         from av.filter import Graph
     except ImportError as error:
-        raise MissingPackage('normalise measures loudness with PyAV: pip install "frcrn[media]"') from error
+        raise MissingPackage(f"normalise measures loudness with PyAV: {installing('media')}") from error
     usual = {1: "mono", 2: "stereo", 3: "3.0"}  # what is not named has the places that are usual for so many channels
     layout = usual.get(channels, f"{channels}c" if channels <= 8 else f"{channels} channels")
     graph = Graph()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from frcrn.audio import mpeg
 from frcrn.audio.arrays import beyond, say_clipped
-from frcrn.audio.formats import AudioError, AudioFormat, format_for, holding
+from frcrn.audio.formats import AudioError, AudioFormat, format_for, holding, installing
 from frcrn.audio.reading import Reader, Samples, finite, media_installed
 from frcrn.audio.remux import MediaEncoder, Origin, kept_tags
 from frcrn.audio.tagging import put_tags
@@ -102,7 +102,7 @@ def _encoder(
 ) -> _Encoder | MediaEncoder:
     if form.container.islower():
         if not media_installed():
-            raise AudioError(f'{path}: writing this needs PyAV: pip install "frcrn[media]"')
+            raise AudioError(f"{path}: writing this needs PyAV: {installing('media')}")
         return MediaEncoder(beside, Path(path), rate, channels, form, origin)
     return _Encoder(beside, path, rate, channels, form, origin)
 
