@@ -270,6 +270,7 @@ def test_the_microphone_is_recorded_as_it_is_and_enhanced(address: str, tmp_path
     ]
     script = """at("record").click();
     await until(() => at("record").textContent.endsWith("0:03"));
+    if (dispatchEvent(new Event("beforeunload", { cancelable: true }))) throw new Error("it can be left unasked");
     at("record").click();
     await until(() => queue.recordings.length); await idle(); await shown();
     return [queue.recordings[0].name, player.sounds.before.rate]"""
@@ -313,3 +314,20 @@ def test_two_tabs_at_once_and_leaving_deletes(browser: Page, address: str, talk:
     assert different and same and size > 44
     assert mine and not hers
     browser.problems.clear()
+
+
+@in_browser
+@pytest.mark.slow
+def test_a_recording_ends_before_it_is_too_large_to_send_and_can_be_kept_in_any_case(tmp_path: Path) -> None:
+    script = """at("record").click();
+    await until(() => queue.recordings.length); await until(() => !queue.recordings[0].busy);
+    return [queue.recordings[0].state, document.querySelector("#list .saveOriginal").textContent]"""
+    flags = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with serving("--max-mb", "1") as address, visited(address, flags) as page:
+        assert page.run(BEGIN + script) == ["done", "Download original"]
+    with serving("--max-mb", "1") as address, visited(address, flags) as page:
+        page.run(BEGIN + "at('record').click(); await until(() => at('record').textContent.endsWith('0:01'))")
+        page.run("const { queue } = await import('/static/app.js'); queue.submit = () => { throw new TypeError(); }")
+        page.run(BEGIN + "at('record').click(); await until(() => queue.recordings[0]?.state === 'failed')")
+        got = soundfile.info(downloaded(page, tmp_path / "out", ".saveOriginal"))
+        assert re.fullmatch(r"Recording .*\.wav", Path(got.name).name) and 0.5 < got.duration < 6

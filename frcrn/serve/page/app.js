@@ -40,17 +40,18 @@ function settings() {
   return found;
 }
 
-async function add(files) {
+async function add(files, recorded = false) {
   let first = null;
   await ready;
   for (const file of files) {
+    const own = recorded ? URL.createObjectURL(file) : null; // there is no other copy of it
     const { megabytes } = known.limits, size = file.size / 2 ** 20;
     if (size > megabytes) {
-      queue.refuse(file.name, () => say("tooLarge", { size: size.toFixed(1), megabytes }));
+      queue.refuse(file.name, () => say("tooLarge", { size: size.toFixed(1), megabytes }), own);
       continue;
     }
     tell(null);
-    const recording = queue.add(file, file.name, settings());
+    const recording = queue.add(file, file.name, settings(), own);
     first ??= recording;
   }
   if (first) choose(first);
@@ -144,12 +145,13 @@ async function toggleRecording() {
     at("record").textContent = say("record");
     const name = `${say("recorded")} ${new Date().toTimeString().slice(0, 8).replaceAll(":", ".")}.wav`;
     const file = new File([await finished.stop()], name, { type: "audio/wav" });
-    return add([file]);
+    return add([file], true);
   }
   await ready;
   if (!navigator.mediaDevices) return tell(() => say("unsafe"), true);
   try {
-    tape = await record();
+    const begun = await record(known.limits, () => tape === begun && doing(toggleRecording)());
+    tape = begun;
   } catch (error) {
     return tell(() => (error.name === "NotAllowedError" ? say("noMicrophone") : error.message), true);
   }
@@ -160,10 +162,8 @@ async function toggleRecording() {
 
 function showTape() {
   if (!tape) return;
-  const seconds = tape.seconds();
-  at("record").textContent = say("stop", { time: clock(seconds, 0) });
-  if (seconds > 60 * known.limits.minutes - 1) toggleRecording();
-  else setTimeout(showTape, 200);
+  at("record").textContent = say("stop", { time: clock(tape.seconds(), 0) });
+  setTimeout(showTape, 200);
 }
 
 function hear(part) {
@@ -271,6 +271,7 @@ addEventListener("drop", (event) => {
   document.body.classList.remove("over");
   doing(add)([...event.dataTransfer.files]);
 });
+addEventListener("beforeunload", (event) => tape && event.preventDefault());
 addEventListener("pagehide", ({ persisted }) => persisted || queue.freeAll());
 
 speak();

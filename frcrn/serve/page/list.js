@@ -31,7 +31,7 @@ export class List {
     const row = document.createElement("li"), bar = document.createElement("progress");
     const what = Object.assign(document.createElement("span"), { className: "what" });
     row.append(
-      button("name", () => this.choose(recording)), what, bar, link("save"), link("saveRemoved"),
+      button("name", () => this.choose(recording)), what, bar, link("save"), link("saveRemoved"), link("saveOriginal"),
       button("again", () => this.again(recording)),
       button("cancel", () => this.queue.cancel(recording)),
       button("remove", () => this.queue.remove(recording)),
@@ -67,6 +67,7 @@ export class List {
     else bar.removeAttribute("value");
     this.link(at("save"), "save", "after", recording);
     this.link(at("saveRemoved"), "saveRemoved", "removed", recording);
+    this.original(at("saveOriginal"), recording);
     this.offer(at("again"), "again", !busy && state !== "done" && recording.file, name);
     this.offer(at("cancel"), "cancel", busy, name);
     this.offer(at("remove"), "remove", !busy, name);
@@ -77,6 +78,13 @@ export class List {
     link.textContent = say(key);
     link.ariaLabel = say(`${key}Of`, { name });
     if (job) link.href = address(job, part);
+  }
+
+  original(link, { own, name }) {
+    link.hidden = !own;
+    link.textContent = say("saveOriginal");
+    link.ariaLabel = say("saveOriginalOf", { name });
+    if (own) Object.assign(link, { href: own, download: name });
   }
 
   offer(button, key, shown, name) {

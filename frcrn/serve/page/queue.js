@@ -4,10 +4,11 @@ import * as service from "./service.js";
 const AT_ONCE = 2;
 const wait = (milliseconds) => new Promise((good) => setTimeout(good, milliseconds));
 
-/** One recording, and what became of it. */
+/** One recording, and what became of it; `own` is the address of one that was made here. */
 export class Recording {
-  constructor(file, name) {
-    Object.assign(this, { file, name, state: "waiting", progress: 0, error: null, job: null, levels: null, run: null });
+  constructor(file, name, own) {
+    Object.assign(this, { file, name, own, state: "waiting", progress: 0 });
+    Object.assign(this, { error: null, job: null, levels: null, run: null });
   }
 
   get busy() {
@@ -23,18 +24,18 @@ export class Queue extends EventTarget {
     this.waiting = [];
   }
 
-  add(file, name, settings) {
-    const recording = new Recording(file, name);
+  add(file, name, settings, own) {
+    const recording = new Recording(file, name, own);
     this.recordings.push(recording);
     this.enhance(recording, settings);
     return recording;
   }
 
   /** Keep in the list what is not sent at all; `why` returns the reason in the language chosen. */
-  refuse(name, why) {
+  refuse(name, why, own) {
     const error = { get message() { return why(); } };
     const run = new AbortController();
-    this.recordings.push(Object.assign(new Recording(null, name), { state: "failed", error, run }));
+    this.recordings.push(Object.assign(new Recording(null, name, own), { state: "failed", error, run }));
     this.set(this.recordings.at(-1), {});
   }
 
@@ -101,6 +102,7 @@ export class Queue extends EventTarget {
   remove(recording) {
     recording.run.abort();
     if (recording.job) service.free(recording.job);
+    if (recording.own) URL.revokeObjectURL(recording.own);
     this.recordings.splice(this.recordings.indexOf(recording), 1);
     this.dispatchEvent(new Event("change"));
   }
