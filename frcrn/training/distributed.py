@@ -69,6 +69,10 @@ class Processes:
         both = self.accelerator.gather(mine.to(self.device)).amax(dim=0).tolist()
         return both[0], both[1]
 
+    def any(self, mine: bool) -> bool:
+        """Tell whether something is so in any of the processes."""
+        return self.agree(float(mine), 0.0)[0] > 0
+
     def mean(self, values: Mapping[str, float]) -> dict[str, float]:
         """Return the mean of each value over the processes."""
         found = self.all(dict(values))

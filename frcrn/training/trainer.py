@@ -27,6 +27,7 @@ from frcrn.training.distributed import Processes
 from frcrn.training.ema import Average
 from frcrn.training.graphed import build_stepper, check_graph
 from frcrn.training.keeping import Keeping
+from frcrn.training.loading import LoadingFailed
 from frcrn.training.logs import Tracker, files_of, refuse_foreign, refuse_robbed, write_recipe
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.outcome import Result, result_of
@@ -162,19 +163,22 @@ class Trainer(Keeping):
 
     def next_batches(self, loaded: Iterator[Batch]) -> list[Batch] | None:
         """Return the batches of a step, or None where a signal came first; what was learnt outlasts their failure."""
-        plan = self.recipe.train
+        failed: Exception | None = None
+        parts: list[Batch] | None = None
 
         def get() -> list[Batch]:
-            return [next(loaded) for _ in range(plan.accumulate)]
+            return [next(loaded) for _ in range(self.recipe.train.accumulate)]
 
-        alone = self.processes.count == 1  # several stop at the same step, and save together
+        # several stop at the same step; and what loads in this process is not cut off within
+        cut = self.processes.count == 1 and self.recipe.train.workers
         try:
-            # what loads in this process is not cut off within
-            return self.stop.wait_for(get) if alone and plan.workers else get()
-        except Exception:
-            if alone:
-                self.save_before_error()
-            raise
+            parts = self.stop.wait_for(get) if cut else get()
+        except Exception as error:  # noqa: BLE001 - raised once all have saved together
+            failed = error
+        if self.processes.any(failed is not None):
+            self.save_before_error()
+            raise failed or LoadingFailed("another process of this run could not load its batch, and says why")
+        return parts
 
     def save_before_error(self) -> None:
         """Save what was learnt since the last checkpoint, if that is possible still, else say that it is not."""
