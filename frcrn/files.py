@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import errno
+import itertools
 import json
 import os
 import secrets
@@ -28,10 +29,11 @@ _unfinished: set[tuple[int, Path]] = set()
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str], *, new: bool = False) -> Iterator[Path]:
     """Give an empty file of our own beside `path`; on success it takes that place, otherwise it is removed.
 
-    Nobody can have put a file or a link there before: its name cannot be foreseen, and one that exists is refused.
+    With `new` it replaces none that came there meanwhile, but takes another name and says so in an error. Nobody can
+    have put a file or a link beside `path` before: that name cannot be foreseen, and one that exists is refused.
     """
     target = Path(os.path.realpath(path_text(path, "the file")))
     if target.is_dir():
@@ -59,7 +61,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             if special:
                 _pour(beside, target)
             else:
-                os.replace(beside, target)
+                free = _claimed(target) if new else target
+                os.replace(beside, free)
+                if free != target:
+                    this = Path(path).with_name(free.name)
+                    raise ValueError(f"{path}: came there meanwhile, and is not replaced; this one is in {this}")
     except OSError as error:
         if (is_full(error) and error.filename is None) or str(error.filename) == str(beside):
             error.filename = str(path)
@@ -67,6 +73,19 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         beside.unlink(missing_ok=True)
         _unfinished.discard(ours)
+
+
+def _claimed(target: Path) -> Path:
+    """Take a name that nobody else has for a file, or the next such name."""
+    for number in itertools.count(1):
+        name = target if number == 1 else target.with_name(f"{part_name(target.stem)}-{number}{target.suffix}")
+        try:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except OSError:  # there is one, or no room for another
+            if os.path.lexists(name):
+                continue
+        break
+    return name
 
 
 def is_full(error: BaseException | None) -> bool:

@@ -363,7 +363,7 @@ def test_record(
     assert sound.opened[0].settings["device"] == 0
     assert_allclose(audio.read(file).samples, sound.wave[:, :4800], atol=2**-15)
     sound.rates = (8000,)
-    assert main(["record", "0.3", "-o", str(file), "--enhance", "--rate", "8000"]) == 0
+    assert main(["record", "0.3", "-o", str(file), "--enhance", "--rate", "8000", "--force"]) == 0
     found = audio.read(file)
     assert found.rate == 8000
     assert_allclose(found.samples, expected(sound.wave[:, :2400], 8000), atol=2**-15 + 1e-5)
@@ -633,6 +633,55 @@ def test_an_earlier_recording_is_replaced_only_when_told(
     assert not sound.opened
     assert main([*arguments, "--force"]) == 0
     assert first.stat().st_size > 44
+
+
+def test_a_recording_is_replaced_only_when_told_and_when_there_is_another(
+    sound: FakeSound, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "take.wav"
+    file.write_bytes(b"the first take")
+    arguments = ["record", "0.1", "-o", str(file)]
+    assert main(arguments) == 2
+    there = f"frcrn: {file}: is there already; --force replaces it, and -o names another file\n"
+    assert capsys.readouterr().err == there and not sound.opened
+    whole, sound.wave = sound.wave, sound.wave[:, :0]
+    assert main([*arguments, "--force"]) == 2
+    assert "gave no sound; nothing is written" in capsys.readouterr().err
+    assert file.read_bytes() == b"the first take" and list(tmp_path.iterdir()) == [file]
+    sound.wave = whole
+    assert main([*arguments, "--force"]) == 0
+    assert audio.read(file).samples.shape == (1, RATE // 10)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        (["record", "0.1", "-o", "take.wav"], ["take.wav"]),
+        (["live", "--seconds", "0.1", "--record", "take.wav"], ["take.noisy.wav", "take.clean.wav"]),
+    ],
+)
+def test_a_recording_that_came_meanwhile_stays_and_so_does_this_one(
+    arguments: list[str],
+    names: list[str],
+    sound: FakeSound,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def another(settings: Any) -> None:
+        for name in names:
+            Path(name).write_bytes(b"another")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command, "load_model", lambda args: MODEL)
+    monkeypatch.setattr(FakeStream, "start", lambda self, start=FakeStream.start: (another(self), start(self)))
+    assert main(arguments) == 2
+    second = [name.replace(".wav", "-2.wav") for name in names]
+    said = f"frcrn: {names[0]}: came there meanwhile, and is not replaced; this one is in {second[0]}\n"
+    assert capsys.readouterr().err.endswith(said)
+    assert all(Path(name).read_bytes() == b"another" for name in names)
+    assert all(audio.read(name).samples.shape[1] >= RATE // 10 for name in second)
+    assert sorted(os.listdir()) == sorted([*names, *second])
 
 
 def test_what_stops_the_network_is_said_and_what_was_heard_is_kept(

@@ -48,16 +48,17 @@ def writer(
     frames: int = 0,
     origin: Origin | None = None,
     keep: bool = False,
+    new: bool = False,
 ) -> Iterator[Append]:
     """Give a function that appends blocks [C, n]; `frames` says how many are expected in all.
 
     What a recording holds besides its sound, its tags and a video's picture, is taken over from `origin`. With `keep`,
-    for what cannot be made again, the file stays as far as it came, whatever ends it.
+    for what cannot be made again, the file stays as far as it came, whatever ends it; with `new` it replaces no other.
     """
     form = holding(format or format_for(path), channels, frames)
     failure: BaseException | None = None
     try:
-        with replacing(path) as beside:
+        with replacing(path, new=new) as beside:
             try:
                 with _encoder(beside, path, rate, channels, form, origin) as encoder:
                     counted = _Counted(encoder.append, whole=form.subtype in _BITS or form.container.islower())

@@ -59,6 +59,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     record = commands.add_parser("record", help="record from a microphone", description=RECORD)
     record.add_argument("seconds", type=float, metavar="SECONDS", help="duration in seconds")
     record.add_argument("-o", "--output", type=place, required=True, metavar="FILE", help="the audio file to write")
+    record.add_argument("--force", action="store_true", help="replace a file of the same name")
     record.add_argument("--enhance", action="store_true", help="remove the noise")
     _add_microphone(record, "the microphone's")
     add_model(record)
@@ -98,7 +99,7 @@ def run_live(args: argparse.Namespace) -> int:
     block = max(1, round(model.hop * rate / model.sample_rate))
     sides = _sides(args.record, force=args.force) if args.record else []
     with noted_signals() as came, ExitStack() as stack:
-        tap = _both_sides(stack, sides, rate, args.channels) if sides else None
+        tap = _both_sides(stack, sides, rate, args.channels, force=args.force) if sides else None
         live = stack.enter_context(Live(stream, block, cushion=round(args.cushion * rate / 1000), tap=tap))
         flow = stack.enter_context(duplex(source, target, rate, block, args.channels, live.exchange))
         print(f"{source.name} -> {target.name}, {rate} Hz, {args.channels} channels", file=sys.stderr)
@@ -132,17 +133,23 @@ def _list() -> int:
 def _sides(path: Path, *, force: bool) -> list[Path]:
     """Name a file for what is recorded and one for what is made of it; nobody has named those that are there."""
     sides = [path.with_name(f"{path.stem}.{side}{path.suffix}") for side in ("noisy", "clean")]
-    for side in sides:
-        if os.path.lexists(side) and not force:
-            raise ValueError(f"{side}: is there already; --force replaces it, and --record names another file")
+    if not force:
+        _refuse_there(sides, "--record")
     return sides
 
 
-def _both_sides(stack: ExitStack, sides: Iterable[Path], rate: int, channels: int) -> Tap:
+def _refuse_there(paths: Iterable[Path], option: str) -> None:
+    """Refuse names that are taken: what was recorded cannot be made again."""
+    for path in paths:
+        if os.path.lexists(path):
+            raise ValueError(f"{path}: is there already; --force replaces it, and {option} names another file")
+
+
+def _both_sides(stack: ExitStack, sides: Iterable[Path], rate: int, channels: int, *, force: bool) -> Tap:
     """Open both files."""
     from frcrn.audio import writer
 
-    noisy, clean = (stack.enter_context(writer(side, rate, channels, keep=True)) for side in sides)
+    noisy, clean = (stack.enter_context(writer(side, rate, channels, keep=True, new=not force)) for side in sides)
 
     def tap(recorded: Samples, made: Samples) -> None:
         noisy(recorded)
@@ -208,6 +215,9 @@ def run_record(args: argparse.Namespace) -> int:
     if not 0 < args.seconds < math.inf:
         raise ValueError(f"{args.seconds:g} seconds: expected more than 0, and an end")
     _check_channels(args.channels)
+    poured = args.output.exists() and not args.output.is_file()  # into a pipe or a device
+    if not (poured or args.force):
+        _refuse_there([args.output], "-o")
     source = choose("input", args.input)
     rate = checked_rate(args.rate or source.rate)
     length = round(args.seconds * rate)
@@ -217,7 +227,7 @@ def run_record(args: argparse.Namespace) -> int:
     recorder = Recorder(length)
     with ExitStack() as signals:
         came = signals.enter_context(noted_signals())
-        with writer(args.output, rate, args.channels, frames=recorder.length, keep=True) as append:
+        with writer(args.output, rate, args.channels, frames=recorder.length, keep=True, new=not args.force) as append:
 
             def take() -> None:
                 block = recorder.take()
@@ -230,7 +240,7 @@ def run_record(args: argparse.Namespace) -> int:
                 raise _unheard(source.name, came)
             if stream:
                 append(stream.flush().reshape(args.channels, -1))
-            if args.output.exists() and not args.output.is_file():
+            if poured:
                 signals.close()  # a pipe that nobody reads would be waited for without end
     recorded = recorder.taken
     print(f"{args.output}: {recorded / rate:.1f} s, {flow.lost} blocks lost by the device", file=sys.stderr)
