@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -232,6 +234,21 @@ def test_a_damaged_checkpoint_is_named_and_skipped(
     newest.write_bytes(harmed[harm])
     start(folder, resume=True)
     assert any(str(newest) in message and "skipped" in message for message in caplog.messages)
+    check_equal(folder, whole)
+
+
+@pytest.mark.parametrize("part", ["average", "model"])
+def test_a_checkpoint_of_weights_that_are_no_numbers_is_skipped(
+    tmp_path: Path, whole: Path, part: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    state = checkpoints.newest(folder / "checkpoints")
+    assert state is not None
+    next(iter(state[part].values())).fill_(math.nan)
+    newest = checkpoints.save(folder / "checkpoints", STEPS, state, keep=3)
+    start(folder, resume=True)
+    assert f"{newest}: its weights are not all finite numbers; skipped" in caplog.messages
     check_equal(folder, whole)
 
 

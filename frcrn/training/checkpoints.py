@@ -81,6 +81,9 @@ def load(path: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(state, dict) or not all(is_plain(value) for value in tensors_in(state)):
         raise Damaged(f"{path}: expected a table of plain tensors and numbers")
+    weights = tensors_in([state.get("model"), state.get("average")])
+    if not all(value.float().isfinite().all() for value in weights):
+        raise Damaged(f"{path}: its weights are not all finite numbers")
     return state
 
 
