@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import pytest
 from torch import Tensor
 
 from frcrn.training import keeping, train
+from frcrn.training.batches import BatchOrder
 from tests.training_runs import Tones, last_state, recipe, together
 
 pytestmark = pytest.mark.slow
@@ -64,3 +68,35 @@ def test_what_was_learnt_outlasts_recordings_that_one_process_misses(tmp_path: P
     said = [(tmp_path / f"error{rank}").read_text() for rank in (0, 1)]
     assert said[missing] == "gone.wav: not there"
     assert said[1 - missing] == "another process of this run could not load its batch, and says why"
+
+
+class Spoiled(Tones):
+    """Tones of which the first has a sample that is no number."""
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        example = super().__getitem__(key)
+        example["noisy"][7] = math.nan if key[1] == 0 else 0
+        return example
+
+
+def with_spoiled(folder: Path) -> None:
+    train(recipe(max_steps=5, log_every=5, seed=4), work_dir=folder, train_data=Spoiled())
+
+
+def test_examples_that_are_no_sound_are_counted_over_all_processes(tmp_path: Path) -> None:
+    assert together(with_spoiled, tmp_path / "run") == [0, 0]
+    order = BatchOrder(10, 6, seed=4)
+    found = sum(order.example(place)[1] == 0 for place in range(30))
+    said = f"recipe.data: {found} of 30 examples have samples that are no finite numbers"
+    assert (tmp_path / "run" / "train.log").read_text().count(said) == 1
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_only_the_first_process_prints_warnings(first: bool) -> None:
+    code = (
+        "import logging; from frcrn.cli.train import reporting\n"
+        f"with reporting({first}):\n"
+        "    for name in ('frcrn.data', 'frcrn.training'): logging.getLogger(name).warning('odd')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines() == ["odd", "odd"] * first

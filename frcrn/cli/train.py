@@ -100,6 +100,7 @@ def read_tables(args: argparse.Namespace) -> dict[str, Any]:
 def reporting(first: bool) -> Iterator[Watcher | None]:
     """Show a bar where a person watches, else the lines of the log; only one process reports."""
     if not first:
+        logging.getLogger("frcrn").addHandler(logging.NullHandler())  # else Python itself prints the warnings
         yield None
     elif sys.stderr.isatty():
         with progress_bar(1, "train") as bar, scores_above(bar):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from frcrn.audio.arrays import samples_of
+from frcrn.training.distributed import Processes
 from frcrn.training.loading import Guarded, from_workers, prepare_worker, started
 
 logger = logging.getLogger("frcrn.training")
@@ -85,7 +86,7 @@ def _floats(wave: Any) -> Tensor:
 
 
 class Spoiled:
-    """Counts the examples that have samples which are no numbers, of all that a run has heard by now."""
+    """Counts the examples that have samples which are no numbers, of all that a process has heard by now."""
 
     def __init__(self) -> None:
         self.found = self.seen = 0
@@ -100,14 +101,17 @@ class Spoiled:
                 f"recipe.data: all of the first {self.seen} examples have samples that are no finite numbers"
             )
 
-    def warn(self) -> None:
-        """Say once how many there are."""
-        if self.found and not self.said:
-            self.said = True
+    def warn(self, processes: Processes) -> None:
+        """Say once how many there are, over all processes; each must call it."""
+        if self.said:
+            return
+        found, seen = map(sum, zip(*processes.all((self.found, self.seen)), strict=True))
+        self.said = found > 0
+        if self.said and processes.first:
             logger.warning(
                 "recipe.data: %d of %d examples have samples that are no finite numbers, which are taken for silence",
-                self.found,
-                self.seen,
+                found,
+                seen,
             )
 
 

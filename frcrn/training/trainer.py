@@ -167,7 +167,9 @@ class Trainer(Keeping):
         parts: list[Batch] | None = None
 
         def get() -> list[Batch]:
-            return [next(loaded) for _ in range(self.recipe.train.accumulate)]
+            found = [next(loaded) for _ in range(self.recipe.train.accumulate)]
+            self.spoiled.count(found)
+            return found
 
         # several stop at the same step; and what loads in this process is not cut off within
         cut = self.processes.count == 1 and self.recipe.train.workers
@@ -212,7 +214,6 @@ class Trainer(Keeping):
         progress.audio += everyone * sum(batch["noisy"].numel() for batch in parts) / self.model.sample_rate
         row = 0 if finite else progress.skipped_in_a_row + 1
         progress.learn((not finite, row), self.recipe.train.nonfinite_limit)
-        self.spoiled.count(parts)
 
     def after_step(self) -> None:
         """Log, evaluate and save where they are due."""
@@ -228,7 +229,7 @@ class Trainer(Keeping):
 
     def log(self) -> None:
         """Record the means since the last record."""
-        self.spoiled.warn()
+        self.spoiled.warn(self.processes)
         self.progress.learn(self.stepper.left_out(), self.recipe.train.nonfinite_limit)
         progress, seconds = self.progress, time.monotonic() - self.started
         self.shown = self.stepper.means() | {
@@ -246,7 +247,7 @@ class Trainer(Keeping):
 
     def finish(self) -> None:
         """Evaluate the last step, unless a signal asks to be quick, and save it."""
-        self.spoiled.warn()
+        self.spoiled.warn(self.processes)
         scored = self.stop.number is None and self.valid_data is not None
         scored = scored and self.progress.evaluated != self.progress.step
         if scored:
