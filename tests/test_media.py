@@ -162,6 +162,28 @@ def test_a_player_need_not_have_all_of_a_video_to_begin(tmp_path: Path, kind: st
     assert 0 < content.find(b"moov") < content.find(b"mdat")
 
 
+@pytest.mark.parametrize("kind", ["m4a", "mp4", "mov", "mkv", "aac"])
+def test_what_is_recorded_is_kept_where_the_disk_is_full(tmp_path: Path, kind: str) -> None:
+    resource = pytest.importorskip("resource")
+    path, limits = tmp_path / f"x.{kind}", resource.getrlimit(resource.RLIMIT_FSIZE)
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, (1, RATE)).astype(np.float32)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
+    try:
+        with (
+            pytest.raises(AudioError, match=r"cannot be written: .*; what came before is kept$"),
+            audio.writer(path, RATE, 1, keep=True) as append,
+        ):
+            for _ in range(10):
+                append(wave)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with audio.Reader(path, repair=True) as reader:
+        assert reader.read(3 * reader.rate).shape == (1, 3 * reader.rate)
+    with audio.writer(path, RATE, 1, keep=True) as append:
+        append(wave)
+    assert 1 <= float(probe(path)["format"]["duration"]) < 1.2
+
+
 def test_without_the_extra_the_error_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = film(tmp_path, "mp4")
     monkeypatch.setattr("frcrn.audio.reading.media_installed", lambda: False)

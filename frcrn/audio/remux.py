@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -41,9 +42,17 @@ def kept_tags(origin: Origin) -> Tags:
         return Tags([f"{_KEYS.get(key.lower(), key.upper())}={value}".encode() for key, value in texts])
 
 
-def muxer(container: str) -> dict[str, Any]:
-    """Return PyAV's name of a container and its options; a player need not have all of an mp4 to begin."""
-    options = {"movflags": "faststart"} if container in ("ipod", "mp4", "mov", "3gp") else {}
+_IN_PARTS = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000"}
+"""An mp4 that can be read as far as it came, second by second; what is written whole is an ordinary one."""
+
+
+def muxer(container: str, *, keep: bool = False) -> dict[str, Any]:
+    """Return PyAV's name of a container and its options; a player need not have all of an mp4 to begin.
+
+    With `keep`, nor need the disk have room for its end.
+    """
+    whole = _IN_PARTS if keep else {"movflags": "faststart"}
+    options = whole if container in ("ipod", "mp4", "mov", "3gp") else {}
     # PyAV puts no cover into ffmpeg's `ipod`, which is mp4 under another brand
     return (
         {"format": "mp4", "options": options | {"brand": "M4A "}}
@@ -59,16 +68,24 @@ class MediaEncoder:
     """Encode blocks into the container `beside`, in whose messages `path` stands."""
 
     def __init__(
-        self, beside: Path, path: Path, rate: int, channels: int, form: AudioFormat, origin: Origin | None
+        self,
+        beside: Path,
+        path: Path,
+        rate: int,
+        channels: int,
+        form: AudioFormat,
+        origin: Origin | None,
+        *,
+        keep: bool = False,
     ) -> None:
         import av
 
         self.path, self.rate, self.written = path, rate, 0
         self._source = _opened(origin)
         old = chosen(self._source, str(path), origin.track) if self._source and origin else None
-        with spoken_of(str(path)):
+        with _written(path):
             container = MEDIA.get(path.suffix.lower(), (form.container,))[0]
-            self._sink = av.open(str(beside), "w", **muxer(container))
+            self._sink = av.open(str(beside), "w", **muxer(container, keep=keep))
             self._copies: dict[int, Any] = {}
             self._layout = _layout(channels, old)
             self._sound = self._add_streams(form, channels, old, origin)
@@ -82,7 +99,7 @@ class MediaEncoder:
         return self
 
     def __exit__(self, kind: object, *error: object) -> None:
-        with spoken_of(str(self.path)):
+        with _written(self.path):
             if kind is None:
                 self._mux(self._sound.encode(frame) for frame in [*self._fits.resample(None), None])
                 self._copy_until(float("inf"))
@@ -97,7 +114,7 @@ class MediaEncoder:
         block = finite(samples, str(self.path), self.rate, start=self.written)
         if not block.shape[1]:  # a stream's first block; PyAV makes no frame of nothing
             return
-        with spoken_of(str(self.path)):
+        with _written(self.path):
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(np.clip(block, -1, 1)), "fltp", self._layout)
             frame.sample_rate, frame.time_base = self.rate, Fraction(1, self.rate)
             frame.pts = round(self._start * self.rate) + self.written
@@ -175,6 +192,17 @@ class MediaEncoder:
     def _mux(self, packets: Any) -> None:
         for several in packets:
             self._sink.mux(several)
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Say of what PyAV raises that it cannot be written."""
+    import av
+
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        raise AudioError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _opened(origin: Origin | None) -> Any:

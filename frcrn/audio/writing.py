@@ -60,7 +60,7 @@ def writer(
     try:
         with replacing(path, new=new) as beside:
             try:
-                with _encoder(beside, path, rate, channels, form, origin) as encoder:
+                with _encoder(beside, path, rate, channels, form, origin, keep) as encoder:
                     counted = _Counted(encoder.append, whole=form.subtype in _BITS or form.container.islower())
                     yield counted
                 encoder.confirm()
@@ -99,12 +99,18 @@ def _holds_sound(path: Path) -> bool:
 
 
 def _encoder(
-    beside: Path, path: str | os.PathLike[str], rate: int, channels: int, form: AudioFormat, origin: Origin | None
+    beside: Path,
+    path: str | os.PathLike[str],
+    rate: int,
+    channels: int,
+    form: AudioFormat,
+    origin: Origin | None,
+    keep: bool,
 ) -> _Encoder | MediaEncoder:
     if form.container.islower():
         if not media_installed():
             raise AudioError(f"{path}: writing this needs PyAV: {installing('media')}")
-        return MediaEncoder(beside, Path(path), rate, channels, form, origin)
+        return MediaEncoder(beside, Path(path), rate, channels, form, origin, keep=keep)
     return _Encoder(beside, path, rate, channels, form, origin)
 
 
