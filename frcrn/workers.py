@@ -92,7 +92,10 @@ class Pool:
     def ask(self, question: object) -> Any:
         """Return the answer of this thread's process, or raise how it died; the next question starts another."""
         try:
-            return self._helper().ask(question)
+            helper = self._helper()
+            if self.closed:  # while it started; what it would begin is not waited for
+                raise Died(-signal.SIGTERM)
+            return helper.ask(question)
         except Died:
             self._local.helper = None
             raise

@@ -420,10 +420,23 @@ def test_a_pipe_is_no_model_of_dnsmos(tmp_path: Path) -> None:
         dnsmos.available(tmp_path)
 
 
+def test_a_scoring_process_that_is_killed_while_it_starts_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, deaths = pool.helper, [Died(-9), Died(-15)]
+
+    def unlucky(*names: str) -> Helper:
+        if deaths:
+            raise deaths.pop()
+        return start(*names)
+
+    monkeypatch.setattr(pool, "helper", unlucky)
+    with Scorers(("si_sdr",), workers=1) as scorers:
+        assert "si_sdr" in scorers.submit(np.arange(16000) % 7, np.arange(16000) % 5).result().values
+
+
 def test_scoring_processes_that_cannot_start_are_an_error_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_start(*_: object, **__: object) -> None:
         raise Died(-9)
 
-    monkeypatch.setattr("frcrn.evaluation.metrics.pool.helper", no_start)
+    monkeypatch.setattr(pool, "helper", no_start)
     with Scorers(("si_sdr",), workers=1) as scorers, pytest.raises(OSError, match="did not start.*SIGKILL"):
         scorers.submit(np.ones(16000), np.ones(16000)).result()

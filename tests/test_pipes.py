@@ -401,3 +401,16 @@ def test_a_process_ends_quietly(saved: str, end: str) -> None:
     for stream in (process.stdin, process.stdout, process.stderr):
         with contextlib.suppress(BrokenPipeError):
             stream.close()
+
+
+def test_all_is_put_out_before_what_follows_the_samples_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever writes may keep the pipe open."""
+    sink, wave = io.BytesIO(), noise(1, 800)
+
+    def never(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipes.Inlet, "skip", never)
+    with pytest.raises(KeyboardInterrupt):
+        pipes.pass_through(MODEL, io.BytesIO(wave.tobytes()), sink, form="f32le")
+    assert len(sink.getvalue()) == wave.nbytes

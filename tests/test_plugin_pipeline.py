@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ import pytest
 import soundfile
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from torch.utils.data import IterableDataset
 
 pytest.importorskip("modelscope")
 
@@ -345,6 +347,47 @@ def test_all_that_can_be_seen_twice_is_looked_at_before_anything_is_written(
     with pytest.raises(AudioError, match="a.wav is an input, too"):
         ans(given, output_path=tmp_path)
     assert Path(names[1]).read_bytes() == before
+
+
+class Once:
+    """Inputs that are gone once they were seen, and of which it is known how many they are."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.left = iter(names)
+
+    def __len__(self) -> int:
+        return 2
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self.left
+
+
+class OnceForTorch(Once, IterableDataset[str]):
+    """The same; torch gives it a `__getitem__` that always fails."""
+
+
+@pytest.mark.parametrize("kind", [Once, OnceForTorch])
+def test_what_can_be_seen_only_once_is_not_seen_before(kind: type[Once], with_network: Pipe, tmp_path: Path) -> None:
+    names = [str(save(tmp_path / name, speech(0.1, seed=1))) for name in ("a.wav", "b.wav")]
+    with_network(Gain(0.5))(kind(names), output_path=tmp_path / "out")
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.wav", "b.wav"]
+
+
+def test_a_dataset_without_an_end_of_its_own_is_seen_as_far_as_it_is_long(with_network: Pipe, tmp_path: Path) -> None:
+    names = [str(save(tmp_path / name, speech(0.1, seed=1))) for name in ("a.wav", "b.wav")]
+
+    class Around:
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> str:
+            if index == 2:
+                raise KeyError(index)
+            return names[index]
+
+    with pytest.raises(KeyError):
+        with_network(Gain(0.5))(Around(), output_path=tmp_path / "out")
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.wav", "b.wav"]
 
 
 def test_a_result_does_not_take_the_place_of_another_input(with_network: Pipe, tmp_path: Path) -> None:

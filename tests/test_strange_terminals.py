@@ -10,6 +10,8 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -58,31 +60,59 @@ def test_a_terminal_that_closes_is_left_in_order(number: signal.Signals) -> None
         signal.signal(number, before)
 
 
+@contextmanager
+def importing(folder: Path, work: str, swallows: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """Run a command that imports something for half a second, and does this work then; begin when it imports."""
+    pause = "try:\n    time.sleep(0.5)\nexcept BaseException:\n    pass\n" if swallows else "time.sleep(0.5)\n"
+    (folder / "deaf.py").write_text(f"import time\nprint('importing', flush=True)\n{pause}")
+    program = (
+        f"import argparse, queue, sys, time\nfrom frcrn import cli\nfrom frcrn.cli.signals import noted_signals\n{work}"
+    )
+    program += "cli.build_parser = lambda: argparse.ArgumentParser()\n"
+    program += "argparse.ArgumentParser.parse_args = lambda *_: argparse.Namespace(run=run)\nsys.exit(cli.main([]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "importing\n"
+            yield process
+        finally:
+            process.kill()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("swallows", [True, False])
 def test_an_import_that_swallows_an_interrupt_is_waited_for(
     number: signal.Signals, swallows: bool, tmp_path: Path
 ) -> None:
     """As the start of numpy.random does, at some moments."""
-    pause = "try:\n    time.sleep(0.5)\nexcept BaseException:\n    pass\n" if swallows else "time.sleep(0.5)\n"
-    (tmp_path / "deaf.py").write_text(f"import time\nprint('importing', flush=True)\n{pause}")
-    work = "def run(args):\n    import deaf, queue\n    print('imported', flush=True)\n    queue.SimpleQueue().get()\n"
-    program = f"import argparse, sys\nfrom frcrn import cli\n{work}"
-    program += "cli.build_parser = lambda: argparse.ArgumentParser()\n"
-    program += "argparse.ArgumentParser.parse_args = lambda *_: argparse.Namespace(run=run)\nsys.exit(cli.main([]))"
-    with subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as process:
-        try:
-            assert process.stdout is not None and process.stdout.readline() == "importing\n"
-            process.send_signal(number)
-            assert process.wait(60) == 128 + number
-        finally:
-            process.kill()
+    with importing(tmp_path, "def run(args):\n    import deaf\n    queue.SimpleQueue().get()\n", swallows) as process:
+        process.send_signal(number)
+        assert process.wait(60) == 128 + number
+
+
+def test_a_signal_within_an_import_is_heard_by_whoever_hears_signals_after_it(tmp_path: Path) -> None:
+    work = "def run(args):\n    import deaf\n    with noted_signals() as came:\n"
+    work += "        while not came:\n            time.sleep(0.01)\n        return 40 + came[0]\n"
+    with importing(tmp_path, work) as process:
+        time.sleep(0.45)  # so that the import is over when the signal comes again
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 40 + signal.SIGTERM
+
+
+def test_a_signal_that_code_takes_for_an_error_of_its_own_is_none(tmp_path: Path) -> None:
+    """As what reads weights does."""
+    work = "def run(args):\n    print('importing', flush=True)\n    try:\n        time.sleep(60)\n"
+    work += "    except SystemExit as error:\n        raise ValueError('the file is damaged') from error\n"
+    with importing(tmp_path, work) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 128 + signal.SIGTERM
+        assert process.stderr is not None and process.stderr.read() == ""
 
 
 def test_what_is_to_survive_its_terminal_does(monkeypatch: pytest.MonkeyPatch) -> None:

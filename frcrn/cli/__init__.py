@@ -37,8 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 an error said in one sentence, 130 interrupted."""
     open_standard_streams()
     args = build_parser().parse_args(argv)
+    came: list[int] = []
     try:
-        with terminable():
+        with terminable() as came:
             code = int(args.run(args))
             sys.stdout.flush()
             return code
@@ -50,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (ValueError, OSError, ImportError, MemoryError) as error:
+        if came:  # it was raised within code that says all that goes wrong as an error of its own
+            return 128 + came[-1]
         report_error(error)
         return FAILED
 

@@ -16,34 +16,38 @@ PAUSE = 0.05
 
 
 @contextmanager
-def terminable() -> Iterator[None]:
+def terminable() -> Iterator[list[int]]:
     """Leave by an exception at Ctrl-C, when told to end, or when the terminal closes: nothing half-written stays.
 
-    Not within an import: there are packages whose import swallows the exception, and the command would go on.
+    Not within an import: there are packages whose import swallows the exception, and the command would go on. The
+    signals that came are in the list, for what they are taken for by code that they pass through.
     """
+    came: list[int] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield came
         return
-    outside = _imports(sys._getframe())
+    outside, over = _imports(sys._getframe()), False
 
     def leave(number: int, frame: FrameType | None) -> None:
         if _imports(frame) > outside:
             _thread.start_new_thread(again, (number,))
-        elif number == signal.SIGINT:
+            return
+        came.append(number)
+        if number == signal.SIGINT:
             raise KeyboardInterrupt
-        else:
-            sys.exit(128 + number)
+        sys.exit(128 + number)
 
     def again(number: int) -> None:
         time.sleep(PAUSE)
-        if signal.getsignal(number) is leave:
+        if not over:  # whoever hears the signal by now
             _send_to_main(number)
 
     own = signal.getsignal(signal.SIGINT) != signal.default_int_handler  # of whoever calls us
     before = {number: signal.signal(number, leave) for number in _ending() if not (own and number == signal.SIGINT)}
     try:
-        yield
+        yield came
     finally:
+        over = True
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -298,8 +298,9 @@ def pass_through(
     pieces = inlet.pieces(layout.size)
     while piece := _next(pieces, passage):
         passage.push(piece)
+    problem = passage.finish()
     inlet.skip(1 << 62)  # what follows the samples of a wav, so that who writes it is not cut off
-    return passage.finish()
+    return problem
 
 
 def _next(pieces: Iterator[bytes], passage: Passage) -> bytes:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from torch.utils.data import IterableDataset
 
 from frcrn import audio
 from frcrn.audio import AudioError
@@ -31,7 +34,7 @@ class Target:
             return
         if self.path.exists() and not self.path.is_dir() or not self.path.exists() and audio.is_audio_name(self.path):
             raise AudioError(f"{self.path}: is the name of a file; many inputs need a folder")
-        known = inputs if many and can_be_walked_twice(inputs) else ()
+        known = looked_at(inputs) if many else []
         self.names = Names(self.path, known)
         Names(self.path, known).of_all(known)
 
@@ -77,9 +80,20 @@ class Names:
         return name
 
 
-def can_be_walked_twice(inputs: Any) -> bool:
-    """Tell a list, column, series, array or dataset from a generator, whose inputs are gone once they were seen."""
-    return hasattr(inputs, "__len__") and iter(inputs) is not inputs
+def looked_at(inputs: Any) -> list[Any]:
+    """Return what names each input of a list, column, series, array or dataset, None where nothing does.
+
+    Of what can be seen only once, such as a generator, nothing is looked at.
+    """
+    lasting = hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__") and not isinstance(inputs, IterableDataset)
+    return [named(source) for source in islice(inputs, len(inputs))] if lasting else []
+
+
+def named(source: Any) -> Any:
+    """Return of an input only what its result is named by."""
+    if isinstance(source, Mapping):
+        return {"path": source.get("path")}
+    return source if isinstance(source, (str, os.PathLike)) or hasattr(source, "fileno") else None
 
 
 def file_of(source: Any) -> Any:

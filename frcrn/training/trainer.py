@@ -12,6 +12,7 @@ from typing import Any
 
 from frcrn.export.fixed.training import train_rounded
 from frcrn.files import held, refuse_links
+from frcrn.inference.manifest import sweep
 from frcrn.models.base import Enhancer
 from frcrn.training import checkpoints, random_state
 from frcrn.training.batches import Batch, BatchOrder, Spoiled, batches
@@ -112,6 +113,7 @@ class Trainer(Keeping):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 refuse_links(*files_of(self.folder))
                 stack.enter_context(held(self.folder, PATIENCE))
+                sweep(files_of(self.folder))
             return self.train_alone(self.claim_folder(resume))
 
     def train_alone(self, saved: dict[str, Any] | None) -> Result:

@@ -66,10 +66,12 @@ class Scorers:
         self.close()
 
 
-def _start() -> Helper:
+def _start(attempts: int = ATTEMPTS) -> Helper:
     try:
         return helper(__name__, serve.__name__)
     except Died as death:
+        if death.killed and attempts > 1:
+            return _start(attempts - 1)
         raise ScorerError(f"a scoring process did not start: it ended with {death}") from death
 
 
