@@ -283,6 +283,11 @@ def test_an_interruption_costs_only_what_was_in_work(
         np.testing.assert_allclose(audio.read(out / name).samples, expected, atol=2**-15)
 
 
+def helpers() -> list[psutil.Process]:
+    """Return our processes that enhance; other tests may have left some of their own."""
+    return [child for child in psutil.Process().children() if "frcrn.inference" in " ".join(child.cmdline())]
+
+
 def test_a_process_that_dies_costs_one_file(tmp_path: Path, model: Path) -> None:
     """And what a file is refused for comes back from the process as it was."""
     source, out = folder(tmp_path / "in", 8, seconds=0.5), tmp_path / "out"
@@ -291,7 +296,7 @@ def test_a_process_that_dies_costs_one_file(tmp_path: Path, model: Path) -> None
     errors: list[Exception] = []
     for number, outcome in enumerate(run(tasks(plan([source], out), "", None), Settings(str(model)), count=2)):
         if number == 0:
-            psutil.Process().children()[0].kill()
+            helpers()[0].kill()
         errors += [outcome.error] if outcome.error else []
     said = {str(error) for error in errors if "SIGKILL" not in str(error)}
     assert len(errors) == 2 and len(audio_in(out)) == 8
@@ -309,7 +314,7 @@ def test_what_a_killed_process_left_is_removed(noted: bool, tmp_path: Path, mode
         while not leftovers(tmp_path):
             time.sleep(0.01)
         killed.extend(leftovers(tmp_path))
-        for child in psutil.Process().children():
+        for child in helpers():
             child.kill()
 
     with Threads(1) as threads:
