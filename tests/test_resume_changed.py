@@ -345,3 +345,30 @@ def test_what_could_not_be_saved_before_an_error_is_said(
     with pytest.raises(FileNotFoundError, match="gone"):
         train(recipe(max_steps=100, save_every=100, workers=0), work_dir=tmp_path / "run", train_data=Going())
     assert "what was learnt since step 0 could not be saved: no space left" in caplog.text
+
+
+class Vanishing(Tones):
+    """Tones that cannot be read from some moment on."""
+
+    gone = False
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        if self.gone:
+            raise FileNotFoundError("gone.wav: not there")
+        return super().__getitem__(key)
+
+
+@pytest.mark.parametrize("steps", [7, 8, 12])
+def test_what_was_learnt_outlasts_a_scoring_that_fails(steps: int, tmp_path: Path) -> None:
+    valid = Vanishing(2)
+
+    def watch(step: int, *_: Any) -> None:
+        valid.gone = step >= 6
+
+    parts = {"train_data": Tones(), "valid_data": valid}
+    values = recipe(max_steps=steps, save_every=100)
+    with pytest.raises(FileNotFoundError):
+        Trainer(values, work_dir=tmp_path, watcher=watch, **parts).train()
+    assert last_state(tmp_path)["progress"]["step"] == min(steps, 8)
+    valid.gone = False
+    assert train(values, work_dir=tmp_path, resume=True, **parts).step == steps

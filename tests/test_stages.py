@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -321,3 +322,21 @@ def test_an_early_stage_that_is_trained_again_is_not_the_output(whole: Path, tmp
     assert seen == json.loads((whole / "output" / "configuration.json").read_text())["training"]
     assert same(load_file(folder / "output/model.safetensors"), load_file(whole / "output/model.safetensors"))
     assert result.output == folder / "output"
+
+
+def test_a_signal_while_a_stage_is_scored_at_its_end_begins_no_other(tmp_path: Path) -> None:
+    class Asking(Tones):
+        """Asks to stop as soon as it is read for the last scoring of the first stage."""
+
+        def __getitem__(self, key: tuple[int, int]) -> dict[str, torch.Tensor]:
+            logs = list(tmp_path.glob("*/train.log"))
+            if len(logs) == 1 and "the last one" in logs[0].read_text() and not list(tmp_path.glob("*/done.json")):
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().__getitem__(key)
+
+    values = {**recipe({"every": 100}, max_steps=2), "stages": [{"name": "one"}, {"name": "two"}]}
+    parts = {"train_data": Tones(), "valid_data": Asking(2)}
+    assert train(copy.deepcopy(values), work_dir=tmp_path, **parts).reason == "SIGTERM"
+    assert [path.parent.name for path in tmp_path.glob("*/done.json")] == ["01_one"]
+    assert train(copy.deepcopy(values), work_dir=tmp_path, resume=True, **parts).reason == "the budget is used"
+    assert len(list(tmp_path.glob("*/done.json"))) == 2

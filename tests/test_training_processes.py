@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from frcrn.training import keeping, train
+from frcrn.training import Trainer, keeping, train
 from frcrn.training.batches import BatchOrder
 from tests.training_runs import Tones, last_state, recipe, together
 
@@ -100,3 +101,39 @@ def test_only_the_first_process_prints_warnings(first: bool) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.splitlines() == ["odd", "odd"] * first
+
+
+def with_missing_validation(folder: Path, missing: int) -> None:
+    try:
+        train(recipe(max_steps=9, save_every=100), work_dir=folder, train_data=Tones(), valid_data=Going(missing))
+    except OSError as error:
+        folder.with_name(f"error{os.environ['RANK']}").write_text(str(error))
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_what_was_learnt_outlasts_a_scoring_that_fails_in_one_process(tmp_path: Path, missing: int) -> None:
+    assert together(with_missing_validation, tmp_path / "run", missing) == [0, 0]
+    assert last_state(tmp_path / "run")["progress"]["step"] in (4, 8)
+    said = [(tmp_path / f"error{rank}").read_text() for rank in (0, 1)]
+    assert said[missing] == "gone.wav: not there"
+    assert said[1 - missing] == "another process of this run could not score its part, and says why"
+
+
+def asked_late(folder: Path, rank: int) -> None:
+    """Train in stages, and let one process hear a signal when the run has its reason to end already."""
+    finish = Trainer.finish
+
+    def late(self: Trainer, reason: str) -> None:
+        self.stop.number = signal.SIGTERM if os.environ["RANK"] == str(rank) else None
+        finish(self, reason)
+
+    Trainer.finish = late  # type: ignore[method-assign]
+    values = {**recipe(max_steps=3, save_every=100), "stages": [{"name": "one"}, {"name": "two"}]}
+    result = train(copy.deepcopy(values), work_dir=folder, train_data=Tones(), valid_data=Tones(4))
+    assert (result.step, result.reason) == (3, "SIGTERM")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_that_one_process_hears_at_the_end_parts_them_not(tmp_path: Path, rank: int) -> None:
+    assert together(asked_late, tmp_path / "run", rank) == [0, 0]
+    assert [path.parent.name for path in (tmp_path / "run").glob("*/done.json")] == ["01_one"]

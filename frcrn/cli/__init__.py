@@ -35,11 +35,11 @@ INTERRUPTED = 128 + signal.SIGINT
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 an error said in one sentence, 130 interrupted."""
-    open_standard_streams()
-    args = build_parser().parse_args(argv)
     came: list[int] = []
     try:
         with terminable() as came:
+            open_standard_streams()
+            args = build_parser().parse_args(argv)
             code = int(args.run(args))
             sys.stdout.flush()
             return code

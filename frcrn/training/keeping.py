@@ -84,7 +84,11 @@ class Keeping(Scoring):
 
     def score_average(self) -> None:
         """Evaluate the averaged weights; the best ones become the output, where they are no worse than the start."""
-        scores, start = self.evaluate(samples=True), self.progress.start
+        try:
+            scores, start = self.evaluate(samples=True), self.progress.start
+        except Exception:
+            self.save_before_error()
+            raise
         if self.tracker is not None:
             self.tracker.record("eval", self.progress.step, scores | ({"start": start} if start else {}))
         if stray := strays(scores, start):
@@ -120,10 +124,12 @@ class Keeping(Scoring):
 
         Every process must call it; it is there for all.
         """
-        if self.processes.first:
-            seen = {"step": self.progress.step, "hours": round(self.progress.audio / 3600, 4), "weights": held}
-            save_directory(self.settled(), self.folder / "output", extra={"training": seen})
-        self.processes.wait()
+        try:
+            if self.processes.first:
+                seen = {"step": self.progress.step, "hours": round(self.progress.audio / 3600, 4), "weights": held}
+                save_directory(self.settled(), self.folder / "output", extra={"training": seen})
+        finally:
+            self.processes.wait()
 
     def save(self, why: str = "") -> None:
         """Write a checkpoint; without a validation set the output follows the newest weights."""
@@ -132,6 +138,17 @@ class Keeping(Scoring):
             logger.info("step %d: saved, %s", self.progress.step, why)
         if self.kept() == "last":
             self.export("last")
+
+    def save_before_error(self) -> None:
+        """Save what was learnt since the last checkpoint, if that is possible still, else say that it is not."""
+        step = self.progress.step
+        if self.saved == step or step == 0:
+            return
+        try:
+            self.save("before an error ends the run")
+        except Exception as error:
+            what = "output/" if self.saved == step else f"what was learnt since step {self.saved or 0}"
+            logger.warning("step %d: %s could not be saved: %s", step, what, error or repr(error))
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""

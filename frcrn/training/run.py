@@ -150,6 +150,8 @@ class Series:
             if hasattr(signal, result.reason):
                 return result
             result = self.leave(stage, trainer, result)
+            if place + 1 < len(self.stages) and (asked := trainer.asked()):
+                return result._replace(reason=asked)
         assert result is not None
         return result
 

@@ -139,7 +139,7 @@ class Trainer(Keeping):
                 self.take_up_output()
             logger.info("step %d: training on %d examples", self.progress.step, len(self.train_data))
             reason = self.run()
-            self.finish()
+            self.finish(reason)
             logger.info("step %d: stopped, %s", self.progress.step, reason)
         output, has_valid = self.folder / "output", self.valid_data is not None
         return result_of(self.recipe, self.progress, reason, output, has_valid=has_valid)
@@ -183,17 +183,6 @@ class Trainer(Keeping):
             self.save_before_error()
             raise failed or LoadingFailed("another process of this run could not load its batch, and says why")
         return parts
-
-    def save_before_error(self) -> None:
-        """Save what was learnt since the last checkpoint, if that is possible still, else say that it is not."""
-        step = self.progress.step
-        if self.saved == step or step == 0:
-            return
-        try:
-            self.save("before an error ends the run")
-        except Exception as error:
-            what = "output/" if self.saved == step else f"what was learnt since step {self.saved or 0}"
-            logger.warning("step %d: %s could not be saved: %s", step, what, error or repr(error))
 
     def reason_to_stop(self) -> str | None:
         """Return why the run is over, the same in every process, or None."""
@@ -247,18 +236,25 @@ class Trainer(Keeping):
         if self.tracker is not None:
             self.tracker.record("train", progress.step, self.shown)
 
-    def finish(self) -> None:
-        """Evaluate the last step, unless a signal asks to be quick, and save it."""
+    def finish(self, reason: str) -> None:
+        """Evaluate the last step, unless a signal asked to be quick, and save it."""
         self.spoiled.warn(self.processes)
-        scored = self.stop.number is None and self.valid_data is not None
-        scored = scored and self.progress.evaluated != self.progress.step
-        if scored:
+        asked = hasattr(signal, reason)  # in all processes alike, wherever the signal came
+        if not asked and self.valid_data is not None and self.progress.evaluated != self.progress.step:
+            if self.saved != self.progress.step:
+                self.write(self.state())  # first: a scoring can take long, and fail
             logger.info("step %d: the last one; scoring its weights", self.progress.step)
             self.score_average()
+            self.saved = None
         last = "last", self.progress.step
-        if scored or self.saved != self.progress.step or (self.kept() == "last" and self.written() != last):
-            self.save(f"as {signal.Signals(self.stop.number).name} asked" if self.stop.number else "")
+        if self.saved != self.progress.step or (self.kept() == "last" and self.written() != last):
+            self.save(f"as {reason} asked" if asked else "")
         self.processes.wait()
+
+    def asked(self) -> str | None:
+        """Return the signal that asked any of the processes to stop, also one that came as a run was ending."""
+        number = int(self.processes.agree(0.0, float(self.stop.number or 0))[1])
+        return signal.Signals(number).name if number else None
 
     def claim_folder(self, resume: bool) -> dict[str, Any] | None:
         """Return the checkpoint to go on from; refuse a folder that holds another run."""
