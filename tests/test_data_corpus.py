@@ -95,6 +95,11 @@ def test_a_mix_grows_and_other_settings_need_force(mix, tmp_path, capsys):
     assert mix("--seed", "1") == 2
     assert "holds a set mixed with other settings" in capsys.readouterr().err
     assert contents(tmp_path / "out") == before
+    assert mix(count=2) == 2
+    assert "out: holds 3 clips, more than 2; --force replaces them" in capsys.readouterr().err
+    assert contents(tmp_path / "out") == before
+    assert mix("--force", count=2) == 0
+    assert len(rows(tmp_path / "out" / "manifest.csv")) == 2 and len(contents(tmp_path / "out")) == 2 * 3 + 2
     assert mix("--seed", "1", "--force", count=1) == 0
     assert len(rows(tmp_path / "out" / "manifest.csv")) == 1 and len(contents(tmp_path / "out")) == 5
 

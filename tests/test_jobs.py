@@ -69,7 +69,7 @@ def test_a_name_with_brackets_is_a_name_where_it_is_there(tmp_path: Path) -> Non
 
 def test_listed_files_keep_the_tree_below_what_they_share(tmp_path: Path) -> None:
     tree(tmp_path, "in/x/a.wav", "in/y/a.wav", "in/y/deep/b.wav")
-    listed = read_list(io.StringIO(f"{tmp_path}/in/x/a.wav\n\n{tmp_path}/in/y\r\n", newline=""))
+    listed = read_list(io.StringIO(f"\ufeff{tmp_path}/in/x/a.wav\n\n{tmp_path}/in/y\r\n", newline=""))
     assert targets(plan([], tmp_path / "out", listed), tmp_path / "out") == ["x/a.wav", "y/a.wav", "y/deep/b.wav"]
     assert targets(plan([], tmp_path / "out", listed[:1]), tmp_path / "out") == ["a.wav"]
 
@@ -77,6 +77,12 @@ def test_listed_files_keep_the_tree_below_what_they_share(tmp_path: Path) -> Non
 def test_what_was_written_is_no_input_the_next_time(tmp_path: Path) -> None:
     tree(tmp_path, "in/a.wav", "in/clean/a.wav")
     assert targets(plan([tmp_path / "in"], tmp_path / "in" / "clean"), tmp_path) == ["in/clean/a.wav"]
+
+
+def test_an_input_within_the_output_is_said_to_be_there(tmp_path: Path) -> None:
+    tree(tmp_path, "out/in/a.wav")
+    (job,) = plan([tmp_path / "out/in"], tmp_path / "out")
+    assert job.problem is not None and "in: lies in the output" in job.problem
 
 
 def test_two_files_do_not_share_a_target(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def write_mix(
 
 
 def _write(mixing: Mixing, root: Path, force: bool, progress: Callable[[int, int], None] | None) -> None:
-    done = _prepare(root, _settings(mixing), force)
+    done = _prepare(root, _settings(mixing), len(mixing), force)
     _refuse_changed(
         root, (name for index in range(len(mixing)) if index not in done for name in _names(index).values())
     )
@@ -80,7 +80,7 @@ def _by_full_names(settings: dict[str, Any]) -> dict[str, Any]:
     return settings | {key: [os.path.realpath(str(name)) for name in names] for key, names in lists.items()}
 
 
-def _prepare(root: Path, settings: dict[str, Any], force: bool) -> set[int]:
+def _prepare(root: Path, settings: dict[str, Any], count: int, force: bool) -> set[int]:
     """Fill or take up the folder, and return the numbers that are written."""
     refuse_links(*(root / name for name in (*PARTS, MANIFEST, WRITTEN, SETTINGS)), *_clips(root))
     before = read_json(root / SETTINGS)
@@ -94,7 +94,13 @@ def _prepare(root: Path, settings: dict[str, Any], force: bool) -> set[int]:
         beside.write_text(json.dumps(settings, indent=1) + "\n")
     for part in PARTS:
         (root / part).mkdir(exist_ok=True)
-    return _resume(root)
+    done = _resume(root)
+    if max(done, default=-1) < count:
+        return done
+    if not force:
+        raise ValueError(f"{root}: holds {len(done)} clips, more than {count}; --force replaces them")
+    _clear(root)
+    return set()
 
 
 def _clear(root: Path) -> None:

@@ -104,7 +104,7 @@ def read_list(lines: TextIO) -> list[Path]:
     while line := lines.readline(LONGEST_PATH + 1):
         if len(line) > LONGEST_PATH or "\0" in line:
             raise ValueError(f"line {len(found) + 1} of the list is no path; expected a text file with one path a line")
-        found.append(line)
+        found.append(line if found else line.removeprefix("\ufeff"))  # which editors on Windows begin with
     return [Path(line.rstrip("\r\n")) for line in found if line.strip()]
 
 
@@ -139,8 +139,10 @@ def _jobs(place: Place, folder: Path, *, keep_name: bool) -> list[Job]:
         return [Job(path, folder / path.name)]
     if folder.resolve() == root.resolve():
         raise AudioError(f"{root}: is the input and the output; choose another folder for the output")
-    if not (files := [file for file in files if _outside(folder, file)]):
+    if not files:
         return [Job(path, folder, f"{path}: {what}; accepted are {ACCEPTED}")]
+    if not (files := [file for file in files if _outside(folder, file)]):
+        return [Job(path, folder, f"{path}: lies in the output, whose files are no input; choose another output")]
     inside = folder / root.resolve().name if keep_name else folder
     return [Job(file, inside / file.relative_to(root)) for file in files]
 
