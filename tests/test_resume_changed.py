@@ -21,7 +21,7 @@ from frcrn.training import Result, Trainer, train, trainer
 from frcrn.training.recipe import differences
 from frcrn.training.recordings import scores_differ
 from tests.made_audio import save, speech
-from tests.training_runs import Tones, last_state, recipe, same
+from tests.training_runs import Tones, last_state, recipe, records, same
 
 PARTS = {"train_data": Tones(), "valid_data": Tones(2)}
 
@@ -360,15 +360,33 @@ class Vanishing(Tones):
 
 @pytest.mark.parametrize("steps", [7, 8, 12])
 def test_what_was_learnt_outlasts_a_scoring_that_fails(steps: int, tmp_path: Path) -> None:
-    valid = Vanishing(2)
+    """And what was to be scored is scored by the resumed run, which ends as one that nothing disturbed."""
+    valid, folder, whole = Vanishing(2), tmp_path / "run", tmp_path / "whole"
 
     def watch(step: int, *_: Any) -> None:
         valid.gone = step >= 6
 
     parts = {"train_data": Tones(), "valid_data": valid}
     values = recipe(max_steps=steps, save_every=100)
+    train(values, work_dir=whole, **parts)
     with pytest.raises(FileNotFoundError):
-        Trainer(values, work_dir=tmp_path, watcher=watch, **parts).train()
-    assert last_state(tmp_path)["progress"]["step"] == min(steps, 8)
+        Trainer(values, work_dir=folder, watcher=watch, **parts).train()
+    assert last_state(folder)["progress"]["step"] == min(steps, 8)
     valid.gone = False
-    assert train(values, work_dir=tmp_path, resume=True, **parts).step == steps
+    assert train(values, work_dir=folder, resume=True, **parts).step == steps
+    assert records(folder, "eval") == records(whole, "eval")
+    assert same(last_state(folder)["progress"], last_state(whole)["progress"])
+    assert same(*(load_file(path / "output" / "model.safetensors") for path in (folder, whole)))
+
+
+def test_a_last_scoring_that_is_noted_and_not_saved_is_noted_once(tmp_path: Path, monkeypatch: Any) -> None:
+    parts = {"train_data": Tones(), "valid_data": Tones(2)}
+    with monkeypatch.context() as patched:
+        patched.setattr(Trainer, "value_of", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(Trainer, "save_before_error", lambda *_: None)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe({"every": 100}, max_steps=3), work_dir=tmp_path, **parts)
+    lines = tmp_path / "log.jsonl"
+    lines.write_text(lines.read_text() + '{"kind": "eval", "step": 3, "loss": 1.0}\n')
+    train(recipe({"every": 100}, max_steps=3), work_dir=tmp_path, resume=True, **parts)
+    assert [(found["step"], found["loss"] == 1.0) for found in records(tmp_path, "eval")] == [(3, False)]

@@ -100,7 +100,7 @@ def _prepare(root: Path, settings: dict[str, Any], count: int, force: bool) -> s
     if not force:
         raise ValueError(f"{root}: holds {len(done)} clips, more than {count}; --force replaces them")
     _clear(root)
-    return set()
+    return _resume(root)
 
 
 def _clear(root: Path) -> None:

@@ -86,6 +86,7 @@ class Keeping(Scoring):
         """Evaluate the averaged weights; the best ones become the output, where they are no worse than the start."""
         try:
             scores, start = self.evaluate(samples=True), self.progress.start
+            value = self.value_of(scores)
         except Exception:
             self.save_before_error()
             raise
@@ -93,7 +94,7 @@ class Keeping(Scoring):
             self.tracker.record("eval", self.progress.step, scores | ({"start": start} if start else {}))
         if stray := strays(scores, start):
             logger.info("step %d: not kept, as the level of speech is too far from the start's", self.progress.step)
-        better = note_score(self.recipe.train, self.progress, self.value_of(scores), eligible=not stray)
+        better = note_score(self.recipe.train, self.progress, value, eligible=not stray)
         if better and not self.recipe.train.keep_last:
             self.write(self.state())  # first: a run that is killed before the output is there writes it from this
             self.export("best")

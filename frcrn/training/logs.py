@@ -26,12 +26,12 @@ RECIPE = "recipe.json"
 class Tracker:
     """Writes the records of one run; use it as a context manager."""
 
-    def __init__(self, folder: Path, *, step: int, tensorboard: bool) -> None:
+    def __init__(self, folder: Path, *, step: int, scored: bool = True, tensorboard: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.board = open_board(folder / "tensorboard", step) if tensorboard else None
         self.handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
         self.handler.setFormatter(OneLine("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        forget_after(folder / "log.jsonl", step)
+        forget_after(folder / "log.jsonl", step, scored=scored)
         self.lines = open(folder / "log.jsonl", "a", encoding="utf-8")  # noqa: SIM115
 
     def __enter__(self) -> Tracker:
@@ -131,11 +131,18 @@ def open_board(folder: Path, step: int) -> Any:
     return SummaryWriter(str(folder), purge_step=step + 1)
 
 
-def forget_after(path: Path, step: int) -> None:
-    """Drop the records after a step, and a last line cut short, so that a resumed run reads as one run."""
+def forget_after(path: Path, step: int, *, scored: bool) -> None:
+    """Drop the records after a step, and a last line cut short, so that a resumed run reads as one run.
+
+    Where the step is to be scored yet, so is a record of its scores.
+    """
     if not path.exists():
         return
-    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if step_of(line) <= step]
+    kept = [
+        line
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if step_of(line) + (not scored and '"kind": "eval"' in line) <= step
+    ]
     write_text(path, "".join(line + "\n" for line in kept))
 
 

@@ -93,6 +93,8 @@ class Trainer(Keeping):
         self.shown: dict[str, float] = {}
         self.saved: int | None = None
         self.spoiled = Spoiled()
+        self.unscored = False
+        """Whether the checkpoint that is resumed lacks a scoring that was due, as one failed."""
         self.other_valid = False
         """Whether the validation set is another one than that of the run which is resumed."""
         self.tracker: Tracker | None = None
@@ -128,7 +130,8 @@ class Trainer(Keeping):
             if self.processes.first:
                 known = -1 if saved is None else self.progress.step
                 write_recipe(self.folder, self.recipe)  # first: it marks the others as ours
-                tracker = Tracker(self.folder, step=known, tensorboard=plan.tensorboard)
+                scored = self.progress.evaluated == known
+                tracker = Tracker(self.folder, step=known, scored=scored, tensorboard=plan.tensorboard)
                 self.tracker = stack.enter_context(tracker)
                 warn_of_shared(self.train_data, self.valid_data)
             self.stop = stack.enter_context(StopRequest())
@@ -137,6 +140,8 @@ class Trainer(Keeping):
                 self.score_start()
             else:
                 self.take_up_output()
+                if self.unscored:
+                    self.score_average()
             logger.info("step %d: training on %d examples", self.progress.step, len(self.train_data))
             reason = self.run()
             self.finish(reason)
@@ -293,7 +298,9 @@ class Trainer(Keeping):
         except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
             why = error if isinstance(error, ValueError) else f"its checkpoint is not one of this version ({error!r})"
             raise ValueError(f"{self.folder}: {why}") from None
-        self.saved = self.progress.step
+        self.saved = step = self.progress.step
+        due = self.valid_data is not None and step % self.recipe.evaluation.every == 0
+        self.unscored = due and self.progress.evaluated != step
         others = warn_of_others(saved.get("recordings"), self.recordings)
         best = self.recipe.evaluation.best
         self.other_valid = self.valid_data is not None and scores_differ(others, changed, best)
