@@ -76,14 +76,14 @@ class ByteView(io.RawIOBase):
 
 
 @contextmanager
-def spoken_of(name: str) -> Iterator[None]:
-    """Turn what PyAV raises into an error of `name`."""
+def spoken_of(name: str, what: str = "damaged or truncated, or of no known format ({})") -> Iterator[None]:
+    """Turn what PyAV raises into an error of `name`, with PyAV's own word in the braces."""
     import av
 
     try:
         yield
     except av.error.FFmpegError as error:
-        raise AudioError(f"{name}: damaged or truncated, or of no known format ({error.strerror})") from error
+        raise AudioError(f"{name}: {what.format(error.strerror)}") from error
 
 
 def open_container(stream: BinaryIO, name: str) -> Any:

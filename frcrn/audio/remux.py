@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -42,6 +41,7 @@ def kept_tags(origin: Origin) -> Tags:
         return Tags([f"{_KEYS.get(key.lower(), key.upper())}={value}".encode() for key, value in texts])
 
 
+UNWRITABLE = "cannot be written: {}"
 _IN_PARTS = {"movflags": "hybrid_fragmented+delay_moov", "frag_duration": "1000000"}
 """An mp4 that can be read as far as it came, second by second; what is written whole is an ordinary one."""
 
@@ -83,7 +83,7 @@ class MediaEncoder:
         self.path, self.rate, self.written = path, rate, 0
         self._source = _opened(origin)
         old = chosen(self._source, str(path), origin.track) if self._source and origin else None
-        with _written(path):
+        with spoken_of(str(path), UNWRITABLE):
             container = MEDIA.get(path.suffix.lower(), (form.container,))[0]
             self._sink = av.open(str(beside), "w", **muxer(container, keep=keep))
             self._copies: dict[int, Any] = {}
@@ -99,7 +99,7 @@ class MediaEncoder:
         return self
 
     def __exit__(self, kind: object, *error: object) -> None:
-        with _written(self.path):
+        with spoken_of(str(self.path), UNWRITABLE):
             if kind is None:
                 self._mux(self._sound.encode(frame) for frame in [*self._fits.resample(None), None])
                 self._copy_until(float("inf"))
@@ -114,7 +114,7 @@ class MediaEncoder:
         block = finite(samples, str(self.path), self.rate, start=self.written)
         if not block.shape[1]:  # a stream's first block; PyAV makes no frame of nothing
             return
-        with _written(self.path):
+        with spoken_of(str(self.path), UNWRITABLE):
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(np.clip(block, -1, 1)), "fltp", self._layout)
             frame.sample_rate, frame.time_base = self.rate, Fraction(1, self.rate)
             frame.pts = round(self._start * self.rate) + self.written
@@ -192,17 +192,6 @@ class MediaEncoder:
     def _mux(self, packets: Any) -> None:
         for several in packets:
             self._sink.mux(several)
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[None]:
-    """Say of what PyAV raises that it cannot be written."""
-    import av
-
-    try:
-        yield
-    except av.error.FFmpegError as error:
-        raise AudioError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _opened(origin: Origin | None) -> Any:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -43,13 +43,11 @@ def terminable() -> Iterator[list[int]]:
             _send_to_main(number)
 
     own = signal.getsignal(signal.SIGINT) != signal.default_int_handler  # of whoever calls us
-    before = {number: signal.signal(number, leave) for number in _ending() if not (own and number == signal.SIGINT)}
-    try:
-        yield came
-    finally:
-        over = True
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with _handled([number for number in _ending() if not (own and number == signal.SIGINT)], leave):
+        try:
+            yield came
+        finally:
+            over = True
 
 
 @contextmanager
@@ -60,12 +58,19 @@ def noted_signals() -> Iterator[list[int]]:
     """
     came: list[int] = []
     main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in _ending() if main}
-    try:
+    with _handled(_ending() if main else [], lambda number, frame: came.append(number)):
         yield came
+
+
+@contextmanager
+def _handled(numbers: Iterable[signal.Signals], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Give signals to a handler for a while."""
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 def _ending() -> list[signal.Signals]:

@@ -81,19 +81,12 @@ class Names:
 
 
 def looked_at(inputs: Any) -> list[Any]:
-    """Return what names each input of a list, column, series, array or dataset, None where nothing does.
+    """Return the file of each input of a list, column, series, array or dataset, which names its result.
 
     Of what can be seen only once, such as a generator, nothing is looked at.
     """
     lasting = hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__") and not isinstance(inputs, IterableDataset)
-    return [named(source) for source in islice(inputs, len(inputs))] if lasting else []
-
-
-def named(source: Any) -> Any:
-    """Return of an input only what its result is named by."""
-    if isinstance(source, Mapping):
-        return {"path": source.get("path")}
-    return source if isinstance(source, (str, os.PathLike)) or hasattr(source, "fileno") else None
+    return [file_of(source) for source in islice(inputs, len(inputs))] if lasting else []
 
 
 def file_of(source: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -13,6 +13,10 @@ from torch import nn
 from frcrn.audio import MissingPackage
 
 Value = TypeVar("Value")
+
+
+class FailedElsewhere(OSError):
+    """Another process of the run met an error, which it says itself."""
 
 
 class Processes:
@@ -69,9 +73,16 @@ class Processes:
         both = self.accelerator.gather(mine.to(self.device)).amax(dim=0).tolist()
         return both[0], both[1]
 
-    def any(self, mine: bool) -> bool:
-        """Tell whether something is so in any of the processes."""
-        return self.agree(float(mine), 0.0)[0] > 0
+    def alike(self, act: Callable[[], Value], what: str) -> Value:
+        """Return what `act` returns; where it fails in one process, raise in all, so that they stay together."""
+        failed: Exception | None = None
+        try:
+            found = act()
+        except Exception as error:  # noqa: BLE001 - raised once the others know
+            failed = error
+        if self.agree(float(failed is not None), 0.0)[0] > 0:
+            raise failed or FailedElsewhere(f"another process of this run could not {what}, and says why")
+        return found
 
     def mean(self, values: Mapping[str, float]) -> dict[str, float]:
         """Return the mean of each value over the processes."""

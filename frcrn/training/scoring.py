@@ -14,12 +14,11 @@ from frcrn.training import checkpoints
 from frcrn.training.batches import BatchOrder, batches
 from frcrn.training.distributed import Processes
 from frcrn.training.ema import Average, settle
-from frcrn.training.loading import LoadingFailed
 from frcrn.training.logs import Tracker
 from frcrn.training.losses.objective import Losses
 from frcrn.training.recipe import Recipe
 from frcrn.training.schedule import Progress
-from frcrn.training.validation import Totals, validate
+from frcrn.training.validation import Sample, Totals, validate
 from frcrn.training.weights import clean_speech, set_level
 
 logger = logging.getLogger("frcrn.training")
@@ -78,14 +77,13 @@ class Scoring:
         if self.valid_data is None:
             raise ValueError("recipe.valid: evaluation needs a validation set, found none")
         share_of = {"part": self.processes.rank, "parts": self.processes.count}
-        plan, failed = self.recipe.evaluation, None
-        try:
+        plan = self.recipe.evaluation
+
+        def score() -> tuple[Totals, list[Sample]]:
             model = self.settled() if checkpoint is None else self.weights_of(checkpoint)
-            totals, kept = validate(model, self.valid_data, self.losses, plan, passes=self.passes, **share_of)
-        except Exception as error:  # noqa: BLE001 - raised in all processes
-            totals, kept, failed = Totals(), [], error
-        if self.processes.any(failed is not None):
-            raise failed or LoadingFailed("another process of this run could not score its part, and says why")
+            return validate(model, self.valid_data, self.losses, plan, passes=self.passes, **share_of)
+
+        totals, kept = self.processes.alike(score, "score its part")
         if samples and self.tracker is not None:
             for number, sample in enumerate(kept):
                 self.tracker.samples(self.progress.step, sample._asdict(), self.model.sample_rate, f"example_{number}")

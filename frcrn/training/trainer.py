@@ -28,7 +28,6 @@ from frcrn.training.distributed import Processes
 from frcrn.training.ema import Average
 from frcrn.training.graphed import build_stepper, check_graph
 from frcrn.training.keeping import Keeping
-from frcrn.training.loading import LoadingFailed
 from frcrn.training.logs import Tracker, files_of, refuse_foreign, refuse_robbed, write_recipe
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.outcome import Result, result_of
@@ -170,8 +169,6 @@ class Trainer(Keeping):
 
     def next_batches(self, loaded: Iterator[Batch]) -> list[Batch] | None:
         """Return the batches of a step, or None where a signal came first; what was learnt outlasts their failure."""
-        failed: Exception | None = None
-        parts: list[Batch] | None = None
 
         def get() -> list[Batch]:
             found = [next(loaded) for _ in range(self.recipe.train.accumulate)]
@@ -181,13 +178,10 @@ class Trainer(Keeping):
         # several stop at the same step; and what loads in this process is not cut off within
         cut = self.processes.count == 1 and self.recipe.train.workers
         try:
-            parts = self.stop.wait_for(get) if cut else get()
-        except Exception as error:  # noqa: BLE001 - raised once all have saved together
-            failed = error
-        if self.processes.any(failed is not None):
+            return self.processes.alike(lambda: self.stop.wait_for(get) if cut else get(), "load its batch")
+        except Exception:
             self.save_before_error()
-            raise failed or LoadingFailed("another process of this run could not load its batch, and says why")
-        return parts
+            raise
 
     def reason_to_stop(self) -> str | None:
         """Return why the run is over, the same in every process, or None."""
