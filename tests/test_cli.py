@@ -248,6 +248,20 @@ def test_demo(tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]) ->
     )
 
 
+@pytest.mark.parametrize("name", ["noisy.wav", "enhanced.wav", "before_after.png"])
+def test_the_demo_follows_no_link(tmp_path: Path, model: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine").write_text("precious")
+    (tmp_path / "demo").mkdir()
+    audio.write(tmp_path / "demo" / "noisy.wav", sample().samples, sample().rate)
+    (tmp_path / "demo" / name).unlink(missing_ok=True)
+    for target in ("../mine", "../nothing"):
+        (tmp_path / "demo" / name).symlink_to(target)
+        assert main(["demo", "-o", str(tmp_path / "demo"), "--model", model]) == 2
+        assert "is a link" in capsys.readouterr().err
+        (tmp_path / "demo" / name).unlink()
+    assert (tmp_path / "mine").read_text() == "precious" and not (tmp_path / "nothing").exists()
+
+
 @pytest.mark.parametrize("trained", [True, False])
 def test_the_demo_says_when_weights_are_untrained(
     tmp_path: Path, trained: bool, capsys: pytest.CaptureFixture[str]

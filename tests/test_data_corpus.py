@@ -139,6 +139,35 @@ def test_foreign_files_are_never_touched(mix, folder, tmp_path, capsys, force):
     assert contents(tmp_path / "out") == before
 
 
+def test_a_mix_whose_rooms_changed_does_not_go_on(folder, tmp_path, monkeypatch, capsys):
+    save(tmp_path / "rooms" / "a.wav", noise(0.2, 1))
+    command = ["data", "mix", "--speech", f"{folder}/speech", "--noise", f"{folder}/noise", "--cache", f"{folder}/k"]
+    command += ["--seconds", "0.5", "--set", "room_share=1", "--set", "room_count=2", "-o", str(tmp_path / "out")]
+    measured = ["--set", f'rooms=["{tmp_path}/rooms"]', "--count"]
+    assert main([*command, *measured, "1"]) == 0
+    save(tmp_path / "rooms" / "a.wav", noise(0.3, 2))
+    assert main([*command, *measured, "2"]) == 2
+    assert "holds a set mixed with other settings or recordings" in capsys.readouterr().err
+    assert len(rows(tmp_path / "out" / "manifest.csv")) == 1
+    assert main([*command, *measured, "2", "--force"]) == 0
+
+    monkeypatch.setattr("frcrn.data.rooms.find_spec", lambda name: None)
+    assert main([*command, "--count", "2", "--force"]) == 0
+    monkeypatch.setattr("frcrn.data.rooms.make_bank", lambda *given: np.ones((2, 100), np.float32))
+    monkeypatch.setattr("frcrn.data.rooms.find_spec", lambda name: "there")
+    assert main([*command, "--count", "3"]) == 2
+    assert "holds a set mixed with other settings or recordings" in capsys.readouterr().err
+
+
+def test_no_mix_lies_in_its_rooms(folder, tmp_path, capsys):
+    save(tmp_path / "rooms" / "a.wav", noise(0.2, 1))
+    command = ["data", "mix", "--speech", f"{folder}/speech", "--noise", f"{folder}/noise", "--seconds", "0.5"]
+    command += ["--set", f'rooms=["{tmp_path}/rooms"]', "--count", "1", "-o", str(tmp_path / "rooms" / "out")]
+    assert main(command) == 2
+    assert "which is read" in capsys.readouterr().err
+    assert not (tmp_path / "rooms" / "out").exists()
+
+
 def test_a_mix_of_recordings_that_changed_does_not_go_on(folder, tmp_path, capsys):
     save(tmp_path / "speech" / "a.wav", noise(1, 1))
     command = ["data", "mix", "--speech", str(tmp_path / "speech"), "-o", str(tmp_path / "out"), "--seconds", "0.5"]

@@ -155,6 +155,27 @@ def test_limits_are_the_caller_s(healthy):
     assert report.counts() == {"rate": 4, "short": 4}
 
 
+@pytest.mark.parametrize("limits", [{"rate": 0}, {"rate": -5}, {"min_seconds": float("nan")}, {"min_seconds": -1.0}])
+def test_limits_that_nothing_could_keep_or_break_are_refused(healthy, limits):
+    with pytest.raises(ValueError, match=f"{next(iter(limits))}: expected"):
+        check([healthy / "train"], limits=Limits(**limits))
+
+
+def test_a_folder_of_two_names_is_looked_at_once(dns, tmp_path, monkeypatch):
+    (tmp_path / "link").symlink_to(dns)
+    monkeypatch.chdir(dns.parent)
+    once, all_names = check([dns]), check([dns, dns.name, dns / ".." / dns.name, tmp_path / "link"])
+    assert (all_names.files, all_names.seconds, all_names.snr_db) == (once.files, once.seconds, once.snr_db)
+    assert all_names.counts() == once.counts()
+
+
+def test_what_is_passed_over_is_said(healthy, caplog):
+    for name in ("talk.m4a", "film.mp4"):
+        (healthy / "train" / name).write_bytes(b"of another kind")
+    assert not check([healthy / "train"]).findings
+    assert "2 files are passed over, the first " in caplog.text and "film.mp4" in caplog.text
+
+
 @pytest.mark.parametrize("arguments", [["nowhere"], ["--test", "nowhere", "."]])
 def test_missing_folders_are_an_error(arguments, capsys):
     assert main(["data", "check", *arguments]) == 2

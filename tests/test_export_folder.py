@@ -354,6 +354,14 @@ def test_the_command_exports_a_checkpoint(tmp_path: Path, capsys: pytest.Capture
     assert set(described(tmp_path / "out")["graphs"]) == {"whole"}
 
 
+@pytest.mark.parametrize("level", [None, -25.0])
+def test_the_command_says_what_a_step_leaves_out(tmp_path: Path, level: float | None, capsys) -> None:
+    path = tmp_path / "model.safetensors"
+    save(tiny(causal=True, level_dbfs=level), path)
+    assert main(["export", str(path), "-o", str(tmp_path / "x")]) == 0
+    assert ("files are brought there as a whole" in capsys.readouterr().out) == (level is not None)
+
+
 def test_the_command_says_which_package_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -354,6 +354,17 @@ def test_keys_switch_off_and_on_and_change_the_strength(sound: FakeSound, monkey
     assert strengths == [0.8, 0, 0.8, 0.9, 1.0, 1.0, 0.9, 0.9, 0.9]
 
 
+@pytest.mark.parametrize(("link", "file"), [("noisy", "clean"), ("clean", "noisy")])
+def test_two_recordings_are_never_one_file(
+    sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], link, file
+) -> None:
+    monkeypatch.setattr(command, "load_model", lambda args: MODEL)
+    (tmp_path / f"t.{link}.wav").symlink_to(f"t.{file}.wav")
+    assert main(["live", "--record", str(tmp_path / "t.wav"), "--seconds", "0.3", "--force"]) == 2
+    assert "are links to one file" in capsys.readouterr().err
+    assert not (tmp_path / f"t.{file}.wav").exists()
+
+
 def test_record(
     sound: FakeSound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -122,8 +122,9 @@ def test_places_of_channels_without_a_name_are_no_obstacle(tmp_path: Path) -> No
 
 def test_a_track_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = film(tmp_path, "mp4")
-    assert main(["enhance", str(path), "-o", str(tmp_path / "x.mp4"), "--track", "2"]) == 2
-    assert "track 2: the file has 1 audio tracks" in capsys.readouterr().err
+    for number in ("2", "0", "-1"):
+        assert main(["enhance", str(path), "-o", str(tmp_path / "x.mp4"), "--track", number]) == 2
+        assert f"track {number}: the file has 1 audio tracks" in capsys.readouterr().err
 
 
 def test_a_video_without_sound_says_so(tmp_path: Path) -> None:

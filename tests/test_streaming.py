@@ -281,6 +281,15 @@ def test_what_cannot_stream_says_why() -> None:
         network().stream(0)
 
 
+def test_a_stream_says_that_it_brings_nothing_to_a_level(caplog: pytest.LogCaptureFixture) -> None:
+    wave = sound(2000)
+    CausalGain().stream()
+    assert not caplog.records
+    clean = streamed(CausalGain(level_dbfs=-25).stream(), wave, [320])
+    assert "used to speech at -25 dBFS" in caplog.text
+    assert_allclose(clean, wave)
+
+
 def test_silence_stays_silence_and_what_follows_it_is_not_harmed() -> None:
     stream, wave = network().stream(), sound(2000)
     silence = np.zeros(64 * 1000, np.float32)

@@ -106,9 +106,10 @@ def chosen(container: Any, name: str, track: int | None) -> Any:
     tracks = container.streams.audio
     if not tracks:
         raise AudioError(f"{name}: has no sound; expected at least one audio track")
-    if not 1 <= (track or 1) <= len(tracks):
+    number = 1 if track is None else track
+    if not 1 <= number <= len(tracks):
         raise AudioError(f"{name}: track {track}: the file has {len(tracks)} audio tracks, counted from 1")
-    found = tracks[(track or 1) - 1]
+    found = tracks[number - 1]
     if found.codec_context is None:
         raise AudioError(f"{name}: its audio track is of a kind that nothing here decodes; it may be damaged")
     return found

@@ -116,7 +116,7 @@ def run_mix(args: argparse.Namespace) -> int:
     output, rate, seed = own.output, own.rate, own.seed
     with tempfile.TemporaryDirectory(prefix="frcrn-") as temporary:
         config = build(MixingConfig, table | {"cache": args.cache or f"{temporary}/audio.cache"}, "mix")
-        refuse_within(Path(output), [*config.speech, *config.noise])
+        refuse_within(Path(output), [*config.speech, *config.noise, *config.rooms])
         config = replace(config, length=own.clips(config.length, config.seconds))
         if args.dry_run:
             return _announce(config, output, rate, seed)

@@ -123,11 +123,12 @@ def demonstrate(model: Network, folder: str | os.PathLike[str]) -> Demo:
     """Write the noisy sample, what the model makes of it, and a picture of both."""
     from frcrn import audio
     from frcrn.audio.sample import sample
-    from frcrn.files import refuse_others
+    from frcrn.files import refuse_links, refuse_others
 
     demo = Demo(*(Path(folder) / name for name in ("noisy.wav", "enhanced.wav", "before_after.png")))
     demo.enhanced.parent.mkdir(parents=True, exist_ok=True)
     noisy = sample()
+    refuse_links(*demo)
     refuse_others(demo, lambda: holds(demo.noisy, noisy.samples))
     enhanced: Samples = model.enhance(noisy.samples, noisy.rate)
     for path, samples in ((demo.noisy, noisy.samples), (demo.enhanced, enhanced)):

@@ -59,10 +59,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run(args: argparse.Namespace) -> int:
     """Export, and say what was written."""
-    import json
-
-    from frcrn.export.onnx.folder import export
     from frcrn.files import refuse_no_folder
+    from frcrn.inference.network import unlevelled
     from frcrn.models.checkpoint import load
 
     if not args.int8 and args.calibrate:
@@ -77,14 +75,18 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(f"--max-loss {args.max_loss}: accepted are numbers from 0")
     refuse_no_folder(args.output)
     model = load(args.model)
-    if args.format == "web":
-        return _for_the_browser(args, model)
-    if args.format == "c":
-        return _in_c(args, model)
-    if args.format == "c-int8":
-        return _in_whole_numbers(args, model)
-    if args.format == "ladspa":
-        return _as_plugin(args, model)
+    forms = {"web": _for_the_browser, "c": _in_c, "c-int8": _in_whole_numbers, "ladspa": _as_plugin, "onnx": _in_onnx}
+    forms[args.format](args, model)
+    if model.streams and (left_out := unlevelled(model)) is not None:
+        print(f"note: {left_out}")
+    return 0
+
+
+def _in_onnx(args: argparse.Namespace, model: Enhancer) -> None:
+    import json
+
+    from frcrn.export.onnx.folder import export
+
     path = export(model, args.output, more=_in_int8(args, model) if args.int8 else None)
     about = json.loads(path.read_text(encoding="utf-8"))
     for graph in about["graphs"].values():
@@ -94,10 +96,9 @@ def run(args: argparse.Namespace) -> int:
         ahead = about["lookahead"] / about["sample_rate"]
         print(f"no graph of one hop: this network looks {ahead:g} s ahead and cannot stream; causal ones can")
     print(f"{path}: shapes, states and hashes; run.py and run.js beside it enhance a wav file")
-    return 0
 
 
-def _in_c(args: argparse.Namespace, model: Enhancer) -> int:
+def _in_c(args: argparse.Namespace, model: Enhancer) -> None:
     import json
 
     from frcrn.export.native.folder import PROGRAM, RUNNER, export_program
@@ -107,10 +108,9 @@ def _in_c(args: argparse.Namespace, model: Enhancer) -> int:
     size = (path.parent / PROGRAM).stat().st_size / 1e6
     print(f"{path.parent / PROGRAM}: {size:.1f} MB, at most {exact:.1e} off")
     print(f"{path.parent / RUNNER}: enhances raw sound with it, and says how to compile; the interface is in frcrn.h")
-    return 0
 
 
-def _for_the_browser(args: argparse.Namespace, model: Enhancer) -> int:
+def _for_the_browser(args: argparse.Namespace, model: Enhancer) -> None:
     from frcrn.export.native.folder import PROGRAM
     from frcrn.export.web.folder import WASM, export_web
 
@@ -118,10 +118,9 @@ def _for_the_browser(args: argparse.Namespace, model: Enhancer) -> int:
     for name in (PROGRAM, WASM):
         print(f"{page.with_name(name)}: {page.with_name(name).stat().st_size / 1e6:.2f} MB")
     print(f"{page}: a page to try it with; python -m http.server -d {args.output}, then http://localhost:8000")
-    return 0
 
 
-def _in_whole_numbers(args: argparse.Namespace, model: Enhancer) -> int:
+def _in_whole_numbers(args: argparse.Namespace, model: Enhancer) -> None:
     import json
 
     from frcrn.export.fixed.folder import export_fixed
@@ -133,10 +132,9 @@ def _in_whole_numbers(args: argparse.Namespace, model: Enhancer) -> int:
     print(f"{path.parent / ('def_' + about['network'] + '.c')}: {tables:.1f} kB of tables, {memory:.1f} kB of memory")
     print(f"{about['si_sdr_to_float_db']:.1f} dB between the output in floating point and what the rounding changed")
     print(f"{path.parent / 'check.c'}: compares it with the reference; cc -O2 -o check {path.parent}/*.c && ./check")
-    return 0
 
 
-def _as_plugin(args: argparse.Namespace, model: Enhancer) -> int:
+def _as_plugin(args: argparse.Namespace, model: Enhancer) -> None:
     from pathlib import Path
 
     from frcrn.export.ladspa.folder import MICROPHONE, PLUGINS, README, export_ladspa
@@ -148,7 +146,6 @@ def _as_plugin(args: argparse.Namespace, model: Enhancer) -> int:
     late = 1000 * about["latency"] / about["rate"]
     print(f"{folder / MICROPHONE}: makes a noise-free microphone in PipeWire, {late:.0f} ms late")
     print(f"{folder / README}: how to use them")
-    return 0
 
 
 def _in_int8(args: argparse.Namespace, model: Enhancer) -> Callable[[Graphs], Graphs]:

@@ -135,6 +135,8 @@ def _sides(path: Path, *, force: bool) -> list[Path]:
     sides = [path.with_name(f"{path.stem}.{side}{path.suffix}") for side in ("noisy", "clean")]
     if not force:
         _refuse_there(sides, "--record")
+    if len({os.path.realpath(side) for side in sides}) < len(sides):
+        raise ValueError(f"{sides[0]} and {sides[1]}: are links to one file, which cannot hold both; remove one")
     return sides
 
 

@@ -22,6 +22,7 @@ from frcrn.audio import ACCEPTED, AudioError, find, read, replacing, resample
 from frcrn.data.speech_activity import Frames, Wave, active_frames, decibels, frame_length, frame_powers
 from frcrn.texts import NAMES, from_json
 from frcrn.threads import Threads
+from frcrn.visible import visible
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,14 @@ def _list_folder(folder: Path, number: int) -> Iterator[Listed]:
         source = parts[0] if len(parts) > 1 else folder.resolve().name
         inside = "/".join(parts)
         yield Listed(path, number, source, inside if len(parts) > 1 else f"{source}/{inside}", inside)
+
+
+def warn_of_media(folders: Sequence[str | Path]) -> None:
+    """Say which files of sound are passed over, as training reads no films and no AAC."""
+    listed = set(find(folders))
+    if passed := [path for path in find(folders, media=True) if path not in listed]:
+        count = f"{len(passed)} file{'s are' if len(passed) > 1 else ' is'}"
+        logger.warning("%s passed over, the first %s: training reads %s", count, visible(str(passed[0])), ACCEPTED)
 
 
 def fingerprint(listing: Sequence[Listed], rate: int) -> str:
@@ -185,6 +194,7 @@ def open_cache(
     `progress(done, total)` is called while files are decoded.
     """
     listing = list_folders(folders)
+    warn_of_media(folders)
     key = fingerprint(listing, rate)
     files = [(item.inside, str(item.path)) for item in listing]
     if Path(path).exists():

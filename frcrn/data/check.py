@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from frcrn.audio import AudioError, find, read
+from frcrn.config import require
+from frcrn.data.cache import warn_of_media
 from frcrn.data.fingerprints import Bits, fingerprint, matches
 from frcrn.data.pairs import match
 from frcrn.data.speech_activity import Wave, active_power, decibels, power
@@ -85,10 +87,13 @@ def check(
 ) -> CorpusReport:
     """Look at all files of the training `folders` and the `test` ones, and at each pair of a folder in DNS form."""
     limits, report = limits or Limits(), CorpusReport()
+    require(limits.rate is None or limits.rate > 0, "rate", "more than 0 Hz", limits.rate)
+    require(0 <= limits.min_seconds < float("inf"), "min_seconds", "seconds from 0", limits.min_seconds)
     sides = [[Path(folder) for folder in side] for side in (folders, test)]
     for folder in sides[0] + sides[1]:
         if not folder.is_dir():
             raise ValueError(f"{folder}: expected a folder, found {'a file' if folder.exists() else 'nothing'}")
+    warn_of_media([*sides[0], *sides[1]])
     paths = [_files(side) for side in sides]
     if not paths[0] or (test and not paths[1]):
         raise ValueError(f"{(sides[0] if not paths[0] else sides[1])[0]}: expected audio files, found none")
@@ -99,7 +104,7 @@ def check(
         report.files += 1
         report.seconds += item.seconds
     report.findings += _duplicates(*([inspected[path] for path in side] for side in paths))
-    for folder in sides[0] + sides[1]:
+    for folder in {folder.resolve(): folder for folder in sides[0] + sides[1]}.values():
         if is_dns(folder):
             _check_pairs(folder, report)
     return report
@@ -111,7 +116,9 @@ def is_dns(folder: Path) -> bool:
 
 
 def _files(folders: Iterable[Path]) -> list[Path]:
-    return list(dict.fromkeys(path for folder in folders for path in find([folder])))
+    """List the files of folders, each once, also where one folder has two names."""
+    found = {folder.resolve() / path.relative_to(folder): path for folder in folders for path in find([folder])}
+    return list(found.values())
 
 
 def _inspect_all(paths: list[Path], limits: Limits, progress: Progress | None) -> list[Inspected]:

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from frcrn.audio import AudioError
-from frcrn.data.cache import list_folders
+from frcrn.data.cache import list_folders, warn_of_media
 from frcrn.data.dns import open_folder
 from frcrn.data.new_folder import new_folder, place, refuse_foreign, refuse_inputs, refuse_within, write_table
 from frcrn.data.pairs import match
@@ -51,6 +51,7 @@ def items_of(folder: str | Path, speaker: str = "") -> list[Item]:
     if (root / "clean").is_dir() and ((root / "noisy").is_dir() or (root / "noise").is_dir()):
         return _dns_items(root, speaker)
     listing = list_folders([root])
+    warn_of_media([root])
     speakers = groups_of([item.name for item in listing], [item.source for item in listing], speaker)
     return [
         Item((item.path,), item.source, group, _seconds(item.path))

@@ -70,6 +70,8 @@ def _settings(mixing: Mixing) -> dict[str, Any]:
     """Return all that decides how examples sound; the number of them and the cache do not."""
     table = asdict(mixing.config) | {"seed": mixing.seed, "sample_rate": mixing.sample_rate}
     table["recordings"] = mixing.fingerprint
+    if responses := mixing.responses():
+        table["responses"] = responses
     settings: dict[str, Any] = json.loads(json.dumps({k: v for k, v in table.items() if k not in ("length", "cache")}))
     return _by_full_names(settings)
 

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from frcrn.config import fits, require
 from frcrn.data import degrade, events, noises, rooms, spectrum
-from frcrn.data.cache import AudioCache, list_folders, open_cache
+from frcrn.data.cache import AudioCache, fingerprint, list_folders, open_cache
 from frcrn.data.identity import digest, of_files
 from frcrn.data.sampling import Shelf, groups_of, held_out
 from frcrn.data.speech import babble, faded, talk
@@ -159,6 +159,13 @@ class Mixing(Dataset[dict[str, Tensor]]):
         """Return a hash of the recordings that examples are made of, those of rooms too."""
         listing = list_folders(self.config.rooms) if self.config.room_share else []
         return digest([*map(of_files, self._files()), of_files([(item.inside, item.path) for item in listing])])
+
+    def responses(self) -> str:
+        """Return what tells the rooms' responses from others: a hash of recordings, or how rooms are simulated."""
+        if self.rooms is None:
+            return ""
+        recorded = fingerprint(list_folders(self.config.rooms), self.sample_rate) if self.config.rooms else ""
+        return recorded or rooms.way_of(self.config.room_model)
 
     def _files(self) -> list[list[tuple[str, str]]]:
         shelves = [shelf for shelf in (self.speech, self.noise) if shelf is not None]

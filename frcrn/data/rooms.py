@@ -142,11 +142,16 @@ def _use_images(model: str) -> bool:
     return False
 
 
+def way_of(model: str) -> str:
+    """Return how rooms are simulated here."""
+    return "images" if _use_images(model) else "decay"
+
+
 def load_bank(
     path: str, count: int, seed: int, rate: int, rt60: tuple[float, float], model: str = "auto"
 ) -> NDArray[np.float32]:
     """Map the bank kept beside the cache at `path`, making it first where it is absent, [count, L]."""
-    kind = "images" if _use_images(model) else "decay"
+    kind = way_of(model)
     key = hashlib.sha256(repr((count, seed, rate, rt60, kind, MAX_ORDER, TAIL_DB)).encode()).hexdigest()[:12]
     file = Path(f"{path}.rooms-{key}.npy")
     if not file.exists():

@@ -18,6 +18,16 @@ Network: TypeAlias = "Enhancer | NativeNetwork"
 """What `enhance`, `enhance_file` and `Stream` take."""
 
 
+def unlevelled(network: Network) -> str | None:
+    """Say what hop by hop is left out of a network that wants a loudness; None of one that takes sound as it is."""
+    if network.level_dbfs is None:
+        return None
+    return (
+        f"the network is used to speech at {network.level_dbfs:g} dBFS: files are brought there as a whole, but what "
+        "comes hop by hop is not, and gives another result unless it is that loud"
+    )
+
+
 class Runner(Protocol):
     """A network that takes arrays; what its states are is its own affair."""
 

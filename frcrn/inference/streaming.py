@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -15,7 +16,9 @@ from frcrn.audio import AudioError, Samples, as_floats, checked_rate, exactly, f
 from frcrn.audio.fifo import Fifo
 from frcrn.export.native.band import NativeBand
 from frcrn.inference.fullband import FullBand, checked_band, full_band
-from frcrn.inference.network import Network, inference_form, runner
+from frcrn.inference.network import Network, inference_form, runner, unlevelled
+
+_log = logging.getLogger(__name__)
 
 _MOST_HOPS = 64  # of one stream in one step, so that a long chunk needs no more memory than a short one
 _LOUDEST = 1e12  # what is louder is no sound, and its square is infinite inside of the network
@@ -88,6 +91,8 @@ class Stream:
             )
         if not isinstance(channels, int) or channels < 1:
             raise ValueError(f"channels {channels}: at least 1 is needed")
+        if (left_out := unlevelled(model)) is not None:
+            _log.warning("%s", left_out)
         self.rate = model.sample_rate if rate is None else checked_rate(rate)
         self.channels = channels
         self.model = inference_form(model)
