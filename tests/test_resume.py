@@ -25,7 +25,7 @@ PLAN = {"max_steps": STEPS, "save_every": 3, "log_every": 2, "keep": 3}
 EVALUATION = {"every": 4, "examples": 2}
 
 
-class Cut(Exception):
+class Cut(BaseException):
     """Stands for a power cut: nothing of the trainer runs after it."""
 
 

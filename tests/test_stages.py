@@ -49,7 +49,7 @@ def start(folder: Path, *, resume: bool = False, watcher: Any = None, **train_ch
     return train(staged(**train_changes), work_dir=folder, resume=resume, watcher=watcher, **PARTS)
 
 
-class Cut(Exception):
+class Cut(BaseException):
     """Stands for a power cut."""
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +13,7 @@ from frcrn.models.directories import CONFIGURATION
 from frcrn.models.weight_files import METADATA
 from frcrn.texts import read_json
 from frcrn.training import checkpoints, random_state
+from frcrn.training.distributed import Value
 from frcrn.training.logs import numbers_in
 from frcrn.training.outcome import Held, held_by, strays
 from frcrn.training.schedule import note_score
@@ -30,7 +30,6 @@ class Keeping(Scoring):
     recordings: dict[str, str]
     started: float
     saved: int | None
-    other_valid: bool
 
     def score_start(self) -> None:
         """Score the weights that the run starts from; until others score better, they are the output."""
@@ -47,40 +46,6 @@ class Keeping(Scoring):
         if self.tracker is not None:
             self.tracker.record("eval", 0, scores)
         self.export("start")
-
-    def take_up_output(self) -> None:
-        """After a resume, make `output/` and what is known of it agree: it may be another one than the checkpoint's."""
-        progress, wanted, other = self.progress, self.kept(), False
-        if wanted != "last":
-            held, step = self.written()
-            other = (held, step) != (wanted, progress.best_step)
-            if other and progress.best_step == progress.step:  # cut off between the checkpoint and the output
-                self.export(wanted)
-                other = False
-            elif held not in ("start", "best"):
-                logger.warning("%s/output: the best weights so far are not there; those after them are", self.folder)
-                progress.best, progress.evaluated = None, -1
-        if self.other_valid:
-            progress.stale = progress.stale_rate = 0
-            progress.evaluated, progress.score = -1, None
-        if other or self.other_valid:
-            self.score_again()
-
-    def score_again(self) -> None:
-        """Score the weights in `output/`: other scores tell nothing of them, or nothing on a changed validation set."""
-        progress, (held, step) = self.progress, self.written()
-        if self.other_valid:
-            progress.start = None
-        if progress.best is None or held not in ("start", "best"):
-            progress.best = None
-            return
-        which = "changed " * self.other_valid
-        logger.info("step %d: scoring the weights in output/ on the %svalidation set", progress.step, which)
-        scores = self.evaluate("best")
-        value = self.value_of(scores)
-        progress.best, progress.best_step = value if math.isfinite(value) else None, step
-        if held == "start":
-            progress.start = numbers_in(scores)
 
     def score_average(self) -> None:
         """Evaluate the averaged weights; the best ones become the output, where they are no worse than the start."""
@@ -139,6 +104,14 @@ class Keeping(Scoring):
             logger.info("step %d: saved, %s", self.progress.step, why)
         if self.kept() == "last":
             self.export("last")
+
+    def or_save(self, act: Callable[[], Value], what: str) -> Value:
+        """Return what `act` returns; where it fails in any process, what was learnt is saved before the run ends."""
+        try:
+            return self.processes.alike(act, what)
+        except Exception:
+            self.save_before_error()
+            raise
 
     def save_before_error(self) -> None:
         """Save what was learnt since the last checkpoint, if that is possible still, else say that it is not."""

@@ -26,13 +26,14 @@ RECIPE = "recipe.json"
 class Tracker:
     """Writes the records of one run; use it as a context manager."""
 
-    def __init__(self, folder: Path, *, step: int, scored: bool = True, tensorboard: bool) -> None:
+    def __init__(self, folder: Path, *, step: int, tensorboard: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.board = open_board(folder / "tensorboard", step) if tensorboard else None
         self.handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
         self.handler.setFormatter(OneLine("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-        forget_after(folder / "log.jsonl", step, scored=scored)
-        self.lines = open(folder / "log.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+        self.path, self.step = folder / "log.jsonl", step
+        forget_after(self.path, step)
+        self.lines = open(self.path, "a", encoding="utf-8")  # noqa: SIM115
 
     def __enter__(self) -> Tracker:
         self.level = logger.level
@@ -49,7 +50,14 @@ class Tracker:
             self.board.close()
 
     def record(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
-        """Enter one record, kind "train" or "eval"; the scores of the start in it are shown beside the others."""
+        """Enter one record, kind "train" or "eval"; the scores of the start in it are shown beside the others.
+
+        Scores of the step that is resumed take the place of earlier ones.
+        """
+        if (kind, step) == ("eval", self.step):
+            self.lines.close()
+            forget_after(self.path, step, scored=False)
+            self.lines = open(self.path, "a", encoding="utf-8")  # noqa: SIM115
         self.lines.write(json.dumps(finite({"kind": kind, "step": step, **values}), allow_nan=False) + "\n")
         self.lines.flush()
         numbers = numbers_in(values)
@@ -131,10 +139,10 @@ def open_board(folder: Path, step: int) -> Any:
     return SummaryWriter(str(folder), purge_step=step + 1)
 
 
-def forget_after(path: Path, step: int, *, scored: bool) -> None:
+def forget_after(path: Path, step: int, *, scored: bool = True) -> None:
     """Drop the records after a step, and a last line cut short, so that a resumed run reads as one run.
 
-    Where the step is to be scored yet, so is a record of its scores.
+    Where the step is to be scored yet, or again, so is a record of its scores.
     """
     if not path.exists():
         return

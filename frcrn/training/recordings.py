@@ -1,10 +1,10 @@
-"""Whether a run that is resumed hears what it began with, and whether its scores so far can still be compared."""
+"""What is not as it was in a run that is resumed, and whether its scores so far can still be compared."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from frcrn.data.identity import identity
 
@@ -13,6 +13,40 @@ logger = logging.getLogger("frcrn.training")
 PLACES = ("speech", "noise", "cache", "rooms", "folder", "path", "paths")
 """Settings of data that say where recordings lie; which these are is compared by themselves."""
 
+FIT = ("recipe.data.", *(f"recipe.train.{name}" for name in ("batch_size", "seed", "ema_decay", "set_level")))
+"""Settings by which the batch norms and the level of an average are fitted to it."""
+
+
+class Changes(NamedTuple):
+    """What differs between a run and its checkpoint."""
+
+    settings: Collection[str] = ()
+    recordings: Collection[str] = ()
+    """Sections of the recipe whose recordings are others."""
+    processes: bool = False
+
+    def warn(self) -> None:
+        """Say what differs."""
+        for section in self.recordings:
+            logger.warning("the recordings of recipe.%s are not those that the run began with", section)
+        for name in self.settings:
+            logger.warning("%s differs from the run that is resumed; what follows is not what it would have been", name)
+
+    def of_scores(self, best: str) -> bool:
+        """Tell whether the same weights score otherwise by a measure than before."""
+        by_measure = {"loss": ("recipe.loss.",), "pesq": ("recipe.evaluation.clips",)}
+        by_measure["stoi"] = by_measure["pesq"]
+        tables = ("recipe.valid.", "recipe.evaluation.examples", *by_measure.get(best, ()))
+        return "valid" in self.recordings or self.among(tables)
+
+    def of_fit(self) -> bool:
+        """Tell whether an average of the same weights is made ready to be scored and saved otherwise than before."""
+        return self.processes or "data" in self.recordings or self.among(FIT)
+
+    def among(self, tables: tuple[str, ...]) -> bool:
+        """Tell whether settings of some tables differ, but for those that are places."""
+        return any(name.startswith(tables) and name.rpartition(".")[2] not in PLACES for name in self.settings)
+
 
 def recordings_of(train: Any, valid: Any) -> dict[str, str]:
     """Return what tells the recordings of the sets of a recipe's `data` and `valid` from others."""
@@ -20,17 +54,7 @@ def recordings_of(train: Any, valid: Any) -> dict[str, str]:
     return {section: identity(data) for section, data in known.items() if data is not None}
 
 
-def warn_of_others(before: Any, now: Mapping[str, str]) -> list[str]:
-    """Say whose recordings are others than before, and return which; earlier checkpoints do not know."""
+def others(before: Any, now: Mapping[str, str]) -> list[str]:
+    """Return the sections whose recordings are others than before; earlier checkpoints do not know theirs."""
     known = before if isinstance(before, dict) else {}
-    others = [section for section in now if known.get(section, now[section]) != now[section]]
-    for section in others:
-        logger.warning("the recordings of recipe.%s are not those that the run began with", section)
-    return others
-
-
-def scores_differ(others: Collection[str], changed: Collection[str], best: str) -> bool:
-    """Say whether scores are not what they were, by other recordings and by the settings that were changed."""
-    tables = ("recipe.valid.", "recipe.evaluation.examples", *(("recipe.loss.",) if best == "loss" else ()))
-    settings = (name for name in changed if name.startswith(tables))
-    return "valid" in others or any(name.rpartition(".")[2] not in PLACES for name in settings)
+    return [section for section in now if known.get(section, now[section]) != now[section]]

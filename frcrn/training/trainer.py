@@ -14,26 +14,25 @@ from frcrn.export.fixed.training import train_rounded
 from frcrn.files import held, refuse_links
 from frcrn.inference.manifest import sweep
 from frcrn.models.base import Enhancer
-from frcrn.training import checkpoints, random_state
+from frcrn.training import random_state
 from frcrn.training.batches import Batch, BatchOrder, Spoiled, batches
 from frcrn.training.build import (
     build_data,
     check_packages,
     check_plan,
     choose_model,
-    take_settings,
     warn_of_shared,
 )
 from frcrn.training.distributed import Processes
 from frcrn.training.ema import Average
 from frcrn.training.graphed import build_stepper, check_graph
-from frcrn.training.keeping import Keeping
-from frcrn.training.logs import Tracker, files_of, refuse_foreign, refuse_robbed, write_recipe
+from frcrn.training.logs import Tracker, files_of, write_recipe
 from frcrn.training.losses.objective import build_losses
 from frcrn.training.outcome import Result, result_of
-from frcrn.training.recipe import Recipe, differences, parse
-from frcrn.training.recordings import recordings_of, scores_differ, warn_of_others
-from frcrn.training.schedule import Progress, learning_rate, progress_of, seconds_left, share
+from frcrn.training.recipe import Recipe, parse
+from frcrn.training.recordings import recordings_of
+from frcrn.training.resuming import Resuming
+from frcrn.training.schedule import Progress, learning_rate, seconds_left, share
 from frcrn.training.signals import StopRequest
 
 logger = logging.getLogger("frcrn.training")
@@ -45,7 +44,7 @@ Watcher = Callable[[int, float, Mapping[str, float]], None]
 """Called after every step with the step, the share of the budget that is used, and the last logged values."""
 
 
-class Trainer(Keeping):
+class Trainer(Resuming):
     """One training run in a folder; each part of the recipe can be replaced by an object.
 
     Args:
@@ -92,10 +91,6 @@ class Trainer(Keeping):
         self.shown: dict[str, float] = {}
         self.saved: int | None = None
         self.spoiled = Spoiled()
-        self.unscored = False
-        """Whether the checkpoint that is resumed lacks a scoring that was due, as one failed."""
-        self.other_valid = False
-        """Whether the validation set is another one than that of the run which is resumed."""
         self.tracker: Tracker | None = None
         self.recordings: dict[str, str] = {}
         """What tells the recordings of both sets from others, as they were when the run began."""
@@ -129,18 +124,15 @@ class Trainer(Keeping):
             if self.processes.first:
                 known = -1 if saved is None else self.progress.step
                 write_recipe(self.folder, self.recipe)  # first: it marks the others as ours
-                scored = self.progress.evaluated == known
-                tracker = Tracker(self.folder, step=known, scored=scored, tensorboard=plan.tensorboard)
-                self.tracker = stack.enter_context(tracker)
+                self.tracker = stack.enter_context(Tracker(self.folder, step=known, tensorboard=plan.tensorboard))
                 warn_of_shared(self.train_data, self.valid_data)
             self.stop = stack.enter_context(StopRequest())
             self.started = time.monotonic() - self.progress.elapsed
             if saved is None:
                 self.score_start()
             else:
+                self.changes.warn()
                 self.take_up_output()
-                if self.unscored:
-                    self.score_average()
             logger.info("step %d: training on %d examples", self.progress.step, len(self.train_data))
             reason = self.run()
             self.finish(reason)
@@ -177,11 +169,7 @@ class Trainer(Keeping):
 
         # several stop at the same step; and what loads in this process is not cut off within
         cut = self.processes.count == 1 and self.recipe.train.workers
-        try:
-            return self.processes.alike(lambda: self.stop.wait_for(get) if cut else get(), "load its batch")
-        except Exception:
-            self.save_before_error()
-            raise
+        return self.or_save(lambda: self.stop.wait_for(get) if cut else get(), "load its batch")
 
     def reason_to_stop(self) -> str | None:
         """Return why the run is over, the same in every process, or None."""
@@ -214,8 +202,12 @@ class Trainer(Keeping):
             self.score_average()
         if step % plan.save_every == 0 and self.saved != step:
             self.save()
+        self.or_save(self.tell, "end its step")
+
+    def tell(self) -> None:
+        """Tell the watcher, in the first process, that a step is done."""
         if self.watcher is not None and self.processes.first:
-            self.watcher(step, share(plan, self.progress), self.shown)
+            self.watcher(self.progress.step, share(self.recipe.train, self.progress), self.shown)
 
     def log(self) -> None:
         """Record the means since the last record."""
@@ -254,49 +246,3 @@ class Trainer(Keeping):
         """Return the signal that asked any of the processes to stop, also one that came as a run was ending."""
         number = int(self.processes.agree(0.0, float(self.stop.number or 0))[1])
         return signal.Signals(number).name if number else None
-
-    def claim_folder(self, resume: bool) -> dict[str, Any] | None:
-        """Return the checkpoint to go on from; refuse a folder that holds another run."""
-        kept = self.folder / "checkpoints"
-        if not resume and self.folder.exists() and any(self.folder.iterdir()):
-            raise ValueError(f"{self.folder}: not empty; resume the run in it (--resume) or choose another folder")
-        saved = checkpoints.newest(kept) if resume else None
-        if resume and saved is None and checkpoints.found(kept):
-            raise ValueError(f"{kept}: none of the checkpoints is whole; remove the folder to start again")
-        if resume and saved is None:
-            refuse_foreign(self.folder)
-            refuse_robbed(self.folder)
-        self.processes.wait()
-        return saved
-
-    def refuse_other_criterion(self, before: Mapping[str, Any]) -> None:
-        """Refuse to go on by another score than the one that the best weights so far were chosen by."""
-        chosen = before["evaluation"]["best"]
-        if self.progress.best is not None and chosen != self.recipe.evaluation.best:
-            raise ValueError(
-                f"recipe.evaluation.best: its weights were chosen by {chosen}, which cannot change on the way; "
-                "start another run, with train.init_from these"
-            )
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Go back to a checkpoint, exactly."""
-        try:
-            self.stepper.restore(saved)
-            for network in (self.model, self.average.model):
-                take_settings(network, saved.get("network", {}), self.recipe.model)
-            self.progress = progress_of(saved["progress"])
-            self.refuse_other_criterion(saved["recipe"])
-            changed = differences(saved["recipe"], self.recipe.to_dict())
-            if len(saved["generators"]) == self.processes.count:
-                random_state.restore(saved["generators"][self.processes.rank])
-        except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
-            why = error if isinstance(error, ValueError) else f"its checkpoint is not one of this version ({error!r})"
-            raise ValueError(f"{self.folder}: {why}") from None
-        self.saved = step = self.progress.step
-        due = self.valid_data is not None and step % self.recipe.evaluation.every == 0
-        self.unscored = due and self.progress.evaluated != step
-        others = warn_of_others(saved.get("recordings"), self.recordings)
-        best = self.recipe.evaluation.best
-        self.other_valid = self.valid_data is not None and scores_differ(others, changed, best)
-        for name in changed:
-            logger.warning("%s differs from the run that is resumed; what follows is not what it would have been", name)
