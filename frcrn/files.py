@@ -7,6 +7,7 @@ import errno
 import itertools
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -24,6 +25,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TEMPORARY = ".frcrn"
 """How names of temporary folders of our own end, after what nobody would call theirs."""
 _PART_NAME = 255 - len("..01234567.part")
+_PART = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.(part|tags)")
 _unfinished: set[tuple[int, Path]] = set()
 """What this process, by its number, is writing: a signal can come between two lines, where no `finally` is reached."""
 
@@ -135,6 +137,19 @@ def is_being_written(beside: str | os.PathLike[str]) -> bool:
         return not _locked(fcntl, descriptor)
     finally:
         os.close(descriptor)
+
+
+def sweep(targets: Iterable[Path]) -> None:
+    """Remove what a killed run left half-written beside these files, where this user may."""
+    names: dict[Path, set[str]] = {}
+    for target in targets:
+        names.setdefault(target.parent, set()).add(part_name(target.name))
+    for folder, wanted in names.items():
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in entries:
+                part = _PART.fullmatch(entry.name)
+                if part and part["target"] in wanted and not is_being_written(Path(entry.path).with_suffix(".part")):
+                    os.unlink(entry.path)
 
 
 @atexit.register

@@ -22,9 +22,9 @@ import pytest
 from frcrn import FRCRN, FRCRNConfig, audio
 from frcrn.audio import AudioError
 from frcrn.cli import main
-from frcrn.files import replacing
+from frcrn.files import replacing, sweep
 from frcrn.inference.folder import enhance_folder, mark_of, processes_for, run, tasks
-from frcrn.inference.manifest import NAME, Manifest, sweep
+from frcrn.inference.manifest import NAME, Manifest
 from frcrn.inference.one_file import Outcome, Settings
 from frcrn.inference.paths import Job, plan
 from frcrn.models import checkpoint

@@ -99,6 +99,15 @@ def test_an_interruption_leaves_nothing_behind(folders, tmp_path, monkeypatch, f
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_what_a_killed_run_left_of_it_goes(folders, tmp_path):
+    for name in ("x.cache", rooms.bank_of(str(tmp_path / "x.cache"), 1, 0, RATE, (0.1, 0.2), "decay").name):
+        (tmp_path / f".{name}.01234567.part").touch()
+    (tmp_path / ".other.cache.01234567.part").touch()
+    open_cache(tmp_path / "x.cache", folders, RATE)
+    rooms.load_bank(str(tmp_path / "x.cache"), 1, 0, RATE, (0.1, 0.2), "decay")
+    assert [path.name for path in tmp_path.glob(".*.part")] == [".other.cache.01234567.part"]
+
+
 def test_what_is_no_cache_is_refused_and_kept(folders, tmp_path):
     save(tmp_path / "precious.wav", noise(1, 1))
     before = (tmp_path / "precious.wav").read_bytes()

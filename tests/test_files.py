@@ -14,7 +14,7 @@ import pytest
 
 from frcrn import files, texts
 from frcrn.export.native.folder import export_program
-from frcrn.inference.manifest import sweep
+from frcrn.files import sweep
 from frcrn.models import checkpoint
 from tests.networks import tiny
 

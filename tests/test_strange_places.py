@@ -83,8 +83,7 @@ def test_a_file_of_any_name_is_read_and_written(name: str, tmp_path: Path) -> No
 
 
 def test_what_a_killed_run_left_of_a_long_name_is_swept_away(tmp_path: Path) -> None:
-    from frcrn.files import replacing
-    from frcrn.inference.manifest import sweep
+    from frcrn.files import replacing, sweep
 
     target = tmp_path / NAMES[0]
     with replacing(target) as beside:

@@ -15,7 +15,7 @@ from frcrn import audio, enhance_file
 from frcrn.audio import ogg, tagging
 from frcrn.audio.tagging import put_tags
 from frcrn.audio.tags import Tags, tags_of
-from frcrn.inference.manifest import sweep
+from frcrn.files import sweep
 from tests.limits import bounded
 from tests.networks import tiny
 from tests.strange_audio import made

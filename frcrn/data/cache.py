@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from frcrn.audio import ACCEPTED, AudioError, find, read, replacing, resample
 from frcrn.data.speech_activity import Frames, Wave, active_frames, decibels, frame_length, frame_powers
+from frcrn.files import sweep
 from frcrn.texts import NAMES, from_json
 from frcrn.threads import Threads
 from frcrn.visible import visible
@@ -209,6 +210,7 @@ def _build(
     path: Path, listing: list[Listed], rate: int, key: str, threads: int, progress: Callable[[int, int], None] | None
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep([path])
     with replacing(path) as beside, beside.open("wb") as file:
         _write(file, listing, rate, key, threads, progress)
 

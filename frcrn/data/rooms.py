@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from frcrn.audio import MissingPackage, read, replacing, resample
 from frcrn.data.cache import list_folders
 from frcrn.data.speech_activity import Wave
+from frcrn.files import sweep
 
 logger = logging.getLogger(__name__)
 
@@ -147,15 +148,20 @@ def way_of(model: str) -> str:
     return "images" if _use_images(model) else "decay"
 
 
+def bank_of(path: str, count: int, seed: int, rate: int, rt60: tuple[float, float], model: str = "auto") -> Path:
+    """Return where the bank of such rooms is kept."""
+    made_of = (count, seed, rate, rt60, way_of(model), MAX_ORDER, TAIL_DB)
+    return Path(f"{path}.rooms-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:12]}.npy")
+
+
 def load_bank(
     path: str, count: int, seed: int, rate: int, rt60: tuple[float, float], model: str = "auto"
 ) -> NDArray[np.float32]:
     """Map the bank kept beside the cache at `path`, making it first where it is absent, [count, L]."""
-    kind = way_of(model)
-    key = hashlib.sha256(repr((count, seed, rate, rt60, kind, MAX_ORDER, TAIL_DB)).encode()).hexdigest()[:12]
-    file = Path(f"{path}.rooms-{key}.npy")
+    file = bank_of(path, count, seed, rate, rt60, model)
     if not file.exists():
         bank = make_bank(count, seed, rate, rt60, model)
+        sweep([file])
         with replacing(file) as beside, beside.open("wb") as stream:
             np.save(stream, bank)
     return np.asarray(np.load(file, mmap_mode="r"))

@@ -16,9 +16,9 @@ from queue import SimpleQueue
 from typing import Any
 
 from frcrn import workers
-from frcrn.files import path_text
+from frcrn.files import path_text, sweep
 from frcrn.inference.enhance import Progress
-from frcrn.inference.manifest import Manifest, refuse_made_elsewhere, sweep
+from frcrn.inference.manifest import Manifest, refuse_made_elsewhere
 from frcrn.inference.one_file import Outcome, Settings, Task, enhance_one, is_kept
 from frcrn.inference.paths import Job, Place, plan
 from frcrn.machine import available_cores

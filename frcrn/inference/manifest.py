@@ -5,19 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TextIO
 
-from frcrn.files import inode_of, is_being_written, part_name, refuse_links
+from frcrn.files import inode_of, is_being_written, refuse_links
 from frcrn.texts import from_json
 
 NAME = "frcrn-manifest.jsonl"
 LONGEST_LINE = 1 << 16
 """Letters; a file of holes is one line without an end."""
-_PART = re.compile(r"\.(?P<target>.+)\.[0-9a-f]{8}\.(part|tags)")
 
 
 class Record(NamedTuple):
@@ -134,19 +132,6 @@ def refuse_made_elsewhere(folder: Path, targets: Iterable[Path]) -> None:
                 raise ValueError(
                     f"{made}: another run into {other} is making it; wait for it, or choose another folder"
                 )
-
-
-def sweep(targets: Iterable[Path]) -> None:
-    """Remove what a killed run left half-written beside these files, where this user may."""
-    names: dict[Path, set[str]] = {}
-    for target in targets:
-        names.setdefault(target.parent, set()).add(part_name(target.name))
-    for folder, wanted in names.items():
-        with contextlib.suppress(OSError), os.scandir(folder) as entries:
-            for entry in entries:
-                part = _PART.fullmatch(entry.name)
-                if part and part["target"] in wanted and not is_being_written(Path(entry.path).with_suffix(".part")):
-                    os.unlink(entry.path)
 
 
 def record_of(values: Mapping[str, Any]) -> Record:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from frcrn.files import sweep
 from frcrn.inference.folder import mark_of
-from frcrn.inference.manifest import sweep
 from frcrn.inference.one_file import Settings
 from frcrn.scale.cluster import connected, results
 from frcrn.scale.places import Place

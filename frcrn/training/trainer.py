@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from frcrn.export.fixed.training import train_rounded
-from frcrn.files import held, refuse_links
-from frcrn.inference.manifest import sweep
+from frcrn.files import held, refuse_links, sweep
 from frcrn.models.base import Enhancer
 from frcrn.training import random_state
 from frcrn.training.batches import Batch, BatchOrder, Spoiled, batches
