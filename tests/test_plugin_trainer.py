@@ -205,6 +205,34 @@ def test_a_callback_can_end_the_run(directory: Path, tmp_path: Path) -> None:
     assert (tmp_path / "output").exists()
 
 
+class Failing:
+    """Fails at one stage of the third step."""
+
+    def __init__(self, stage: str) -> None:
+        setattr(self, stage, self.fail)
+
+    def fail(self, trainer: Any) -> None:
+        if trainer.iter >= 2:
+            raise OSError("full")
+
+
+@pytest.mark.parametrize(
+    ("stage", "step"), [("before_train_iter", 2), ("after_train_iter", 3), ("before_val", 2), ("after_val", 2)]
+)
+def test_what_was_learnt_outlasts_a_hook_that_fails(directory: Path, tmp_path: Path, stage: str, step: int) -> None:
+    """And the resumed run scores what is due, and counts only steps that were taken."""
+    rare = {"train.checkpoint": {"period": {"by_epoch": True, "interval": 100}}}
+    with pytest.raises(OSError, match="full"):
+        trainer(directory, tmp_path, cfg_options=rare, callbacks=Failing(stage)).train()
+    state = training_runs.last_state(tmp_path)
+    assert state["progress"]["step"] == step
+    seen = Counting()
+    resumed = trainer(directory, tmp_path, cfg_options=rare, callbacks=seen)
+    assert resumed.train(checkpoint_path=tmp_path).step == resumed.iter == 4
+    assert sum(seen.batches) == 4 - step
+    assert [line["step"] for line in training_runs.records(tmp_path, "eval")] == [2, 4]
+
+
 def test_the_best_weights_come_back_where_it_is_asked_for(directory: Path, tmp_path: Path) -> None:
     best = {"train.checkpoint": {"best": {"metric_key": "avg_sisnr", "rule": "max", "restore_best": True}}}
     # steps so large that later ones are worse
@@ -307,6 +335,8 @@ def test_what_is_no_checkpoint_is_refused_in_one_sentence(
     for call in (made.evaluate, made.train, lambda path: made.predict(DATA, lambda *both: None, path)):
         with pytest.raises(ValueError, match=f"checkpoint_path.*{message}|no such model|found nothing"):
             call(given)
+    with pytest.raises(ValueError, match="checkpoint_path: expected a checkpoint or a folder, found ''"):
+        made.train("")
     assert not (tmp_path / "run").exists()
 
 

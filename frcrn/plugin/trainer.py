@@ -119,6 +119,7 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
         `checkpoint_path` is a checkpoint or a run's folder to go on from, exactly; without `load_all_state` only its
         weights (or those of any model) are taken. Weights must fit in any case, `strict` or not.
         """
+        require(checkpoint_path != "", "checkpoint_path", "a checkpoint or a folder", checkpoint_path)
         start = resumable(checkpoint_path) if checkpoint_path is not None and load_all_state else None
         self.run = run = self.prepare(training=True)
         if checkpoint_path is not None and start is not None:
@@ -156,11 +157,13 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
 
         Recordings are scored whole, as `frcrn evaluate` does. `saving_fn(inputs, outputs)` is called with each batch,
         as `predict` does. A hook that calls this while training gets what training itself measures: one run of the
-        network over each segment, PESQ and STOI of a few.
+        network over each segment, PESQ and STOI of a few; where several processes train, it is refused.
         """
         require(self.eval_dataset is not None, "eval_dataset", "a set to evaluate on", None)
         measurable()
         run = self.run if self.running and self.run is not None else self.prepare(training=False)
+        if self.running and run.processes.count > 1:
+            raise ValueError("evaluate: a hook cannot call it while several processes train, but in after_run")
         checkpoint = None if checkpoint_path is None else path_text(checkpoint_path, "checkpoint_path")
         self.before_evaluation()
         self.metric_values = report(run.evaluate(checkpoint))
@@ -189,8 +192,9 @@ class FRCRNTrainer(Hooked, BaseTrainer):  # type: ignore[misc]
         predict(network.to(processes.device), predict_datasets, saving_fn, size, **mine)
 
     def before_evaluation(self) -> None:
-        """Finish the step and call the hooks that precede an evaluation."""
-        self.end_step()
+        """Finish the step, where it was taken, and call the hooks that precede an evaluation."""
+        if self.run is not None and self.run.progress.step > self._iter:
+            self.end_step()
         self._mode = EVALUATION
         self.invoke_hook("before_val")
 

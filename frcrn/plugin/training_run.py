@@ -21,6 +21,7 @@ from frcrn.plugin.metric import report
 from frcrn.texts import from_json, text_of
 from frcrn.training import Recipe, Trainer, checkpoints
 from frcrn.training.outcome import Held
+from frcrn.training.schedule import share
 
 logger = logging.getLogger(__name__)
 
@@ -74,12 +75,18 @@ class Run(Trainer):
             model=owner.model,
             train_data=train_data,
             valid_data=valid_data,
-            watcher=owner.after_step,
         )
 
     def reason_to_stop(self) -> str | None:
-        """Let a hook end the run."""
-        return super().reason_to_stop() or ("a callback asked for it" if self.owner.asked_to_stop() else None)
+        """Let a hook end the run, in whichever process it asks."""
+        if (reason := super().reason_to_stop()) is not None:
+            return reason
+        asked = self.processes.agree(0.0, float(self.owner.asked_to_stop()))[1]
+        return "a callback asked for it" if asked else None
+
+    def tell(self) -> None:
+        """Tell hooks, in every process, that a step is done."""
+        self.owner.after_step(self.progress.step, share(self.recipe.train, self.progress), self.shown)
 
     def log(self) -> None:
         """Record the means for the framework's readers too."""
@@ -88,11 +95,11 @@ class Run(Trainer):
 
     def score_average(self) -> None:
         """Let hooks see an evaluation, and record it for the framework's readers too."""
-        self.owner.before_evaluation()
+        self.or_save(self.owner.before_evaluation, "run its hooks")
         super().score_average()
         found = {f"evaluation/{name}": value for name, value in (self.owner.metric_values or {}).items()}
         self.append("eval", self.owner.evaluation_iters, found)
-        self.owner.after_evaluation()
+        self.or_save(self.owner.after_evaluation, "run its hooks")
 
     def append(self, mode: str, step: int, values: Mapping[str, Any]) -> None:
         """Add a line to the framework's log."""
