@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import Tensor
 from frcrn.training import Result, Trainer
 from frcrn.training.recordings import Changes
 from tests.made_audio import noise, speech
-from tests.training_runs import Tones, last_state, recipe, records
+from tests.training_runs import MODEL, Tones, last_state, recipe, records
 
 PARTS = {"train_data": Tones(), "valid_data": Tones(2)}
 
@@ -39,6 +40,52 @@ def test_weights_that_are_fitted_otherwise_when_they_are_written_are_scored_then
         assert told.score is not None and told.score == pytest.approx(found["si_snr"], rel=1e-4)
     assert told.score != first.score
     assert [line["step"] for line in records(tmp_path, "eval")] == [4, 8]
+
+
+@pytest.mark.parametrize("keep_last", [True, False])
+@pytest.mark.parametrize("section", ["model", "loss"])
+def test_weights_that_score_otherwise_when_they_are_written_are_scored_then(
+    tmp_path: Path, section: str, keep_last: bool
+) -> None:
+    values = recipe({"every": 4, "best": "loss"}, max_steps=8, keep_last=keep_last)
+    Trainer(values, work_dir=tmp_path, **PARTS).train()
+    shutil.rmtree(tmp_path / "output")
+    if section == "model":
+        values |= {"model": {**MODEL, "mask_bound": 0.5}}
+    else:
+        values |= {"loss": {**values["loss"], "noise": {"kind": "snr", "weight": 5.0}}}  # called like a place
+    for _ in range(2):
+        run = Trainer(values, work_dir=tmp_path, **PARTS)
+        told = run.train(resume=True)
+        assert told.score == pytest.approx(run.evaluate("best")["loss"], rel=1e-4)
+
+
+def test_better_weights_in_the_output_outlast_worse_ones_that_were_not_written_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export, fall = Trainer.export, {4: 9.0, 8: 10.0}
+    monkeypatch.setattr(Trainer, "value_of", lambda run, _: fall[8 if run.fitted and run.fitted[0] == 8 else 4])
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "export", lambda run, held: run.progress.step == 8 and stop() or export(run, held))
+        with pytest.raises(KeyboardInterrupt):
+            resumed(tmp_path)
+    fall[8] = 8.0  # as the other fit makes of them
+    told, _ = resumed(tmp_path, batch_size=1)
+    assert (told.held, told.score) == ("best", 9.0)
+    about = json.loads((tmp_path / "output" / "configuration.json").read_text())["training"]
+    assert (about["weights"], about["step"]) == ("best", 4)
+
+
+def stop() -> None:
+    """End a run as a kill does."""
+    raise KeyboardInterrupt
+
+
+def test_no_score_is_told_of_weights_that_cannot_be_scored(tmp_path: Path) -> None:
+    resumed(tmp_path, set_level=True)
+    values = recipe({"every": 4}, max_steps=8, set_level=True)
+    told = Trainer(values, work_dir=tmp_path, train_data=Tones()).train(resume=True)
+    assert (told.held, told.score) == ("last", None)
 
 
 @pytest.mark.parametrize(("best", "differ"), [("pesq", True), ("stoi", True), ("si_snr", False), ("loss", False)])
@@ -108,9 +155,10 @@ def failing_at(step: int, error: BaseException) -> Any:
     return watch
 
 
-def test_what_was_learnt_outlasts_a_watcher_that_fails(tmp_path: Path) -> None:
-    run = Trainer(recipe(save_every=100), work_dir=tmp_path, watcher=failing_at(7, OSError("full")), **PARTS)
-    with pytest.raises(OSError, match="full"):
+@pytest.mark.parametrize("error", [OSError("full"), SystemExit("full")])
+def test_what_was_learnt_outlasts_a_watcher_that_fails(tmp_path: Path, error: BaseException) -> None:
+    run = Trainer(recipe(save_every=100), work_dir=tmp_path, watcher=failing_at(7, error), **PARTS)
+    with pytest.raises(type(error), match="full"):
         run.train()
     assert last_state(tmp_path)["progress"]["step"] == 7
 

@@ -75,10 +75,10 @@ class Processes:
 
     def alike(self, act: Callable[[], Value], what: str) -> Value:
         """Return what `act` returns; where it fails in one process, raise in all, so that they stay together."""
-        failed: Exception | None = None
+        failed: Exception | SystemExit | None = None
         try:
             found = act()
-        except Exception as error:  # noqa: BLE001 - raised once the others know
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - raised once the others know
             failed = error
         if self.agree(float(failed is not None), 0.0)[0] > 0:
             raise failed or FailedElsewhere(f"another process of this run could not {what}, and says why")

@@ -109,7 +109,7 @@ class Keeping(Scoring):
         """Return what `act` returns; where it fails in any process, what was learnt is saved before the run ends."""
         try:
             return self.processes.alike(act, what)
-        except Exception:
+        except (Exception, SystemExit):
             self.save_before_error()
             raise
 

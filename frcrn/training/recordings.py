@@ -13,8 +13,10 @@ logger = logging.getLogger("frcrn.training")
 PLACES = ("speech", "noise", "cache", "rooms", "folder", "path", "paths")
 """Settings of data that say where recordings lie; which these are is compared by themselves."""
 
-FIT = ("recipe.data.", *(f"recipe.train.{name}" for name in ("batch_size", "seed", "ema_decay", "set_level")))
-"""Settings by which the batch norms and the level of an average are fitted to it."""
+SETS = ("recipe.data.", "recipe.valid.")
+_FITTING = ("batch_size", "seed", "ema_decay", "set_level", "whole_numbers")
+FIT = (*SETS, "recipe.model.", *(f"recipe.train.{name}" for name in _FITTING))
+"""Settings by which an average of weights becomes the network that is scored and saved: its batch norms, its level."""
 
 
 class Changes(NamedTuple):
@@ -41,11 +43,12 @@ class Changes(NamedTuple):
 
     def of_fit(self) -> bool:
         """Tell whether an average of the same weights is made ready to be scored and saved otherwise than before."""
-        return self.processes or "data" in self.recordings or self.among(FIT)
+        return self.processes or bool(self.recordings) or self.among(FIT)
 
     def among(self, tables: tuple[str, ...]) -> bool:
-        """Tell whether settings of some tables differ, but for those that are places."""
-        return any(name.startswith(tables) and name.rpartition(".")[2] not in PLACES for name in self.settings)
+        """Tell whether settings of some tables differ, but for those that are places of recordings."""
+        told = (name for name in self.settings if not (name.startswith(SETS) and name.rpartition(".")[2] in PLACES))
+        return any(name.startswith(tables) for name in told)
 
 
 def recordings_of(train: Any, valid: Any) -> dict[str, str]:
@@ -55,6 +58,6 @@ def recordings_of(train: Any, valid: Any) -> dict[str, str]:
 
 
 def others(before: Any, now: Mapping[str, str]) -> list[str]:
-    """Return the sections whose recordings are others than before; earlier checkpoints do not know theirs."""
-    known = before if isinstance(before, dict) else {}
-    return [section for section in now if known.get(section, now[section]) != now[section]]
+    """Return the sections whose recordings are others than before, or gone; earlier checkpoints do not know theirs."""
+    known = before if isinstance(before, dict) and before else now
+    return sorted(section for section in {*known, *now} if known.get(section) != now.get(section))

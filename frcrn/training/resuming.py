@@ -84,15 +84,18 @@ class Resuming(Keeping):
         progress, wanted, (held, step) = self.progress, self.kept(), self.written()
         due = progress.step if wanted == "last" else progress.best_step
         other = (held, step) != (wanted, due)
+        unknown = self.other_valid or (other and self.changes.of_fit())
         if self.other_valid:
             progress.stale = progress.stale_rate = 0
-        if self.other_valid or (other and wanted == "last" and self.changes.of_fit()):
+        if unknown:
             progress.evaluated, progress.score = -1, None
         if wanted == "last":
             other = False
         elif other and due == progress.step:  # cut off between the checkpoint and the output
-            self.write_best_anew()
-            other = False
+            self.unscored = self.unscored or unknown  # then they are compared with what is in the output
+            if not unknown:
+                self.export(wanted)
+                other = False
         elif held not in ("start", "best"):
             logger.warning("%s/output: the best weights so far are not there; those after them are", self.folder)
             progress.best, progress.evaluated = None, -1
@@ -101,15 +104,6 @@ class Resuming(Keeping):
         if self.unscored:
             self.score_average()
             self.write(self.state())
-
-    def write_best_anew(self) -> None:
-        """Write the best weights, which are the checkpoint's, and their score first where they are fitted otherwise."""
-        if self.changes.of_fit() and not self.other_valid:
-            logger.info("step %d: scoring the best weights again, as they are fitted to other data", self.progress.step)
-            value = self.value_of(self.evaluate())
-            self.progress.score = self.progress.best = value if math.isfinite(value) else None
-            self.write(self.state())
-        self.export(self.kept())
 
     def score_output(self) -> None:
         """Score the weights in `output/`: other scores tell nothing of them, or nothing on a changed validation set."""
