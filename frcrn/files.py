@@ -45,14 +45,9 @@ def replacing(path: str | os.PathLike[str], *, new: bool = False) -> Iterator[Pa
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
     replaced = target.stat() if target.is_file() else None
     folder = Path(tempfile.gettempdir()) if special else target.parent
-    beside = folder / f".{part_name(target.name)}.{secrets.token_hex(4)}.part"
-    ours = (os.getpid(), beside)
-    _unfinished.add(ours)
     try:
-        mode = replaced.st_mode & 0o777 if replaced else 0o666
-        descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+        beside, descriptor = _begun(folder, target.name, replaced.st_mode & 0o777 if replaced else 0o666)
     except OSError as error:
-        _unfinished.discard(ours)
         error.filename = str(path)
         raise
     try:
@@ -74,7 +69,27 @@ def replacing(path: str | os.PathLike[str], *, new: bool = False) -> Iterator[Pa
         raise
     finally:
         beside.unlink(missing_ok=True)
-        _unfinished.discard(ours)
+        _unfinished.discard((os.getpid(), beside))
+
+
+def _begun(folder: Path, name: str, mode: int) -> tuple[Path, int]:
+    """Make a file that is ours alone, and open; another one where somebody swept it away before it was locked."""
+    while True:
+        beside = folder / f".{part_name(name)}.{secrets.token_hex(4)}.part"
+        _unfinished.add((os.getpid(), beside))
+        try:
+            descriptor = os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
+        except OSError:
+            _unfinished.discard((os.getpid(), beside))
+            raise
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # waits for one that sweeps, which lets go at once
+        if os.path.lexists(beside):
+            return beside, descriptor
+        os.close(descriptor)
+        _unfinished.discard((os.getpid(), beside))
 
 
 def _claimed(target: Path) -> Path:
@@ -109,34 +124,37 @@ def give_to(descriptor: int, replaced: os.stat_result) -> None:
 
 @contextmanager
 def _being_written(descriptor: int) -> Iterator[None]:
-    """Keep a half-written file locked, so that other runs leave it alone; an open one cannot be renamed on Windows."""
-    try:
-        import fcntl
-    except ImportError:
+    """Keep a half-written file open, and so locked; where there are no such locks, an open one cannot be renamed."""
+    if os.name == "nt":
         os.close(descriptor)
         yield
         return
     try:
-        _locked(fcntl, descriptor)
         yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _left(beside: str | os.PathLike[str]) -> Iterator[bool]:
+    """Say whether no process that lives is writing a half-written file, and keep it so; another user's may be."""
+    try:
+        import fcntl
+
+        descriptor = os.open(beside, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (ImportError, OSError) as error:
+        yield not isinstance(error, PermissionError)
+        return
+    try:
+        yield _locked(fcntl, descriptor)
     finally:
         os.close(descriptor)
 
 
 def is_being_written(beside: str | os.PathLike[str]) -> bool:
-    """Say whether a process that lives is writing a half-written file; another user's may be."""
-    try:
-        import fcntl
-
-        descriptor = os.open(beside, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except PermissionError:
-        return True
-    except (ImportError, OSError):
-        return False
-    try:
-        return not _locked(fcntl, descriptor)
-    finally:
-        os.close(descriptor)
+    """Say whether a process that lives is writing a half-written file."""
+    with _left(beside) as left:
+        return not left
 
 
 def sweep(targets: Iterable[Path]) -> None:
@@ -148,8 +166,10 @@ def sweep(targets: Iterable[Path]) -> None:
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
                 part = _PART.fullmatch(entry.name)
-                if part and part["target"] in wanted and not is_being_written(Path(entry.path).with_suffix(".part")):
-                    os.unlink(entry.path)
+                if part and part["target"] in wanted:
+                    with _left(Path(entry.path).with_suffix(".part")) as left:
+                        if left:  # and stays so until it is removed
+                            os.unlink(entry.path)
 
 
 @atexit.register

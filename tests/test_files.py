@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,27 @@ def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path: Path, monkeypa
     with pytest.raises(PermissionError, match="a.json"):
         files.write_json(path, {"a": 1})
     assert path.read_text() == "precious" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="what is swept is locked where there is fork")
+def test_a_file_that_has_just_been_begun_is_not_swept_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three processes sweep and write one file; between opening and locking there is time for the others."""
+    target, real, workers = tmp_path / "a.wav", os.open, []
+
+    def slow(place: Any, flags: int, *more: Any, **options: Any) -> int:
+        descriptor = real(place, flags, *more, **options)
+        time.sleep(0.002 if flags & os.O_CREAT else 0)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", slow)
+    for _ in range(3):
+        if not (worker := os.fork()):
+            with suppress(BaseException):
+                for _ in range(30):
+                    sweep([target])
+                    files.write_text(target, "whole")
+                os._exit(0)
+            os._exit(1)
+        workers.append(worker)
+    assert [os.waitpid(worker, 0)[1] for worker in workers] == [0, 0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
