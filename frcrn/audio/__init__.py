@@ -25,7 +25,7 @@ from frcrn.audio.reading import (
     read,
 )
 from frcrn.audio.remux import Origin
-from frcrn.audio.resampling import checked_rate, exactly, resample, resampled, resampled_length
+from frcrn.audio.resampling import checked_rate, exactly, resample, resampled, resampled_length, silence_after
 from frcrn.audio.writing import write, writer
 from frcrn.files import replacing
 
@@ -57,6 +57,7 @@ __all__ = [
     "resample",
     "resampled",
     "resampled_length",
+    "silence_after",
     "writable",
     "write",
     "writer",

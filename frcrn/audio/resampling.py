@@ -44,6 +44,11 @@ def resampled(blocks: Iterable[Samples], rate: int, new_rate: int, *, channels: 
     yield resampler.resample_chunk(np.zeros((0, channels), np.float32), last=True).T
 
 
+def silence_after(rate: int, new_rate: int) -> int:
+    """Count the samples to put after the end, so that resampling there and back covers the last samples too."""
+    return 0 if rate == new_rate else rate // new_rate + 2
+
+
 def exactly(samples: Samples, length: int) -> Samples:
     """[C, T] -> [C, length]: cut, or filled with zeros at the end."""
     missing = length - samples.shape[1]

@@ -265,9 +265,7 @@ def _to_model_rate(model: Network, recording: Recording, blocks: Iterator[Sample
 
 
 def _silence(model: Network, recording: Recording) -> Samples:
-    """What is put after the end, so that resampling there and back covers the last samples too."""
-    frames = 0 if recording.rate == model.sample_rate else recording.rate // model.sample_rate + 2
-    return np.zeros((recording.channels, frames), np.float32)
+    return np.zeros((recording.channels, audio.silence_after(recording.rate, model.sample_rate)), np.float32)
 
 
 def _times(blocks: Iterator[Samples], gain: NDArray[np.float64]) -> Iterator[Samples]:

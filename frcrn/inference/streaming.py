@@ -12,7 +12,7 @@ from typing import Any, NoReturn, SupportsIndex
 import numpy as np
 import soxr
 
-from frcrn.audio import AudioError, Samples, as_floats, checked_rate, exactly, finite, like, resampled_length
+from frcrn.audio import AudioError, Samples, as_floats, checked_rate, exactly, finite, like, silence_after
 from frcrn.audio.fifo import Fifo
 from frcrn.export.native.band import NativeBand
 from frcrn.inference.fullband import FullBand, checked_band, full_band
@@ -60,12 +60,14 @@ class SpeechBand:
         self._up.reset()
 
     def split(self, sound: Samples, last: bool = False) -> Samples:
-        """[C, n] -> what is ready for the network, [C, m]."""
-        return self._down.push(sound, last)
+        """[C, n] -> what is ready for the network, [C, m]; with `last` all of it and what rings on."""
+        after = silence_after(*self._rates) if last else 0
+        return self._down.push(np.pad(sound, ((0, 0), (0, after))), last)
 
     def low_length(self, length: int) -> int:
         """Count the samples for the network in a sound of this length."""
-        return resampled_length(length, *self._rates)
+        rate, low_rate = self._rates
+        return -(-length * low_rate // rate)
 
     def join(self, clean: Samples, last: bool = False) -> Samples:
         """Take the network's answer [C, m] and return what is ready of it, [C, n]."""
@@ -171,7 +173,6 @@ class Stream:
             self._pending.append(self._route.split(np.zeros((self.channels, 0), np.float32), last=True))
             whole = self._route.low_length(self._taken)
             done, hop = self._fed, self.model.hop
-            self._pending.cut(max(0, whole - done))
             self._pending.cut(-(-(whole + self._overlap) // hop) * hop - done)
             clean = np.concatenate([np.zeros((self.channels, 0), np.float32), *advance([self])[0]], axis=1)
             clean = self._route.join(exactly(clean, whole - max(0, done - self._overlap)), last=True)
