@@ -8,7 +8,7 @@ import soundfile
 
 from frcrn.cli import main
 from frcrn.data.check import Limits, check, clipped_share
-from frcrn.data.fingerprints import fingerprint, matches
+from frcrn.data.fingerprints import fingerprint, matches, repeats
 from tests.made_audio import RATE, noise, save, speech
 
 
@@ -187,7 +187,7 @@ def test_recordings_match_themselves_at_any_level_and_nothing_else():
     first = [fingerprint(wave, RATE) for wave in waves]
     rng = np.random.default_rng(0)
     other = [fingerprint(0.1 * wave + 1e-5 * rng.standard_normal(len(wave)).astype(np.float32), RATE) for wave in waves]
-    assert matches(first, other) == [(place, place) for place in range(24)]
+    assert list(matches(first, other)) == [(place, place) for place in range(24)]
 
 
 @pytest.mark.parametrize("rate", [1, 2, 30, 299, 300, 301])
@@ -202,7 +202,7 @@ def test_silence_and_different_beeps_match_nothing():
     assert fingerprint(np.zeros(RATE, np.float32), RATE) is None
     beeps = [np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE).astype(np.float32) for hertz in (440, 1000)]
     first, second = (fingerprint(beep, RATE) for beep in beeps)
-    assert first is None or second is None or not matches([first], [second])
+    assert first is None or second is None or not list(matches([first], [second]))
 
 
 def test_clipping_is_told_from_loudness():
@@ -210,3 +210,31 @@ def test_clipping_is_told_from_loudness():
     loud *= 0.95 / np.abs(loud).max()
     assert clipped_share(loud) == 0 and clipped_share(np.clip(loud * 3, -0.9, 0.9)) > 0.01
     assert clipped_share(np.zeros(100, np.float32)) == 0
+
+
+def test_a_copy_among_the_training_files_is_named_once_with_the_first(healthy):
+    for name in ("copy.wav", "third.wav"):
+        save(healthy / "train" / name, 0.3 * speech(2.0, 2))
+    found = [(finding.kind, finding.path, finding.detail) for finding in check([healthy / "train"]).findings]
+    first = f"the same recording as {healthy / 'train' / '2.wav'} of the training files, or the same at"
+    assert [(kind, path) for kind, path, _ in found] == [
+        ("duplicate", str(healthy / "train" / name)) for name in ("copy.wav", "third.wav")
+    ]
+    assert all(detail.startswith(first) for _, _, detail in found)
+
+
+def test_a_set_may_repeat_its_speech_but_not_that_of_other_folders(dns, tmp_path):
+    save(dns / "clean" / "clean_fileid_8.wav", speech(2.0, 3), subtype="FLOAT")
+    save(dns / "noisy" / "noisy_fileid_8.wav", speech(2.0, 3) + 1e-3 * noise(2.0, 5), subtype="FLOAT")
+    save(dns / "noise" / "noise_fileid_8.wav", noise(2.0, 5), subtype="FLOAT")
+    assert not check([dns]).findings
+    copy, other = save(tmp_path / "speech" / "a.wav", speech(2.0, 0)), save(tmp_path / "noise" / "b.wav", noise(2.0, 5))
+    assert [(kind, path) for kind, path, _ in check([dns, copy.parent, other.parent]).findings] == [
+        ("duplicate", str(copy))
+    ]
+
+
+def test_copies_are_found_over_all_blocks(monkeypatch):
+    monkeypatch.setattr("frcrn.data.fingerprints.BLOCK", 3)
+    waves = [fingerprint(noise(1.0, seed), RATE) for seed in (0, 1, 2, 3, 0, 4, 5, 1, 0)]
+    assert list(repeats(waves)) == [(0, 4), (0, 8), (1, 7), (4, 8)]

@@ -76,8 +76,8 @@ def _register_mix(kinds: Commands[argparse.ArgumentParser]) -> None:
 
 
 def _register_check(kinds: Commands[argparse.ArgumentParser]) -> None:
-    text = """Look for files that are unreadable, silent, clipped, short, without a partner, or
-    that are in the test set too. Exit code 1 if there are problems."""
+    text = """Look for files that are unreadable, silent, clipped, short, without a partner,
+    copies of other files, or that are in the test set too. Exit code 1 if there are problems."""
     parser = kinds.add_parser("check", help="find problems in a corpus", description=text)
     parser.add_argument(
         "folders",

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from frcrn.audio import AudioError, find, read
 from frcrn.config import require
 from frcrn.data.cache import warn_of_media
-from frcrn.data.fingerprints import Bits, fingerprint, matches
+from frcrn.data.fingerprints import Bits, fingerprint, matches, repeats
 from frcrn.data.pairs import match
 from frcrn.data.speech_activity import Wave, active_power, decibels, power
 from frcrn.threads import Threads
@@ -103,7 +103,8 @@ def check(
         report.findings += item.findings
         report.files += 1
         report.seconds += item.seconds
-    report.findings += _duplicates(*([inspected[path] for path in side] for side in paths))
+    train, held_back = ([inspected[path] for path in side] for side in paths)
+    report.findings += _copies(train) + _in_test(train, held_back)
     for folder in {folder.resolve(): folder for folder in sides[0] + sides[1]}.values():
         if is_dns(folder):
             _check_pairs(folder, report)
@@ -177,19 +178,48 @@ def clipped_share(wave: Wave) -> float:
     return max(flat, int((size > FULL_SCALE).sum())) / len(wave)
 
 
-def _duplicates(train: list[Inspected], test: list[Inspected]) -> list[Finding]:
-    left, right = ([(item.path, item.bits) for item in side if item.bits is not None] for side in (train, test))
+def _in_test(train: list[Inspected], test: list[Inspected]) -> list[Finding]:
+    """Find training files that are in the test set, too."""
+    left, right = _known(train), _known(test)
     first: dict[int, int] = {}
-    for i, j in matches([bits for _, bits in left], [bits for _, bits in right]):
+    for i, j in matches(_bits(left), _bits(right)):
         first.setdefault(i, j)
-    return [
-        Finding(
-            "duplicate",
-            str(left[i][0]),
-            f"the same recording as {right[j][0]}, or the same at another level, speed or format",
-        )
-        for i, j in first.items()
-    ]
+    return [_duplicate(left[i], right[j], "of the test set") for i, j in first.items()]
+
+
+def _copies(train: list[Inspected]) -> list[Finding]:
+    """Find training files that are copies of earlier ones.
+
+    A set in DNS form mixes the same speech again and again, on purpose: its clean files are compared with those of
+    other sets and folders only, its noise and noisy files with nothing.
+    """
+    known = [(item, _place_in_set(item.path)) for item in _known(train)]
+    some = [(item, folder) for item, (folder, side) in known if side in ("", "clean")]
+    first: dict[int, int] = {}
+    for i, j in repeats(_bits(item for item, _ in some)):
+        if some[i][1] is None or some[i][1] != some[j][1]:
+            first.setdefault(j, i)
+    return [_duplicate(some[j][0], some[i][0], "of the training files") for j, i in sorted(first.items())]
+
+
+def _known(items: Iterable[Inspected]) -> list[Inspected]:
+    return [item for item in items if item.bits is not None]
+
+
+def _bits(items: Iterable[Inspected]) -> list[Bits]:
+    return [item.bits for item in items if item.bits is not None]
+
+
+def _place_in_set(path: Path) -> tuple[Path | None, str]:
+    """Return the set in DNS form that a file belongs to, and on which side; None and nothing of other files."""
+    sides = (folder for folder in path.parents if folder.name in ("clean", "noise", "noisy") and is_dns(folder.parent))
+    side = next(sides, None)
+    return (side.parent.resolve(), side.name) if side else (None, "")
+
+
+def _duplicate(item: Inspected, other: Inspected, where: str) -> Finding:
+    found = f"the same recording as {other.path} {where}, or the same at another level, speed or format"
+    return Finding("duplicate", str(item.path), found)
 
 
 def _check_pairs(folder: Path, report: CorpusReport) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,8 @@ EDGE = 0.02
 SILENCE = 1e-9
 FLOOR = 1e-9
 LEAST_FILLED = 0.5
+BLOCK = 512
+"""Recordings that are compared with all others at once."""
 
 Bits = NDArray[np.bool_]
 
@@ -48,14 +52,30 @@ def _middle(wave: Wave) -> Wave:
     return wave[first : last + 1]
 
 
-def matches(some: list[Bits], others: list[Bits]) -> list[tuple[int, int]]:
-    """Return the places (i, j) where some[i] and others[j] are the same recording."""
-    if not some or not others:
-        return []
-    right = np.array(others, np.float32) * 2 - 1
-    found = []
-    for start in range(0, len(some), 512):
-        left = np.array(some[start : start + 512], np.float32) * 2 - 1
-        different = (1 - left @ right.T / left.shape[1]) / 2
-        found += [(start + int(i), int(j)) for i, j in zip(*np.nonzero(different <= MOST_DIFFERENT), strict=True)]
-    return found
+def matches(some: list[Bits], others: list[Bits]) -> Iterator[tuple[int, int]]:
+    """Yield the places (i, j) where some[i] and others[j] are the same recording, by i and then j."""
+    if some and others:
+        left, right = _signs(some), _signs(others)
+        for start in range(0, len(left), BLOCK):
+            yield from ((start + i, j) for i, j in _alike(left[start : start + BLOCK], right))
+
+
+def repeats(every: list[Bits]) -> Iterator[tuple[int, int]]:
+    """Yield the places (i, j), i before j, where every[i] and every[j] are the same recording, by i and then j."""
+    signs = _signs(every)
+    for start in range(0, len(every), BLOCK):
+        pairs = _alike(signs[start : start + BLOCK], signs[start:])
+        yield from ((start + i, start + j) for i, j in pairs if i < j)
+
+
+def _signs(bits: list[Bits]) -> NDArray[np.float32]:
+    """Of bits, +1 and -1 [N, 465]: a product of two of them counts what is the same, less what is different."""
+    signs = np.array(bits, np.float32)
+    signs *= 2
+    signs -= 1
+    return signs
+
+
+def _alike(left: NDArray[np.float32], right: NDArray[np.float32]) -> list[tuple[int, int]]:
+    rows, columns = np.nonzero(left @ right.T >= (1 - 2 * MOST_DIFFERENT) * left.shape[1])
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))
