@@ -103,7 +103,7 @@ class Resuming(Keeping):
             self.score_output()
         if self.unscored:
             self.score_average()
-            self.write(self.state())
+            self.save()
 
     def score_output(self) -> None:
         """Score the weights in `output/`: other scores tell nothing of them, or nothing on a changed validation set."""
