@@ -224,3 +224,17 @@ def test_a_cache_of_before_there_was_a_head_is_read(tmp_path):
     text = json.dumps({key: value for key, value in index.items() if key != "head"}).encode()
     path.write_bytes(content[16 : -16 - size] + text + len(text).to_bytes(8, "little") + MAGIC)
     np.testing.assert_array_equal(open_cache(path, [tmp_path / "in"], RATE).wave(0), new)
+
+
+@pytest.mark.parametrize("content", ["empty", "cut", "objects", "float64", "rows", "length", "zip"])
+def test_a_damaged_bank_of_rooms_is_made_anew(content, tmp_path):
+    wanted = str(tmp_path / "k"), 2, 0, RATE, (0.1, 0.2), "decay"
+    bank = np.array(rooms.load_bank(*wanted))
+    file = rooms.bank_of(*wanted)
+    others = {"objects": bank.astype(object), "float64": bank.astype(float), "rows": bank[:1], "length": bank[:, 1:]}
+    if content in others:
+        np.save(file, others[content])
+    else:
+        file.write_bytes({"empty": b"", "cut": file.read_bytes()[:-8], "zip": b"PK\3\4 nothing"}[content])
+    np.testing.assert_array_equal(rooms.load_bank(*wanted), bank)
+    np.testing.assert_array_equal(np.load(file), bank)

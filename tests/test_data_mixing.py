@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from pathlib import Path
@@ -353,3 +354,37 @@ def test_real_speech_and_noise_mix_as_asked(tmp_path):
     spoken = [example.clean for example in examples if not np.isneginf(example.snr_db)]
     shares = [active_frames(frame_powers(clean, RATE)).mean() for clean in spoken]
     assert np.mean(shares) > 0.7 and min(shares) > 0.2
+
+
+def test_a_set_goes_on_without_what_a_killed_run_left(mix, tmp_path):
+    write_mix(mix(length=2), tmp_path / "set")
+    left = [tmp_path / "set" / name for name in ("noisy/.noisy_fileid_7.wav.01234567.part", ".mix.json.01234567.part")]
+    for given in ({"length": 3}, {"length": 1, "seed": 3}):
+        for path in left:
+            path.touch()
+        write_mix(mix(**given), tmp_path / "set", force=True)
+        assert not [path for path in left if path.exists()]
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_set_that_notes_no_rooms_goes_on_where_they_are_simulated(mix, tmp_path, recorded):
+    table = {"rooms": [str(tmp_path / "rooms")]} if recorded else {}
+    (tmp_path / "rooms").mkdir()
+    soundfile.write(tmp_path / "rooms" / "a.wav", np.eye(1, 400)[0], RATE)
+    write_mix(mix(length=1, **table), tmp_path / "set")
+    settings = json.loads((tmp_path / "set" / "mix.json").read_text())
+    del settings["responses"]
+    (tmp_path / "set" / "mix.json").write_text(json.dumps(settings))
+    if recorded:
+        with pytest.raises(ValueError, match="other settings or recordings"):
+            write_mix(mix(length=2, **table), tmp_path / "set")
+    else:
+        write_mix(mix(length=2), tmp_path / "set")
+        assert len(list((tmp_path / "set" / "noisy").iterdir())) == 2
+
+
+def test_a_folder_without_speech_is_named_with_what_was_expected(mix, tmp_path):
+    (tmp_path / "tones").mkdir()
+    soundfile.write(tmp_path / "tones" / "a.wav", 0.1 * np.sin(np.arange(RATE) / 5), RATE)
+    with pytest.raises(ValueError, match=r"tones: expected speech whose level varies by speech_range_db, 20 dB"):
+        mix(speech=[str(tmp_path / "tones")], cache=str(tmp_path / "k"))

@@ -17,7 +17,7 @@ from frcrn.audio import replacing, write
 from frcrn.data.mixing import Example, Mixing
 from frcrn.data.new_folder import WRITTEN, noted, state_of, written_in
 from frcrn.data.speech_activity import decibels, power
-from frcrn.files import held, refuse_links
+from frcrn.files import held, refuse_links, sweep
 from frcrn.texts import from_csv, read_json
 
 PARTS = ("clean", "noise", "noisy")
@@ -82,10 +82,17 @@ def _by_full_names(settings: dict[str, Any]) -> dict[str, Any]:
     return settings | {key: [os.path.realpath(str(name)) for name in names] for key, names in lists.items()}
 
 
+def _with_responses(before: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Take earlier sets, which did not note how rooms are simulated, for such as are simulated here."""
+    simulated = before and "responses" in settings and not settings["rooms"]
+    return {"responses": settings["responses"], **before} if simulated else before
+
+
 def _prepare(root: Path, settings: dict[str, Any], count: int, force: bool) -> set[int]:
     """Fill or take up the folder, and return the numbers that are written."""
     refuse_links(*(root / name for name in (*PARTS, MANIFEST, WRITTEN, SETTINGS)), *_clips(root))
-    before = read_json(root / SETTINGS)
+    sweep([root / SETTINGS, root / MANIFEST, root / WRITTEN])
+    before = _with_responses(read_json(root / SETTINGS), settings)
     if any(root.iterdir()) and not before.keys() >= {"seed", "sample_rate"}:
         raise ValueError(f"{root}: expected an empty folder or one written by `frcrn data mix`, found other files")
     if before and _by_full_names(before) != settings:  # earlier sets noted the names as they were given
@@ -96,6 +103,7 @@ def _prepare(root: Path, settings: dict[str, Any], count: int, force: bool) -> s
         beside.write_text(json.dumps(settings, indent=1) + "\n")
     for part in PARTS:
         (root / part).mkdir(exist_ok=True)
+    sweep(_half_written(root))
     done = _resume(root)
     if max(done, default=-1) < count:
         return done
@@ -129,6 +137,12 @@ def _clips(root: Path) -> list[Path]:
     """List the files that have the names of clips."""
     named = (path for part in PARTS for path in (root / part).glob(f"{part}_fileid_*.wav"))
     return [path for path in named if path.stem.split("_", 2)[2].isdigit()]
+
+
+def _half_written(root: Path) -> list[Path]:
+    """List the clips that a run which was killed has left half-written."""
+    left = (path for part in PARTS for path in (root / part).glob(f".{part}_fileid_*.wav.????????.part"))
+    return [path.with_name(path.name[1:].rsplit(".", 2)[0]) for path in left]
 
 
 def _rows(manifest: Path) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -136,9 +137,10 @@ class Mixing(Dataset[dict[str, Tensor]]):
         is_speech = cache.folders < len(config.speech)
         kept = np.array([not any(fnmatchcase(name, pattern) for pattern in config.exclude) for name in cache.names])
         fit = kept & (cache.ranges >= config.speech_range_db) & (cache.clipped <= MOST_CLIPPED)
-        self.speech = _shelf(cache, is_speech & fit, config, config.speaker)
+        spoken = f"speech whose level varies by speech_range_db, {config.speech_range_db:g} dB, and is not clipped"
+        self.speech = _shelf(cache, is_speech & fit, config, config.speaker, (config.speech, spoken))
         self.speakers_known = self.speech.knows_voices
-        self.noise = _shelf(cache, ~is_speech & kept, config, "") if config.noise else None
+        self.noise = _shelf(cache, ~is_speech & kept, config, "", (config.noise, "sound")) if config.noise else None
         self.rooms: NDArray[np.float32] | None = None
         if config.room_share and config.rooms:
             self.rooms = rooms.read_bank(config.rooms, sample_rate)
@@ -276,8 +278,14 @@ class Mixing(Dataset[dict[str, Tensor]]):
         return Example(broken, target, noise, snr, broken is not noisy)
 
 
-def _shelf(cache: AudioCache, among: NDArray[np.bool_], config: MixingConfig, pattern: str) -> Shelf:
-    """Put the files of one kind and one side of the split on a shelf."""
+def _shelf(
+    cache: AudioCache,
+    among: NDArray[np.bool_],
+    config: MixingConfig,
+    pattern: str,
+    expected: tuple[Sequence[str], str],
+) -> Shelf:
+    """Put the files of one kind and one side of the split on a shelf; `expected` is in which folders there is what."""
     groups = groups_of(cache.names, cache.sources, pattern)
     files = np.flatnonzero(among)
     seconds = cache.lengths / cache.rate
@@ -290,7 +298,11 @@ def _shelf(cache: AudioCache, among: NDArray[np.bool_], config: MixingConfig, pa
         source if group == name else group
         for group, source, name in zip(groups, cache.sources, cache.names, strict=True)
     ]
-    return Shelf(cache, np.flatnonzero(among & side & (cache.active_seconds() > 0)), voices, config.source_weights)
+    usable = among & (cache.active_seconds() > 0)
+    if not (usable & side).any():
+        few = " on this side of the split; where there are few files, raise valid_share, in data and valid alike"
+        raise ValueError(f"{', '.join(expected[0])}: expected {expected[1]}, found none{few if usable.any() else ''}")
+    return Shelf(cache, np.flatnonzero(usable & side), voices, config.source_weights)
 
 
 def at_speed(wave: Wave, speed: float, length: int) -> Wave:

@@ -7,7 +7,9 @@ import logging
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from tokenize import TokenError
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,7 +125,7 @@ def _continue(rng: np.random.Generator, response: NDArray[np.float64], room: Roo
 
 def make_bank(count: int, seed: int, rate: int, rt60: tuple[float, float], model: str = "auto") -> NDArray[np.float32]:
     """Simulate `count` responses [count, L] that start with the direct sound at amplitude one."""
-    length = int(rate * rt60[1] * TAIL_DB / 60)
+    length = _length(rate, rt60)
     simulate = simulate_images if _use_images(model) else simulate_decay
     bank = np.empty((count, length), np.float32)
     fade = np.cos(np.linspace(0, np.pi / 2, length // 8)).astype(np.float32)
@@ -132,6 +134,11 @@ def make_bank(count: int, seed: int, rate: int, rt60: tuple[float, float], model
         bank[number] = simulate(rng, draw_room(rng, rt60), rate, length)
         bank[number, -len(fade) :] *= fade
     return bank
+
+
+def _length(rate: int, rt60: tuple[float, float]) -> int:
+    """Count the samples of a response of the longest reverberation."""
+    return int(rate * rt60[1] * TAIL_DB / 60)
 
 
 def _use_images(model: str) -> bool:
@@ -157,14 +164,24 @@ def bank_of(path: str, count: int, seed: int, rate: int, rt60: tuple[float, floa
 def load_bank(
     path: str, count: int, seed: int, rate: int, rt60: tuple[float, float], model: str = "auto"
 ) -> NDArray[np.float32]:
-    """Map the bank kept beside the cache at `path`, making it first where it is absent, [count, L]."""
+    """Map the bank kept beside the cache at `path`, making it first where it is absent or damaged, [count, L]."""
     file = bank_of(path, count, seed, rate, rt60, model)
-    if not file.exists():
+    if (kept := _kept(file, (count, _length(rate, rt60)))) is None:
         bank = make_bank(count, seed, rate, rt60, model)
         sweep([file])
         with replacing(file) as beside, beside.open("wb") as stream:
             np.save(stream, bank)
-    return np.asarray(np.load(file, mmap_mode="r"))
+        kept = np.load(file, mmap_mode="r")
+    return np.asarray(kept)
+
+
+def _kept(file: Path, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+    """Map a bank of this shape; None where it is absent, or something else."""
+    try:
+        bank = np.load(file, mmap_mode="r")
+    except (FileNotFoundError, ValueError, EOFError, ArithmeticError, BadZipFile, TokenError):
+        return None
+    return bank if isinstance(bank, np.ndarray) and bank.dtype == np.float32 and bank.shape == shape else None
 
 
 def read_bank(folders: Sequence[str], rate: int) -> NDArray[np.float32]:
