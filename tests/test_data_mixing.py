@@ -359,10 +359,10 @@ def test_real_speech_and_noise_mix_as_asked(tmp_path):
 def test_a_set_goes_on_without_what_a_killed_run_left(mix, tmp_path):
     write_mix(mix(length=2), tmp_path / "set")
     left = [tmp_path / "set" / name for name in ("noisy/.noisy_fileid_7.wav.01234567.part", ".mix.json.01234567.part")]
-    for given in ({"length": 3}, {"length": 1, "seed": 3}):
+    for change in ({"length": 3}, {"length": 1, "seed": 3}):
         for path in left:
             path.touch()
-        write_mix(mix(**given), tmp_path / "set", force=True)
+        write_mix(mix(**change), tmp_path / "set", force=True)
         assert not [path for path in left if path.exists()]
 
 
