@@ -64,6 +64,13 @@ class Keeping(Scoring):
             self.write(self.state())  # first: a run that is killed before the output is there writes it from this
             self.export("best")
 
+    def score_saved(self) -> None:
+        """Score the weights of the newest checkpoint; it learns their score once `output/` holds what it is to hold."""
+        self.score_average()
+        if self.kept() == "last":
+            self.export("last")
+        self.write(self.state())
+
     def value_of(self, scores: Mapping[str, Any]) -> float:
         """Return what the best weights are chosen by; more is better."""
         best = self.recipe.evaluation.best

@@ -102,8 +102,7 @@ class Resuming(Keeping):
         if other or self.other_valid:
             self.score_output()
         if self.unscored:
-            self.score_average()
-            self.save()
+            self.score_saved()
 
     def score_output(self) -> None:
         """Score the weights in `output/`: other scores tell nothing of them, or nothing on a changed validation set."""

@@ -234,8 +234,7 @@ class Trainer(Resuming):
             if self.saved != self.progress.step:
                 self.write(self.state())  # first: a scoring can take long, and fail
             logger.info("step %d: the last one; scoring its weights", self.progress.step)
-            self.score_average()
-            self.saved = None
+            self.score_saved()
         last = "last", self.progress.step
         if self.saved != self.progress.step or (self.kept() == "last" and self.written() != last):
             self.save(f"as {reason} asked" if asked else "")
