@@ -167,7 +167,7 @@ def sweep(targets: Iterable[Path]) -> None:
             for entry in entries:
                 part = _PART.fullmatch(entry.name)
                 if part and part["target"] in wanted:
-                    with _left(Path(entry.path).with_suffix(".part")) as left:
+                    with suppress(OSError), _left(Path(entry.path).with_suffix(".part")) as left:
                         if left:  # and stays so until it is removed
                             os.unlink(entry.path)
 

@@ -223,11 +223,13 @@ def test_a_copy_among_the_training_files_is_named_once_with_the_first(healthy):
     assert all(detail.startswith(first) for _, _, detail in found)
 
 
-def test_a_set_may_repeat_its_speech_but_not_that_of_other_folders(dns, tmp_path):
+def test_a_set_may_repeat_its_speech_but_not_that_of_other_folders(dns, tmp_path, monkeypatch):
     save(dns / "clean" / "clean_fileid_8.wav", speech(2.0, 3), subtype="FLOAT")
     save(dns / "noisy" / "noisy_fileid_8.wav", speech(2.0, 3) + 1e-3 * noise(2.0, 5), subtype="FLOAT")
     save(dns / "noise" / "noise_fileid_8.wav", noise(2.0, 5), subtype="FLOAT")
     assert not check([dns]).findings
+    monkeypatch.chdir(dns / "clean")
+    assert not check(["."]).findings
     copy, other = save(tmp_path / "speech" / "a.wav", speech(2.0, 0)), save(tmp_path / "noise" / "b.wav", noise(2.0, 5))
     assert [(kind, path) for kind, path, _ in check([dns, copy.parent, other.parent]).findings] == [
         ("duplicate", str(copy))

@@ -234,6 +234,14 @@ def test_what_another_user_has_half_written_is_left_alone(tmp_path: Path, monkey
     assert not part.exists()
 
 
+def test_what_cannot_be_swept_away_keeps_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / ".a.wav.00000000.part").mkdir()
+    for number in range(1, 6):
+        (tmp_path / f".a.wav.0000000{number}.part").touch()
+    sweep([tmp_path / "a.wav"])
+    assert os.listdir(tmp_path) == [".a.wav.00000000.part"]
+
+
 def test_a_file_that_may_not_be_written_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.json"
     path.write_text("precious")

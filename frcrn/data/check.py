@@ -212,8 +212,8 @@ def _bits(items: Iterable[Inspected]) -> list[Bits]:
 
 def _place_in_set(path: Path) -> tuple[Path | None, str]:
     """Return the set in DNS form that a file belongs to, and on which side; None and nothing of other files."""
-    sides = (folder for folder in path.parents if folder.name in ("clean", "noise", "noisy") and is_dns(folder.parent))
-    side = next(sides, None)
+    sides = (folder for folder in path.absolute().parents if folder.name in ("clean", "noise", "noisy"))
+    side = next((side for side in sides if is_dns(side.parent)), None)
     return (side.parent.resolve(), side.name) if side else (None, "")
 
 

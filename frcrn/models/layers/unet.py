@@ -48,10 +48,15 @@ class UNetShape(NamedTuple):
 
 
 def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Return the scale and shift of each channel that a batch norm in eval mode amounts to."""
+    """Return the scale and shift of each channel that a batch norm in eval mode amounts to.
+
+    In double precision, as the last bit of a root in single precision depends on the processor.
+    """
     assert norm.running_mean is not None and norm.running_var is not None
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    return scale, norm.bias - norm.running_mean * scale
+    parts = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    weight, bias, mean, variance = (part.cpu().double() for part in parts)
+    scale = weight / (variance + norm.eps).sqrt()
+    return scale.to(norm.weight), (bias - mean * scale).to(norm.bias)
 
 
 class Block(nn.Module):
