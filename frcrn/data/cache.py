@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from frcrn.audio import ACCEPTED, AudioError, find, read, replacing, resample
+from frcrn.audio import ACCEPTED, AudioError, find, is_audio_name, read, replacing, resample
 from frcrn.data.speech_activity import Frames, Wave, active_frames, decibels, frame_length, frame_powers
 from frcrn.files import sweep
 from frcrn.texts import NAMES, from_json
@@ -75,8 +75,7 @@ def _list_folder(folder: Path, number: int) -> Iterator[Listed]:
 
 def warn_of_media(folders: Sequence[str | Path]) -> None:
     """Say which files of sound are passed over, as training reads no films and no AAC."""
-    listed = set(find(folders))
-    if passed := [path for path in find(folders, media=True) if path not in listed]:
+    if passed := [path for path in find(folders, media=True) if not is_audio_name(path)]:
         count = f"{len(passed)} file{'s are' if len(passed) > 1 else ' is'}"
         logger.warning("%s passed over, the first %s: training reads %s", count, visible(str(passed[0])), ACCEPTED)
 

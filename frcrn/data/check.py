@@ -182,9 +182,9 @@ def _in_test(train: list[Inspected], test: list[Inspected]) -> list[Finding]:
     """Find training files that are in the test set, too."""
     left, right = _known(train), _known(test)
     first: dict[int, int] = {}
-    for i, j in matches(_bits(left), _bits(right)):
+    for i, j in matches([bits for _, bits in left], [bits for _, bits in right]):
         first.setdefault(i, j)
-    return [_duplicate(left[i], right[j], "of the test set") for i, j in first.items()]
+    return [_duplicate(left[i][0], right[j][0], "of the test set") for i, j in first.items()]
 
 
 def _copies(train: list[Inspected]) -> list[Finding]:
@@ -193,21 +193,18 @@ def _copies(train: list[Inspected]) -> list[Finding]:
     A set in DNS form mixes the same speech again and again, on purpose: its clean files are compared with those of
     other sets and folders only, its noise and noisy files with nothing.
     """
-    known = [(item, _place_in_set(item.path)) for item in _known(train)]
-    some = [(item, folder) for item, (folder, side) in known if side in ("", "clean")]
+    placed = [(path, bits, *_place_in_set(path)) for path, bits in _known(train)]
+    some = [(path, bits, folder) for path, bits, folder, side in placed if side in ("", "clean")]
     first: dict[int, int] = {}
-    for i, j in repeats(_bits(item for item, _ in some)):
-        if some[i][1] is None or some[i][1] != some[j][1]:
+    for i, j in repeats([bits for _, bits, _ in some]):
+        if some[i][2] is None or some[i][2] != some[j][2]:
             first.setdefault(j, i)
     return [_duplicate(some[j][0], some[i][0], "of the training files") for j, i in sorted(first.items())]
 
 
-def _known(items: Iterable[Inspected]) -> list[Inspected]:
-    return [item for item in items if item.bits is not None]
-
-
-def _bits(items: Iterable[Inspected]) -> list[Bits]:
-    return [item.bits for item in items if item.bits is not None]
+def _known(items: Iterable[Inspected]) -> list[tuple[Path, Bits]]:
+    """Return the files that can be told from others, and by what."""
+    return [(item.path, item.bits) for item in items if item.bits is not None]
 
 
 def _place_in_set(path: Path) -> tuple[Path | None, str]:
@@ -217,9 +214,9 @@ def _place_in_set(path: Path) -> tuple[Path | None, str]:
     return (side.parent.resolve(), side.name) if side else (None, "")
 
 
-def _duplicate(item: Inspected, other: Inspected, where: str) -> Finding:
-    found = f"the same recording as {other.path} {where}, or the same at another level, speed or format"
-    return Finding("duplicate", str(item.path), found)
+def _duplicate(path: Path, other: Path, where: str) -> Finding:
+    found = f"the same recording as {other} {where}, or the same at another level, speed or format"
+    return Finding("duplicate", str(path), found)
 
 
 def _check_pairs(folder: Path, report: CorpusReport) -> None:

@@ -166,8 +166,9 @@ class Mixing(Dataset[dict[str, Tensor]]):
         """Return what tells the rooms' responses from others: a hash of recordings, or how rooms are simulated."""
         if self.rooms is None:
             return ""
-        recorded = fingerprint(list_folders(self.config.rooms), self.sample_rate) if self.config.rooms else ""
-        return recorded or rooms.way_of(self.config.room_model)
+        if self.config.rooms:
+            return fingerprint(list_folders(self.config.rooms), self.sample_rate)
+        return rooms.way_of(self.config.room_model)
 
     def _files(self) -> list[list[tuple[str, str]]]:
         shelves = [shelf for shelf in (self.speech, self.noise) if shelf is not None]
